@@ -1,0 +1,64 @@
+# Leeward: `make run`, `make demo`, `make test`, `make lint`, `make bench`. Each sets up what it needs first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+# What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the benchmarks.
+APT_RUN := libbpf1
+APT_TEST := iproute2 tcpdump curl openssl containerd runc
+APT_BENCH := nginx-light wrk bpftrace bpftool
+
+.PHONY: help setup setup-range run demo test lint bench soak clean apt-run apt-test apt-bench
+help:
+	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
+	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
+	@echo "make test    set up and run the tests (kernel tests too when root)"
+	@echo "make lint    format, lint, types, import rules"
+	@echo "make bench   what the sensor costs, beside bpftrace and an empty probe"
+
+# Installs Debian packages that are not there; says their names where it cannot.
+define apt
+	@missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  if command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || [ -n "$(SUDO)" ]; }; then \
+	    echo "installing: "$$missing; \
+	    $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  else echo "please install: "$$missing; fi; fi
+endef
+apt-run:
+	$(call apt,$(APT_RUN))
+apt-test:
+	$(call apt,$(APT_RUN) $(APT_TEST))
+apt-bench:
+	$(call apt,$(APT_RUN) $(APT_TEST) $(APT_BENCH))
+
+setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o
+$(VENV)/.ready: requirements/dev.txt pyproject.toml hatch_build.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leeward needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
+	$(BIN)/python hatch_build.py
+setup-range: .venv-range/.ready
+.venv-range/.ready: requirements/range.txt
+	test -x .venv-range/bin/python || $(PYTHON) -m venv .venv-range
+	.venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/range.txt
+	touch $@
+
+run: setup
+	$(SUDO) $(BIN)/leeward run
+demo: setup setup-range apt-test
+	$(SUDO) $(BIN)/leeward demo
+test: setup setup-range apt-test
+	$(BIN)/python -m pytest $(PYTEST)
+lint: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+bench: setup setup-range apt-bench
+	$(SUDO) $(BIN)/python -m bench
+soak: setup setup-range apt-test
+	$(SUDO) $(BIN)/python -m pytest -m soak --override-ini addopts="-q -ra" tests
+clean:
+	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o

@@ -1,0 +1,44 @@
+"""Layers 3 and 4: addresses, flows, and names for addresses."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """An address (text form; IPv4-mapped IPv6 is written as IPv4) and a port."""
+
+    ip: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+class Flow(msgspec.Struct, omit_defaults=False):
+    """One TCP connection or UDP conversation as one socket saw it. `src` is the side that opened it.
+
+    direction: "outbound" (this host's socket opened it), "inbound" (it accepted), "unknown" (seen from the middle).
+    bytes_*/packets_*: layer-3 sizes counted in the kernel, sent and received by the socket observed.
+    state: "open" | "closed" | "listening". l7: "tls" | "http" | "quic" | "dns" | "" (not recognised).
+    """
+
+    id: str
+    time: int
+    proto: str
+    src: Endpoint
+    dst: Endpoint
+    direction: str
+    pid: int = 0
+    start: int = 0
+    end: int = 0
+    state: str = "open"
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    packets_sent: int = 0
+    packets_received: int = 0
+    domain: str = ""
+    domain_from: str = ""
+    sni: str = ""
+    alpn: tuple[str, ...] = ()
+    l7: str = ""

@@ -1,0 +1,166 @@
+"""What a source (the kernel sensor or a capture) hands to the pipeline: raw events in the order they happened.
+
+A source promises: `ts` (Unix nanoseconds) does not decrease by more than a second from one event to the next,
+and events of one connection come in their own order. Nothing here is decoded beyond layer 4.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from leeward.model.net import Endpoint
+
+
+class Raw(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """Base: `ts` is when it happened."""
+
+    ts: int
+
+
+class ProcessStarted(Raw, frozen=True, gc=False):
+    """fork or clone of a process (not of a thread): `pid` is the child."""
+
+    pid: int
+    ppid: int
+    start_ns: int
+
+
+class ProcessExec(Raw, frozen=True, gc=False):
+    """execve succeeded. argv is what the kernel holds, cut at the sensor's limit (`argv_cut`)."""
+
+    pid: int
+    ppid: int
+    start_ns: int
+    uid: int
+    exe: str
+    argv: tuple[str, ...]
+    argv_cut: bool = False
+
+
+class ProcessExited(Raw, frozen=True, gc=False):
+    """The last thread of a process is gone."""
+
+    pid: int
+
+
+class SocketOpened(Raw, frozen=True, gc=False):
+    """A socket connected (role "client"), was accepted ("server"), began to listen ("listener") or was found ("unknown").
+
+    sock: the source's own number for the socket, unique while the host is up (the kernel's socket cookie).
+    """
+
+    sock: int
+    pid: int
+    role: str
+    proto: str
+    local: Endpoint
+    remote: Endpoint
+
+
+class SocketStats(Raw, frozen=True, gc=False):
+    """Totals of one socket so far, layer 3. `closed`: these are the last."""
+
+    sock: int
+    bytes_sent: int
+    bytes_received: int
+    packets_sent: int
+    packets_received: int
+    closed: bool
+
+
+class Segment(Raw, frozen=True, gc=False):
+    """Payload of a TCP segment. `sent`: by the socket observed (a capture: from `local` to `remote`).
+
+    seq: TCP sequence number of the first byte of `data`. size: payload bytes on the wire; more than len(data)
+    when the source cut it. syn/fin/rst: TCP flags of the segment (only captures carry segments without payload).
+    woke: the source had stopped copying this connection and a request made it start again.
+    """
+
+    sock: int
+    proto: str
+    local: Endpoint
+    remote: Endpoint
+    sent: bool
+    seq: int
+    data: bytes
+    size: int
+    syn: bool = False
+    fin: bool = False
+    rst: bool = False
+    woke: bool = False
+
+
+class Datagram(Raw, frozen=True, gc=False):
+    """Payload of a UDP packet worth decoding (DNS, QUIC initial)."""
+
+    sock: int
+    local: Endpoint
+    remote: Endpoint
+    sent: bool
+    data: bytes
+    size: int
+
+
+class TlsOpened(Raw, frozen=True, gc=False):
+    """A TLS library's object for a connection (`SSL*`) was used for the first time since the source could see it.
+
+    tls is unique with `pid` and `generation`. client_random: the 32 bytes that name the TLS session on the wire too,
+    b"" if unknown. sock/local/remote: from the descriptor inside the object, 0/None when it has none (memory BIO).
+    """
+
+    pid: int
+    tls: int
+    generation: int
+    client_random: bytes = b""
+    sock: int = 0
+    local: Endpoint | None = None
+    remote: Endpoint | None = None
+
+
+class Plaintext(Raw, frozen=True, gc=False):
+    """Bytes that a TLS library encrypted (`written`) or decrypted, as seen at its call.
+
+    seq: counts the calls on this object from 0; a hole is a lost event. offset: of `data` in this call's buffer;
+    size: of the whole call. woke: the source had stopped copying this connection and a request made it start again.
+    """
+
+    pid: int
+    tid: int
+    tls: int
+    generation: int
+    seq: int
+    written: bool
+    offset: int
+    size: int
+    data: bytes
+    woke: bool = False
+
+
+class TlsClosed(Raw, frozen=True, gc=False):
+    """The library freed its object."""
+
+    pid: int
+    tls: int
+    generation: int
+
+
+class Lost(Raw, frozen=True, gc=False):
+    """The source lost `count` events of this kind since it last said so."""
+
+    kind: str
+    count: int
+
+
+RawEvent = (
+    ProcessStarted
+    | ProcessExec
+    | ProcessExited
+    | SocketOpened
+    | SocketStats
+    | Segment
+    | Datagram
+    | TlsOpened
+    | Plaintext
+    | TlsClosed
+    | Lost
+)

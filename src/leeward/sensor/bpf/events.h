@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* What the sensor's programs and user space say to each other. src/leeward/sensor/layout.py holds the same layouts for
+ * Python; tests/sensor/test_sensor_layout.py compares the two through the object's BTF. All little-endian, naturally
+ * aligned, no implicit padding. */
+#ifndef LEEWARD_EVENTS_H
+#define LEEWARD_EVENTS_H
+#include "core.h"
+
+enum event_type {
+	EV_FORK = 1, EV_EXEC = 2, EV_EXIT = 3, EV_LIBRARY = 4,
+	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
+	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
+	EV_SEGMENT = 10, EV_DATAGRAM = 11,
+};
+enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
+enum { PROTO_TCP = 6, PROTO_UDP = 17 };
+/* Why the kernel copies a connection's payload, or not. */
+enum verdict { COPY = 0, DORMANT = 1, IGNORE = 2 };
+enum { FLAG_WRITTEN = 1, FLAG_LATE = 2, FLAG_WOKE = 4, FLAG_FAULT = 8, FLAG_SYN = 16 };
+
+struct tuple {
+	u8 local[16], remote[16]; /* IPv4 in the first four bytes */
+	u16 local_port, remote_port; /* host order */
+	u8 family; /* 4, 6 or 0 (unknown) */
+	u8 proto, role, pad;
+};
+
+struct head { u64 ts; u32 type, pid; };
+
+struct ev_process {
+	struct head h;
+	u64 start_ns;
+	u32 ppid, uid, exe_len, argv_len;
+	u8 text[1536]; /* exe (512), argv (1024, NUL between) */
+};
+struct ev_library { struct head h; u64 inode, address; u32 device, pad; };
+struct ev_socket { struct head h; u64 cookie; struct tuple t; };
+struct counts { u64 bytes_sent, bytes_received, packets_sent, packets_received; };
+struct ev_socket_closed { struct head h; u64 cookie; struct counts c; };
+struct ev_tls_conn {
+	struct head h;
+	u64 tls, cookie;
+	u32 generation, flags;
+	struct tuple t;
+	u8 client_random[32];
+};
+struct ev_tls_data {
+	struct head h;
+	u64 tls;
+	u32 generation, seq, tid, flags, total, offset, len, pad;
+};
+struct ev_tls_free { struct head h; u64 tls; u32 generation, pad; };
+struct ev_packet {
+	struct head h;
+	u64 cookie;
+	struct tuple t;
+	u32 seq, total, offset, len, flags, pad;
+};
+
+struct config {
+	u32 only_tracked; /* 1: only processes in `tracked` and their children */
+	u32 self;         /* our own process: never watched */
+	u32 max_copy;     /* bytes copied of one call or packet */
+	u32 pad;
+};
+/* Where OpenSSL keeps what we read of its SSL object; one per build, index is the probe's cookie. 0xffff: not known. */
+struct tls_layout { u16 random_pointer, random, rbio, bio_method, bio_num, pad[3]; };
+
+struct flow_key { u64 cookie; u8 remote[16]; u32 remote_port, pad; };
+struct flow {
+	struct counts c;
+	struct tuple t;
+	u32 class, hello_left, pid, misses;
+	u64 last;
+};
+struct owner { u32 pid, role; };
+struct tls_key { u64 tls; u32 pid, pad; };
+struct tls_conn { u32 generation, seq; u64 random; };
+
+enum counter {
+	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,
+	LISTENER_PAYLOAD, COUNTERS
+};
+#endif

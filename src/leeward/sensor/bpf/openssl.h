@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Plaintext at OpenSSL's read and write calls. Arguments are kept at the call, bytes are copied at its return, when it is
+ * known how many counted: a write that would block and is tried again is one write. */
+#include "sockets.h"
+
+enum { UNKNOWN_OFFSET = 0xffff };
+
+INLINE int enter(struct pt_regs *ctx, u32 written, int by_pointer)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	u32 pid = id >> 32;
+	if (!watched(pid))
+		return 0;
+	struct tls_key key = {ARG1(ctx), pid, 0};
+	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, &key);
+	if (verdict && *verdict == IGNORE)
+		return 0;
+	struct call c = {
+		.tls = ARG1(ctx), .buffer = ARG2(ctx), .size = ARG3(ctx), .count_at = by_pointer ? ARG4(ctx) : 0,
+		.ts = bpf_ktime_get_ns(), .written = written,
+	};
+	bpf_map_update_elem(&calls, &id, &c, BPF_ANY);
+	return 0;
+}
+
+SEC("uprobe/write") int on_write(struct pt_regs *ctx) { return enter(ctx, 1, 0); }
+SEC("uprobe/write_ex") int on_write_ex(struct pt_regs *ctx) { return enter(ctx, 1, 1); }
+SEC("uprobe/read") int on_read(struct pt_regs *ctx) { return enter(ctx, 0, 0); }
+SEC("uprobe/read_ex") int on_read_ex(struct pt_regs *ctx) { return enter(ctx, 0, 1); }
+
+INLINE u64 user_pointer(u64 base, u16 offset)
+{
+	u64 p = 0;
+	bpf_probe_read_user(&p, sizeof p, (void *)(base + offset));
+	return p;
+}
+
+INLINE u64 random_at(const struct tls_layout *l, u64 tls)
+{
+	if (l->random == UNKNOWN_OFFSET)
+		return 0;
+	u64 base = l->random_pointer == UNKNOWN_OFFSET ? tls : user_pointer(tls, l->random_pointer);
+	return base ? base + l->random : 0;
+}
+
+/* The socket under the object, if it has a descriptor (BIO_s_socket), not a memory BIO. */
+INLINE struct sock *tls_socket(const struct tls_layout *l, u64 tls)
+{
+	if (l->rbio == UNKNOWN_OFFSET)
+		return 0;
+	u64 bio = user_pointer(tls, l->rbio);
+	u64 method = bio ? user_pointer(bio, l->bio_method) : 0;
+	s32 type = 0, fd = -1;
+	if (!method || bpf_probe_read_user(&type, 4, (void *)method) || type != 0x505 /* BIO_TYPE_SOCKET */)
+		return 0;
+	if (bpf_probe_read_user(&fd, 4, (void *)(bio + l->bio_num)) || fd < 0)
+		return 0;
+	return sock_of(fd);
+}
+
+INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const struct tls_layout *l, u32 pid, u32 flags)
+{
+	struct ev_tls_conn *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);
+	if (!e) {
+		count(LOST_PAYLOAD);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof *e);
+	e->h.ts = c->ts;
+	e->h.type = EV_TLS_CONN;
+	e->h.pid = pid;
+	e->tls = c->tls;
+	e->generation = conn->generation;
+	e->flags = flags;
+	u64 random = random_at(l, c->tls);
+	if (random && bpf_probe_read_user(e->client_random, 32, (void *)random))
+		count(COPY_FAULT);
+	struct sock *sk = tls_socket(l, c->tls);
+	if (sk) {
+		e->cookie = tuple_of(sk, &e->t);
+		e->t.proto = PROTO_TCP;
+	}
+	bpf_ringbuf_submit(e, RB_NO_WAKEUP);
+}
+
+struct tls_512 { struct ev_tls_data e; u8 data[512]; };
+struct tls_4k { struct ev_tls_data e; u8 data[4096]; };
+struct tls_16k { struct ev_tls_data e; u8 data[16384]; };
+
+INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct tls_conn *conn, u64 id, u32 total,
+		      u32 offset, u32 len, u32 flags)
+{
+	/* A request counts from when it was handed over, an answer from when it was there. */
+	e->h.ts = c->written ? c->ts : bpf_ktime_get_ns();
+	e->h.type = EV_TLS_DATA;
+	e->h.pid = id >> 32;
+	e->tls = c->tls;
+	e->generation = conn->generation;
+	e->seq = conn->seq;
+	e->tid = (u32)id;
+	e->flags = flags | (c->written ? FLAG_WRITTEN : 0);
+	e->total = total;
+	e->offset = offset;
+	e->len = len;
+	e->pad = 0;
+}
+
+/* One ring entry with `n` bytes (0 < n <= cap) of the call's buffer from `done` on. */
+#define COPY_CALL(kind, cap, n)                                                                \
+	{                                                                                      \
+		struct kind *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);                  \
+		if (!e) {                                                                      \
+			count(LOST_PAYLOAD);                                                   \
+			return;                                                                \
+		}                                                                              \
+		long failed = bpf_probe_read_user(e->data, n, (void *)(c->buffer + done));     \
+		fill_data(&e->e, c, conn, id, total, done, failed ? 0 : n, flags | (failed ? FLAG_FAULT : 0)); \
+		bpf_ringbuf_submit(e, last ? wake(&payload, 1 << 22) : RB_NO_WAKEUP);          \
+	}
+
+enum { MAX_CHUNKS = 256 }; /* of 16 KiB: 4 MiB, the upper bound of config.max_copy */
+
+INLINE void copy_call(const struct call *c, const struct tls_conn *conn, u64 id, u32 total, u32 limit, u32 flags)
+{
+	u32 done = 0, want = total, last = 0;
+	if (want > limit) {
+		want = limit;
+		count(COPY_CUT);
+	}
+	for (int i = 0; i < MAX_CHUNKS; i++) {
+		if (want - done <= 16384)
+			break;
+		COPY_CALL(tls_16k, 16384, 16384)
+		done += 16384;
+	}
+	u32 n = want - done;
+	last = 1;
+	asm volatile("" : "+r"(n)); /* keep the checks that the verifier needs below */
+	if (n <= 512)
+		COPY_CALL(tls_512, 512, n)
+	else if (n <= 4096)
+		COPY_CALL(tls_4k, 4096, n)
+	else if (n <= 16384)
+		COPY_CALL(tls_16k, 16384, n)
+}
+
+/* 0: leave it, 1: copy, 2: copy and it was dormant until now */
+INLINE int worth(const struct call *c, struct tls_key *key, u32 total)
+{
+	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, key);
+	if (!verdict || *verdict == COPY)
+		return 1;
+	if (*verdict == IGNORE || total < 6)
+		return 0;
+	u8 line[LINE] = {};
+	if (bpf_probe_read_user(line, 6, (void *)c->buffer) || !wakes(line))
+		return 0;
+	u32 n = total;
+	asm volatile("" : "+r"(n));
+	if (n > LINE)
+		n = LINE;
+	if (bpf_probe_read_user(line, n, (void *)c->buffer))
+		return 0;
+	u64 h = line_hash(line, n, c->tls ^ ((u64)key->pid << 32));
+	if (bpf_map_lookup_elem(&boring, &h))
+		return 0;
+	u32 copy = COPY;
+	bpf_map_update_elem(&tls_verdicts, key, &copy, BPF_ANY);
+	return 2;
+}
+
+SEC("uretprobe/done")
+int on_done(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct call *kept = bpf_map_lookup_elem(&calls, &id);
+	if (!kept)
+		return 0;
+	struct call c = *kept;
+	bpf_map_delete_elem(&calls, &id);
+	s32 result = RESULT(ctx);
+	if (result <= 0)
+		return 0;
+	u64 total = result;
+	if (c.count_at && bpf_probe_read_user(&total, sizeof total, (void *)c.count_at)) {
+		count(COPY_FAULT);
+		return 0;
+	}
+	if (!total || total > c.size) /* more than was asked for: not the function we think it is */
+		return 0;
+
+	struct config *cfg = config();
+	u32 which = bpf_get_attach_cookie(ctx);
+	struct tls_layout *l = bpf_map_lookup_elem(&layouts, &which);
+	if (!cfg || !l)
+		return 0;
+	struct tls_key key = {c.tls, id >> 32, 0};
+	u64 random = 0, at = random_at(l, c.tls);
+	if (at)
+		bpf_probe_read_user(&random, sizeof random, (void *)at);
+	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
+	if (!conn || conn->random != random) { /* new, or the memory of a freed object was used again */
+		struct tls_conn fresh = {.generation = conn ? conn->generation + 1 : (u32)c.ts, .random = random};
+		if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY)) {
+			count(TLS_TABLE_FULL);
+			return 0;
+		}
+		bpf_map_delete_elem(&tls_verdicts, &key);
+		say_conn(&c, &fresh, l, key.pid, 0);
+		conn = bpf_map_lookup_elem(&tls_conns, &key);
+		if (!conn)
+			return 0;
+	}
+	int w = worth(&c, &key, total);
+	if (!w)
+		return 0;
+	struct tls_conn now = *conn;
+	conn->seq++;
+	copy_call(&c, &now, id, total, cfg->max_copy, w == 2 ? FLAG_WOKE : 0);
+	return 0;
+}
+
+SEC("uprobe/free")
+int on_free(struct pt_regs *ctx)
+{
+	struct tls_key key = {ARG1(ctx), bpf_get_current_pid_tgid() >> 32, 0};
+	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
+	if (!conn)
+		return 0;
+	struct ev_tls_free *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);
+	if (!e)
+		count(LOST_PAYLOAD);
+	else {
+		e->h.ts = bpf_ktime_get_ns();
+		e->h.type = EV_TLS_FREE;
+		e->h.pid = key.pid;
+		e->tls = key.tls;
+		e->generation = conn->generation;
+		e->pad = 0;
+		bpf_ringbuf_submit(e, RB_NO_WAKEUP);
+	}
+	bpf_map_delete_elem(&tls_conns, &key);
+	bpf_map_delete_elem(&tls_verdicts, &key);
+	return 0;
+}

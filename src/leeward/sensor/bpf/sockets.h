@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Layers 3 and 4: who opened which socket, what passed through it, and the payload that is worth a look (DNS, the TLS
+ * hello, HTTP in the clear). Packets are seen at the cgroup's edge, after the kernel put them together, so one look
+ * covers every system call, io_uring and sendfile included. */
+#include "process.h"
+#include "request.h"
+
+INLINE void own(void *ctx, u32 role)
+{
+	u64 cookie = bpf_get_socket_cookie(ctx);
+	struct owner o = {bpf_get_current_pid_tgid() >> 32, role};
+	struct owner *known = bpf_map_lookup_elem(&owners, &cookie);
+	if (!known || known->pid != o.pid)
+		bpf_map_update_elem(&owners, &cookie, &o, BPF_ANY);
+}
+
+SEC("cgroup/connect4") int on_connect4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
+SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
+SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
+SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
+
+INLINE u64 tuple_of(struct sock *sk, struct tuple *t)
+{
+	u16 family = 0, port = 0;
+	s64 cookie = 0;
+	READ(family, sk->__sk_common.skc_family);
+	READ(t->local_port, sk->__sk_common.skc_num);
+	READ(port, sk->__sk_common.skc_dport);
+	t->remote_port = bswap16(port);
+	if (family == 2) {
+		t->family = 4;
+		bpf_probe_read_kernel(t->local, 4, __builtin_preserve_access_index(&sk->__sk_common.skc_rcv_saddr));
+		bpf_probe_read_kernel(t->remote, 4, __builtin_preserve_access_index(&sk->__sk_common.skc_daddr));
+	} else if (family == 10) {
+		t->family = 6;
+		bpf_probe_read_kernel(t->local, 16, __builtin_preserve_access_index(&sk->__sk_common.skc_v6_rcv_saddr));
+		bpf_probe_read_kernel(t->remote, 16, __builtin_preserve_access_index(&sk->__sk_common.skc_v6_daddr));
+	} else
+		return 0;
+	READ(cookie, sk->__sk_common.skc_cookie.counter);
+	return cookie;
+}
+
+INLINE void say_socket(u64 cookie, const struct tuple *t, u32 pid)
+{
+	struct ev_socket *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
+	if (!e) {
+		count(LOST_CONTROL);
+		return;
+	}
+	e->h.ts = bpf_ktime_get_ns();
+	e->h.type = EV_SOCKET;
+	e->h.pid = pid;
+	e->cookie = cookie;
+	e->t = *t;
+	bpf_ringbuf_submit(e, wake(&control, 1 << 20));
+}
+
+/* The socket behind a descriptor of the current process. */
+INLINE struct sock *sock_of(u32 fd)
+{
+	struct file *file = file_of(fd);
+	struct inode *inode = 0;
+	struct socket *socket = 0;
+	struct sock *sk = 0;
+	u16 mode = 0;
+	READ(inode, file->f_inode);
+	READ(mode, inode->i_mode);
+	if ((mode & 0170000) != 0140000)
+		return 0;
+	READ(socket, file->private_data);
+	READ(sk, socket->sk);
+	return sk;
+}
+
+INLINE int accepted(struct sys_exit *ctx)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct tuple t = {};
+	if (ctx->ret < 0 || !watched(pid))
+		return 0;
+	struct sock *sk = sock_of(ctx->ret);
+	if (!sk)
+		return 0;
+	u64 cookie = tuple_of(sk, &t);
+	if (!t.family)
+		return 0;
+	t.proto = PROTO_TCP;
+	t.role = ROLE_SERVER;
+	if (cookie) {
+		struct owner o = {pid, ROLE_SERVER};
+		bpf_map_update_elem(&owners, &cookie, &o, BPF_ANY);
+	}
+	say_socket(cookie, &t, pid);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept4") int on_accept4(struct sys_exit *ctx) { return accepted(ctx); }
+SEC("tracepoint/syscalls/sys_exit_accept") int on_accept(struct sys_exit *ctx) { return accepted(ctx); }
+
+SEC("tp_btf/inet_sock_set_state")
+int on_state(u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	int state = ctx[2];
+	if (state == 10 /* TCP_LISTEN */) {
+		struct tuple t = {};
+		u64 cookie = tuple_of(sk, &t);
+		u32 pid = bpf_get_current_pid_tgid() >> 32;
+		t.proto = PROTO_TCP;
+		t.role = ROLE_LISTENER;
+		if (t.family && watched(pid))
+			say_socket(cookie, &t, pid);
+		return 0;
+	}
+	if (state != 7 /* TCP_CLOSE */)
+		return 0;
+	struct flow_key key = {};
+	READ(key.cookie, sk->__sk_common.skc_cookie.counter);
+	if (!key.cookie)
+		return 0;
+	struct flow *f = bpf_map_lookup_elem(&flows, &key);
+	if (!f)
+		return 0;
+	struct ev_socket_closed *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
+	if (!e)
+		count(LOST_CONTROL);
+	else {
+		e->h.ts = bpf_ktime_get_ns();
+		e->h.type = EV_SOCKET_CLOSED;
+		e->h.pid = f->pid;
+		e->cookie = key.cookie;
+		e->c = f->c;
+		bpf_ringbuf_submit(e, wake(&control, 1 << 20));
+	}
+	bpf_map_delete_elem(&flows, &key);
+	return 0;
+}
+
+struct packet {
+	struct flow_key key;
+	struct tuple t;
+	u32 offset, size, seq, egress, flags;
+};
+
+enum { OTHER = -1 };
+
+/* Fills `p` from the headers. 0: not ours to look at. */
+INLINE int parse(struct __sk_buff *skb, struct packet *p)
+{
+	u8 h[40], l4[20];
+	u32 at = 0, proto = 0;
+	if (bpf_skb_load_bytes(skb, 0, h, 20))
+		return 0;
+	u8 *src = p->egress ? p->t.local : p->t.remote, *dst = p->egress ? p->t.remote : p->t.local;
+	if (h[0] >> 4 == 4) {
+		if ((h[6] & 0x1f) | h[7]) {
+			count(FRAGMENT);
+			return 0;
+		}
+		p->t.family = 4;
+		proto = h[9];
+		at = (h[0] & 15) * 4;
+		__builtin_memcpy(src, h + 12, 4);
+		__builtin_memcpy(dst, h + 16, 4);
+	} else if (h[0] >> 4 == 6) {
+		if (bpf_skb_load_bytes(skb, 0, h, 40))
+			return 0;
+		p->t.family = 6;
+		proto = h[6];
+		at = 40;
+		__builtin_memcpy(src, h + 8, 16);
+		__builtin_memcpy(dst, h + 24, 16);
+	}
+	if (proto == PROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, at, l4, 20))
+			return 0;
+		p->seq = (u32)l4[4] << 24 | l4[5] << 16 | l4[6] << 8 | l4[7];
+		p->flags = l4[13];
+		p->offset = at + (l4[12] >> 4) * 4;
+	} else if (proto == PROTO_UDP) {
+		if (bpf_skb_load_bytes(skb, at, l4, 8))
+			return 0;
+		p->offset = at + 8;
+		__builtin_memcpy(p->key.remote, p->t.remote, 16);
+	} else {
+		if (p->t.family == 6 && proto != 58 /* ICMPv6 */)
+			count(IPV6_EXTENSION);
+		return 0;
+	}
+	u16 a = l4[0] << 8 | l4[1], b = l4[2] << 8 | l4[3];
+	p->t.local_port = p->egress ? a : b;
+	p->t.remote_port = p->egress ? b : a;
+	p->t.proto = proto;
+	if (proto == PROTO_UDP)
+		p->key.remote_port = p->t.remote_port;
+	p->size = skb->len > p->offset ? skb->len - p->offset : 0;
+	return 1;
+}
+
+INLINE void fill_packet(struct ev_packet *e, const struct packet *p, u32 type, u32 pid, u32 offset, u32 len, u32 flags)
+{
+	e->h.ts = bpf_ktime_get_ns();
+	e->h.type = type;
+	e->h.pid = pid;
+	e->cookie = p->key.cookie;
+	e->t = p->t;
+	e->seq = p->seq + offset;
+	e->total = p->size;
+	e->offset = offset;
+	e->len = len;
+	e->flags = (p->egress ? FLAG_WRITTEN : 0) | flags;
+	e->pad = 0;
+}
+
+struct packet_512 { struct ev_packet e; u8 data[512]; };
+struct packet_4k { struct ev_packet e; u8 data[4096]; };
+struct packet_16k { struct ev_packet e; u8 data[16384]; };
+
+#define COPY_PACKET(kind, cap)                                                                       \
+	{                                                                                            \
+		struct kind *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);                        \
+		if (!e) {                                                                            \
+			count(LOST_PAYLOAD);                                                         \
+			return;                                                                      \
+		}                                                                                    \
+		u32 n = left > cap ? cap : left;                                                     \
+		asm volatile("" : "+r"(n)); /* keep the checks that the verifier needs below */     \
+		fill_packet(&e->e, p, type, pid, done, n, flags);                                    \
+		if (n < 1 || n > cap || bpf_skb_load_bytes(skb, p->offset + done, e->data, n)) {     \
+			bpf_ringbuf_discard(e, 0);                                                   \
+			count(COPY_FAULT);                                                           \
+			return;                                                                      \
+		}                                                                                    \
+		bpf_ringbuf_submit(e, wake(&payload, 1 << 22));                                      \
+		done += n;                                                                           \
+	}
+
+INLINE void copy_packet(struct __sk_buff *skb, const struct packet *p, u32 type, u32 pid, u32 limit, u32 flags)
+{
+	u32 done = 0, want = p->size;
+	if (want > limit)
+		want = limit;
+	for (int i = 0; i < 5; i++) { /* a packet is 64 KiB at most */
+		if (done >= want)
+			return;
+		u32 left = want - done;
+		if (left <= 512)
+			COPY_PACKET(packet_512, 512)
+		else if (left <= 4096)
+			COPY_PACKET(packet_4k, 4096)
+		else
+			COPY_PACKET(packet_16k, 16384)
+	}
+}
+
+enum class { UNKNOWN = 0, TLS_HELLO = 1, TLS_DONE = 2, HTTP = 3, QUIET = 4 };
+
+/* Payload of a TCP segment: decide from its first bytes what the stream is, copy what may matter. */
+INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
+{
+	u8 line[LINE] = {};
+	u32 flags = 0;
+	if (f->class == TLS_DONE)
+		return;
+	if (f->class == TLS_HELLO) {
+		copy_packet(skb, p, EV_SEGMENT, f->pid, 16384, 0);
+		f->hello_left = f->hello_left > p->size ? f->hello_left - p->size : 0;
+		if (!f->hello_left)
+			f->class = TLS_DONE;
+		return;
+	}
+	if (p->size < 6 || bpf_skb_load_bytes(skb, p->offset, line, 6)) {
+		if (f->class == HTTP)
+			copy_packet(skb, p, EV_SEGMENT, f->pid, 65535, 0);
+		return;
+	}
+	if (f->class == UNKNOWN) {
+		if (line[0] == 0x16 && line[1] == 3 && line[5] == 1) {
+			u32 record = (line[3] << 8 | line[4]) + 5;
+			f->hello_left = record > p->size ? record - p->size : 0;
+			f->class = f->hello_left ? TLS_HELLO : TLS_DONE;
+			copy_packet(skb, p, EV_SEGMENT, f->pid, 16384, 0);
+			return;
+		}
+		if (is_http(line))
+			f->class = HTTP;
+		else if (++f->misses >= 4)
+			f->class = QUIET;
+		else
+			return;
+	}
+	u32 *verdict = bpf_map_lookup_elem(&flow_verdicts, &p->key.cookie);
+	u32 v = verdict ? *verdict : (f->class == QUIET ? DORMANT : COPY);
+	if (v == IGNORE)
+		return;
+	if (v == DORMANT) {
+		if (!wakes(line))
+			return;
+		u32 n = p->size > LINE ? LINE : p->size;
+		if (n < 6 || bpf_skb_load_bytes(skb, p->offset, line, n))
+			return;
+		u64 h = line_hash(line, n, p->key.cookie);
+		if (bpf_map_lookup_elem(&boring, &h))
+			return;
+		v = COPY;
+		bpf_map_update_elem(&flow_verdicts, &p->key.cookie, &v, BPF_ANY);
+		f->class = HTTP;
+		flags = FLAG_WOKE;
+	}
+	copy_packet(skb, p, EV_SEGMENT, f->pid, 65535, flags);
+}
+
+INLINE struct flow *flow_of(struct packet *p, u32 state)
+{
+	struct flow *f = bpf_map_lookup_elem(&flows, &p->key);
+	if (f || (p->t.proto == PROTO_TCP && ((p->flags & 5 /* FIN RST */) || state == 7)))
+		return f;
+	struct flow fresh = {};
+	struct owner *o = bpf_map_lookup_elem(&owners, &p->key.cookie);
+	fresh.t = p->t;
+	fresh.t.role = o ? o->role : ROLE_UNKNOWN;
+	fresh.pid = o ? o->pid : 0;
+	if (bpf_map_update_elem(&flows, &p->key, &fresh, BPF_NOEXIST)) {
+		count(FLOW_TABLE_FULL);
+		return 0;
+	}
+	if (!fresh.pid || watched(fresh.pid))
+		say_socket(p->key.cookie, &fresh.t, fresh.pid);
+	return bpf_map_lookup_elem(&flows, &p->key);
+}
+
+INLINE int packet(struct __sk_buff *skb, u32 egress)
+{
+	struct packet p = {.egress = egress};
+	struct bpf_sock *sk = skb->sk;
+	if (!sk || !parse(skb, &p))
+		return 1;
+	u32 state = sk->state;
+	if (p.t.proto == PROTO_TCP && state == 10 /* TCP_LISTEN */) {
+		if (p.size)
+			count(LISTENER_PAYLOAD);
+		return 1;
+	}
+	p.key.cookie = bpf_get_socket_cookie(skb);
+	struct flow *f = flow_of(&p, state);
+	if (!f)
+		return 1;
+	__sync_fetch_and_add(egress ? &f->c.bytes_sent : &f->c.bytes_received, skb->len);
+	__sync_fetch_and_add(egress ? &f->c.packets_sent : &f->c.packets_received, 1);
+	f->last = bpf_ktime_get_ns();
+	struct config *cfg = config();
+	if (!p.size || !cfg || (f->pid && f->pid == cfg->self))
+		return 1;
+	if (p.t.proto == PROTO_TCP)
+		segment(skb, &p, f);
+	else if (p.t.local_port == 53 || p.t.remote_port == 53)
+		copy_packet(skb, &p, EV_DATAGRAM, f->pid, 4096, 0);
+	else if ((p.t.local_port == 443 || p.t.remote_port == 443) && !f->class) {
+		f->class = QUIET;
+		copy_packet(skb, &p, EV_DATAGRAM, f->pid, 1500, 0);
+	}
+	return 1;
+}
+
+SEC("cgroup_skb/egress") int on_egress(struct __sk_buff *skb) { return packet(skb, 1); }
+SEC("cgroup_skb/ingress") int on_ingress(struct __sk_buff *skb) { return packet(skb, 0); }

@@ -1,0 +1,164 @@
+"""From the bytes of a ring record to a raw event. Pure: memory in, event out."""
+
+from __future__ import annotations
+
+import mmap
+from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_ntop
+
+from leeward.model.net import Endpoint
+from leeward.model.raw import (
+    Datagram,
+    Plaintext,
+    ProcessExec,
+    ProcessExited,
+    ProcessStarted,
+    RawEvent,
+    Segment,
+    SocketOpened,
+    SocketStats,
+    TlsClosed,
+    TlsOpened,
+)
+from leeward.sensor import layout as L
+
+_V4_MAPPED = b"\0" * 10 + b"\xff\xff"
+
+
+@lru_cache(maxsize=65536)
+def endpoint(raw: bytes, port: int, family: int) -> Endpoint:
+    """An address of struct tuple. IPv4-mapped IPv6 is written as IPv4."""
+    if family == 4:
+        return Endpoint(inet_ntop(AF_INET, raw[:4]), port)
+    if raw.startswith(_V4_MAPPED):
+        return Endpoint(inet_ntop(AF_INET, raw[12:]), port)
+    return Endpoint(inet_ntop(AF_INET6, raw), port)
+
+
+def record(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent | None:
+    """The event at `at`; `epoch` is what to add to the kernel's monotonic time for Unix nanoseconds. None: a library event."""
+    kind = L.HEAD.unpack_from(memory, at)[1]
+    decoder = _DECODERS.get(kind)
+    return decoder(memory, at, epoch) if decoder else None
+
+
+def library(memory: mmap.mmap | bytes, at: int) -> tuple[int, int, int, int]:
+    """(pid, inode, device, address) of a library event."""
+    _, _, pid, inode, address, device, _ = L.LIBRARY.unpack_from(memory, at)
+    return pid, inode, device, address
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+
+
+def _fork(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, start, ppid, *_ = L.PROCESS_HEAD.unpack_from(memory, at)
+    return ProcessStarted(ts + epoch, pid, ppid, start)
+
+
+def _exec(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, start, ppid, uid, exe, argv = L.PROCESS_HEAD.unpack_from(memory, at)
+    text = at + L.PROCESS_HEAD.size
+    name = bytes(memory[text : text + min(exe, L.EXE_ROOM)])
+    words = bytes(memory[text + L.EXE_ROOM : text + L.EXE_ROOM + min(argv, L.ARGV_LIMIT)])
+    parts = tuple(_text(w) for w in words.rstrip(b"\0").split(b"\0")) if words else ()
+    return ProcessExec(ts + epoch, pid, ppid, start, uid, _text(name), parts, argv > L.ARGV_LIMIT)
+
+
+def _exit(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid = L.HEAD.unpack_from(memory, at)
+    return ProcessExited(ts + epoch, pid)
+
+
+def _socket(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, cookie, local, remote, lport, rport, family, proto, role = L.SOCKET.unpack_from(memory, at)
+    return SocketOpened(
+        ts + epoch,
+        cookie,
+        pid,
+        L.ROLES[role] if role < 4 else "unknown",
+        L.PROTOCOLS.get(proto, str(proto)),
+        endpoint(local, lport, family),
+        endpoint(remote, rport, family),
+    )
+
+
+def _closed(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, _, cookie, *counts = L.SOCKET_CLOSED.unpack_from(memory, at)
+    return SocketStats(ts + epoch, cookie, *counts, True)
+
+
+def _tls_opened(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    values = L.TLS_CONN.unpack_from(memory, at)
+    ts, _, pid, tls, cookie, generation, _, local, remote, lport, rport, family, _, _, random = values
+    return TlsOpened(
+        ts + epoch,
+        pid,
+        tls,
+        generation,
+        random if any(random) else b"",
+        cookie,
+        endpoint(local, lport, family) if family else None,
+        endpoint(remote, rport, family) if family else None,
+    )
+
+
+def _tls_bytes(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, tls, generation, seq, tid, flags, total, offset, length, _ = L.TLS_DATA.unpack_from(memory, at)
+    start = at + L.TLS_DATA.size
+    data = bytes(memory[start : start + length])
+    written, woke = bool(flags & L.WRITTEN), bool(flags & L.WOKE)
+    return Plaintext(ts + epoch, pid, tid, tls, generation, seq, written, offset, total, data, woke)
+
+
+def _tls_gone(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, tls, generation, _ = L.TLS_FREE.unpack_from(memory, at)
+    return TlsClosed(ts + epoch, pid, tls, generation)
+
+
+def _segment(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    values = L.PACKET.unpack_from(memory, at)
+    ts, _, _, cookie, local, remote, lport, rport, family, _, _, seq, total, offset, length, flags, _ = values
+    start = at + L.PACKET.size
+    return Segment(
+        ts + epoch,
+        cookie,
+        "tcp",
+        endpoint(local, lport, family),
+        endpoint(remote, rport, family),
+        bool(flags & L.WRITTEN),
+        seq,
+        bytes(memory[start : start + length]),
+        length if offset + length < total else total - offset,
+        woke=bool(flags & L.WOKE),
+    )
+
+
+def _datagram(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    values = L.PACKET.unpack_from(memory, at)
+    ts, _, _, cookie, local, remote, lport, rport, family, _, _, _, total, _, length, flags, _ = values
+    start = at + L.PACKET.size
+    return Datagram(
+        ts + epoch,
+        cookie,
+        endpoint(local, lport, family),
+        endpoint(remote, rport, family),
+        bool(flags & L.WRITTEN),
+        bytes(memory[start : start + length]),
+        total,
+    )
+
+
+_DECODERS = {
+    L.FORK: _fork,
+    L.EXEC: _exec,
+    L.EXIT: _exit,
+    L.SOCK: _socket,
+    L.SOCK_CLOSED: _closed,
+    L.TLS_NEW: _tls_opened,
+    L.TLS_BYTES: _tls_bytes,
+    L.TLS_GONE: _tls_gone,
+    L.SEGMENT: _segment,
+    L.DATAGRAM: _datagram,
+}

@@ -1,0 +1,274 @@
+"""The live source: loads the BPF programs, finds TLS libraries, and hands out raw events.
+
+Invariants: events come out in the order of their time stamps; nothing is held back longer than one round; what was
+lost is counted by the kernel and told as `Lost`. Closing the sensor (or the death of its process by any signal) removes
+every program: links live as long as this process's descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from struct import Struct
+
+import msgspec
+
+from leeward.model.errors import HostError
+from leeward.model.raw import Lost, RawEvent, SocketOpened, SocketStats
+from leeward.sensor import decode, host, libraries
+from leeward.sensor import layout as L
+from leeward.sensor.libbpf import BpfError, Object
+from leeward.sensor.proc_sockets import open_sockets
+from leeward.sensor.ring import Ring
+
+OBJECT = Path(__file__).with_name("bpf") / "leeward.bpf.o"
+_TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
+_SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
+_CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
+_BATCH = 8192  # records taken from a ring in one round
+_IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
+_U32, _U64 = Struct("<I"), Struct("<Q")
+
+
+class Options(msgspec.Struct, frozen=True):
+    """max_message: bytes copied of one library call. payload_ring/control_ring: bytes, powers of two. only_tracked: watch
+    nothing but what `track` names, and its children."""
+
+    max_message: int = 1 << 20
+    payload_ring: int = 1 << 25
+    control_ring: int = 1 << 22
+    only_tracked: bool = False
+
+
+class Probed(msgspec.Struct):
+    """A TLS library file that is seen into. paths: as mapped, for people."""
+
+    target: libraries.Target
+    paths: set[str]
+    since: int
+    detach: list[Callable[[], None]]
+
+
+class KernelSensor:
+    """Use: construct, `track` for exec, then `poll` for ever, `close`. One thread only."""
+
+    def __init__(self, options: Options) -> None:
+        host.need_root()
+        if not OBJECT.exists():
+            raise HostError(f"{OBJECT} is missing: build it with `make setup` (or `python hatch_build.py`)")
+        host.tracefs()
+        self.counters: Counter[str] = Counter()
+        self.probed: dict[tuple[int, int], Probed] = {}
+        self.unseen: dict[tuple[int, int], libraries.Unseen] = {}
+        self._examined: set[tuple[int, int]] = set()
+        self._held: list[tuple[int, int, RawEvent]] = []
+        self._number = 0
+        self._flow_counts: dict[bytes, tuple[int, ...]] = {}
+        self._told: Counter[str] = Counter()
+        self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        sizes = {"payload": options.payload_ring, "control": options.control_ring}
+        self._object = Object(str(OBJECT), sizes=sizes)
+        maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
+        self._maps = maps | {n: self._object.map(n) for n in ("flows", "flow_verdicts", "tls_verdicts", "boring")}
+        only = int(options.only_tracked)
+        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), min(options.max_message, 1 << 22), 0)
+        self._control = Ring(self._object.map("control").fd, self._object.map_entries("control"))
+        self._payload = Ring(self._object.map("payload").fd, self._object.map_entries("payload"))
+        self._poll = select.poll()
+        for ring in (self._control, self._payload):
+            self._poll.register(ring.fd, select.POLLIN)
+        self._multi = True
+        self._layouts = 0
+        self._attach()
+
+    def _attach(self) -> None:
+        for name in (*_TRACING, *_SYSCALLS):
+            self._object.attach(name)
+        fd = os.open(host.cgroup2(), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for name in _CGROUP:
+                self._object.attach_cgroup(name, fd)
+        finally:
+            os.close(fd)
+
+    # -- libraries ---------------------------------------------------------------------------------------------
+
+    def scan(self, extra: Iterable[Path] = ()) -> None:
+        """Looks at every library that is mapped now, at those of the host, and at `extra`."""
+        for path in (*libraries.host_libraries(), *extra):
+            self._examine(path, str(path))
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and int(entry) != os.getpid():
+                self._scan_process(int(entry), None)
+
+    def _scan_process(self, pid: int, address: int | None) -> None:
+        """Looks at what process `pid` maps executable; only at the mapping that holds `address` if one is given."""
+        try:
+            text = Path(f"/proc/{pid}/maps").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            self.counters["process_gone_before_scan"] += 1
+            return
+        for line in text.splitlines():
+            fields = line.split(maxsplit=5)
+            if len(fields) < 6 or "x" not in fields[1] or not fields[5].startswith("/"):
+                continue
+            if address is not None:
+                low, high = (int(x, 16) for x in fields[0].split("-"))
+                if not low <= address < high:
+                    continue
+            name = fields[5]
+            if libraries.describable(name):
+                start, end = (int(x, 16) for x in fields[0].split("-"))
+                self._examine(Path(f"/proc/{pid}/map_files/{start:x}-{end:x}"), name)
+
+    def _examine(self, path: Path, name: str) -> None:
+        try:
+            status = path.stat()
+        except OSError:
+            self.counters["library_gone_before_look"] += 1
+            return
+        key = (status.st_dev, status.st_ino)
+        if key in self._examined:
+            if key in self.probed:
+                self.probed[key].paths.add(name)
+            return
+        self._examined.add(key)
+        match libraries.describe(path, name):
+            case libraries.Target() as target:
+                self._probe(key, path, name, target)
+            case libraries.Unseen() as unseen:
+                self.unseen[key] = unseen
+
+    def _probe(self, key: tuple[int, int], path: Path, name: str, target: libraries.Target) -> None:
+        number = self._layouts % 256
+        self._layouts += 1
+        self._maps["layouts"][_U32.pack(number)] = target.layout
+        detach: list[Callable[[], None]] = []
+        try:
+            for probe in target.probes:
+                detach.append(self._uprobe(str(path), probe, number))
+        except BpfError as error:
+            for undo in detach:
+                undo()
+            self.counters["library_attach_failed"] += 1
+            self.unseen[key] = libraries.Unseen(target.name, str(error))
+            return
+        self.probed[key] = Probed(target, {name}, time.time_ns(), detach)
+
+    def _uprobe(self, path: str, probe: libraries.Probe, cookie: int) -> Callable[[], None]:
+        if self._multi:
+            try:
+                return self._object.attach_uprobe_multi(
+                    probe.program, path, [probe.offset], returns=probe.returns, cookie=cookie
+                )
+            except BpfError:
+                self._multi = False  # before kernel 6.6; the other way says what is wrong if it is not that
+        return self._object.attach_uprobe(probe.program, path, probe.offset, returns=probe.returns, cookie=cookie)
+
+    # -- what user space decides -------------------------------------------------------------------------------
+
+    def track(self, pid: int) -> None:
+        """Watches this process and its children to come (with Options.only_tracked)."""
+        self._maps["tracked"][_U32.pack(pid)] = b"\x01"
+
+    def quiet_tls(self, pid: int, tls: int, line: bytes | None) -> None:
+        """Stops copying this TLS object until a request with a body begins, whose line is not `line`; None: for good."""
+        if line is not None:
+            self._maps["boring"][_U64.pack(L.line_hash(line, tls ^ (pid << 32)))] = b"\x01"
+        self._maps["tls_verdicts"][L.TLS_KEY.pack(tls, pid, 0)] = _U32.pack(L.IGNORE if line is None else L.DORMANT)
+
+    def quiet_socket(self, sock: int, line: bytes | None) -> None:
+        """The same for a socket."""
+        if line is not None:
+            self._maps["boring"][_U64.pack(L.line_hash(line, sock))] = b"\x01"
+        self._maps["flow_verdicts"][_U64.pack(sock)] = _U32.pack(L.IGNORE if line is None else L.DORMANT)
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def sockets(self) -> list[SocketOpened]:
+        """The sockets that were open before the sensor was."""
+        return open_sockets(time.time_ns())
+
+    def poll(self, timeout: float) -> list[RawEvent]:
+        """The events since the last call, in order; waits up to `timeout` seconds for the first."""
+        self._poll.poll(int(timeout * 1000))
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._epoch
+        found = self._held
+        mapped = []
+        for memory, at in self._control.records(_BATCH):
+            if L.HEAD.unpack_from(memory, at)[1] == L.LIB:
+                mapped.append(decode.library(memory, at))
+            else:
+                self._take(found, memory, at)
+        for memory, at in self._payload.records(_BATCH):
+            self._take(found, memory, at)
+        for pid, inode, device, address in mapped:
+            self._maps["libraries"][L.LIBRARY_KEY.pack(inode, device, 0)] = b"\x01"
+            self._scan_process(pid, address)
+        found.sort(key=lambda item: item[:2])
+        ready = [event for ts, _, event in found if ts <= now]
+        self._held = found[len(ready) :]
+        self.counters["events"] += len(ready)
+        return ready
+
+    def _take(self, found: list[tuple[int, int, RawEvent]], memory: object, at: int) -> None:
+        event = decode.record(memory, at, self._epoch)  # type: ignore[arg-type]
+        if event is None:
+            self.counters["unknown_record"] += 1
+            return
+        self._number += 1
+        found.append((event.ts, self._number, event))
+
+    def stats(self) -> list[RawEvent]:
+        """Totals of the sockets that moved since the last call, and what was lost. Call it about once a second."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        events: list[RawEvent] = []
+        counts: dict[bytes, tuple[int, ...]] = {}
+        for key, value in self._maps["flows"].items(L.FLOW_KEY.size, L.FLOW.size, 131072):
+            flow = L.FLOW.unpack(value)
+            four, last = flow[:4], flow[-1]
+            if now - last > _IDLE_FLOW_NS:
+                self._maps["flows"].delete(key)
+                self.counters["idle_flows_swept"] += 1
+                events.append(SocketStats(now + self._epoch, _U64.unpack_from(key)[0], *four, True))
+                continue
+            counts[key] = four
+            if self._flow_counts.get(key) != four:
+                events.append(SocketStats(now + self._epoch, _U64.unpack_from(key)[0], *four, False))
+        self._flow_counts = counts
+        return events + self._losses(now + self._epoch)
+
+    def _losses(self, ts: int) -> list[RawEvent]:
+        events: list[RawEvent] = []
+        for number, name in enumerate(L.COUNTERS):
+            raw = self._maps["counters"].get(_U32.pack(number), 8 * self._object.cpus) or b""
+            total = sum(_U64.unpack_from(raw, at)[0] for at in range(0, len(raw), 8))
+            self.counters[name] = total
+            if total > self._told[name]:
+                events.append(Lost(ts, name, total - self._told[name]))
+                self._told[name] = total
+        return events
+
+    def close(self) -> None:
+        self._control.close()
+        self._payload.close()
+        self._object.close()
+
+
+def missing_programs(names: Sequence[str] = (*_TRACING, *_SYSCALLS)) -> list[str]:
+    """Names of tracing programs that cannot be attached here (for `leeward doctor`)."""
+    refused = []
+    program = Object(str(OBJECT))
+    try:
+        for name in names:
+            try:
+                program.attach(name)
+            except BpfError as error:
+                refused.append(f"{name}: {error}")
+    finally:
+        program.close()
+    return refused

@@ -1,0 +1,81 @@
+"""The byte layouts that BPF programs and Python share: bpf/events.h, in the terms of the struct module.
+
+Invariant: each format here has the size and the field order of its C struct; tests/sensor/test_sensor_layout.py compares
+them with the debug information of the built object.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+_TUPLE: Final = "16s16sHHBBBx"
+
+FORMATS: Final[dict[str, str]] = {
+    "head": "<QII",
+    "tuple": "<" + _TUPLE,
+    "ev_process": "<QIIQIIII1536s",
+    "ev_library": "<QIIQQII",
+    "ev_socket": "<QIIQ" + _TUPLE,
+    "counts": "<QQQQ",
+    "ev_socket_closed": "<QIIQQQQQ",
+    "ev_tls_conn": "<QIIQQII" + _TUPLE + "32s",
+    "ev_tls_data": "<QIIQIIIIIIII",
+    "ev_tls_free": "<QIIQII",
+    "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
+    "config": "<IIII",
+    "tls_layout": "<HHHHH6x",
+    "flow_key": "<Q16sII",
+    "flow": "<QQQQ" + _TUPLE + "IIIIQ",
+    "tls_key": "<QII",
+    "library_key": "<QII",
+}
+
+HEAD: Final = Struct(FORMATS["head"])
+PROCESS: Final = Struct(FORMATS["ev_process"])
+PROCESS_HEAD: Final = Struct("<QIIQIIII")
+LIBRARY: Final = Struct(FORMATS["ev_library"])
+SOCKET: Final = Struct(FORMATS["ev_socket"])
+SOCKET_CLOSED: Final = Struct(FORMATS["ev_socket_closed"])
+TLS_CONN: Final = Struct(FORMATS["ev_tls_conn"])
+TLS_DATA: Final = Struct(FORMATS["ev_tls_data"])
+TLS_FREE: Final = Struct(FORMATS["ev_tls_free"])
+PACKET: Final = Struct(FORMATS["ev_packet"])
+CONFIG: Final = Struct(FORMATS["config"])
+TLS_LAYOUT: Final = Struct(FORMATS["tls_layout"])
+FLOW_KEY: Final = Struct(FORMATS["flow_key"])
+FLOW: Final = Struct(FORMATS["flow"])
+TLS_KEY: Final = Struct(FORMATS["tls_key"])
+LIBRARY_KEY: Final = Struct(FORMATS["library_key"])
+
+FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
+ROLES: Final = ("unknown", "client", "server", "listener")
+PROTOCOLS: Final = {6: "tcp", 17: "udp"}
+COPY, DORMANT, IGNORE = range(3)
+WRITTEN, LATE, WOKE, FAULT, SYN = 1, 2, 4, 8, 16
+UNKNOWN_OFFSET: Final = 0xFFFF
+ARGV_LIMIT: Final = 1024
+EXE_ROOM: Final = 512
+LINE: Final = 96
+#: Order of `enum counter` in events.h, and what the user sees of it.
+COUNTERS: Final = (
+    "lost_control",
+    "lost_payload",
+    "flow_table_full",
+    "tls_table_full",
+    "copy_fault",
+    "copy_cut",
+    "ipv6_extension_headers",
+    "ip_fragments",
+    "listener_payload",
+)
+
+
+def line_hash(line: bytes, conn: int) -> int:
+    """What bpf/request.h's `line_hash` computes: FNV-1a over a request line up to '?', CR or 96 bytes, mixed with `conn`."""
+    h = 0xCBF29CE484222325 ^ (conn & 0xFFFFFFFFFFFFFFFF)
+    for byte in line[:LINE]:
+        if byte in (0x3F, 0x0D):
+            break
+        h = ((h ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return h
