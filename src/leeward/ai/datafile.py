@@ -17,8 +17,25 @@ import yaml
 from leeward.model.errors import InputError
 
 KEYWORDS = frozenset(
-    "$schema $id $defs $ref title description type properties required additionalProperties items enum pattern "
-    "minItems minimum maximum minLength".split()
+    [
+        "$schema",
+        "$id",
+        "$defs",
+        "$ref",
+        "title",
+        "description",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "enum",
+        "pattern",
+        "minItems",
+        "minimum",
+        "maximum",
+        "minLength",
+    ]
 )
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TYPES: dict[str, tuple[type, ...]] = {

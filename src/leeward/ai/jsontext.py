@@ -30,7 +30,7 @@ _FAILURES = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Json(msgspec.Struct):
-    """value: None when nothing could be read. text: the strict JSON that `value` was read from. exact: nothing was mended."""
+    """value: None when nothing could be read. text: the strict JSON it was read from. exact: nothing was mended."""
 
     value: Any
     text: bytes
@@ -50,7 +50,7 @@ class Slice:
         """The descendant at `path`; an empty slice when there is none."""
         here = self
         for key in path:
-            here = here._kids().get(key, _NOTHING)
+            here = here._kids().get(key, NOTHING)
         return here
 
     def text(self) -> str:
@@ -72,7 +72,7 @@ class Slice:
         return self._children
 
 
-_NOTHING = Slice(b"")
+NOTHING = Slice(b"")
 
 
 def load(body: bytes | str) -> Json:
@@ -122,6 +122,7 @@ class _Repair:
         self.safe = 0
         self.stack: list[bytes] = []
         self.need = "value"
+        self.space = b""
 
     def run(self) -> bytes:
         position = 0
@@ -132,6 +133,7 @@ class _Repair:
                 break
             position = match.end()
             kind = match.lastgroup or ""
+            self.space = self.raw[match.start() : match.start(kind)]
             if kind == "mark":
                 if not self._mark(match["mark"]):
                     break
@@ -144,6 +146,10 @@ class _Repair:
         closers = [b"}" if opener == b"{" else b"]" for opener in reversed(self.stack)]
         return b"".join(self.pieces[: self.safe] + closers)
 
+    def _put(self, token: bytes) -> None:
+        """The white space is kept, so that what is whole keeps its own text."""
+        self.pieces.append(self.space + token)
+
     def _after_value(self) -> None:
         self.safe = len(self.pieces)
         self.need = "comma"
@@ -152,7 +158,7 @@ class _Repair:
         if mark in (b"{", b"["):
             if self.need not in ("value", "first-value") or len(self.stack) >= MAX_DEPTH:
                 return False
-            self.pieces.append(mark)
+            self._put(mark)
             self.stack.append(mark)
             self.safe = len(self.pieces)
             self.need = "first-key" if mark == b"{" else "first-value"
@@ -160,14 +166,14 @@ class _Repair:
             opener = b"{" if mark == b"}" else b"["
             if not self.stack or self.stack[-1] != opener or self.need not in ("comma", "first-key", "first-value"):
                 return False
-            self.pieces.append(mark)
+            self._put(mark)
             self.stack.pop()
             self._after_value()
         elif mark == b"," and self.need == "comma":
-            self.pieces.append(mark)
+            self._put(mark)
             self.need = "key" if self.stack[-1] == b"{" else "value"
         elif mark == b":" and self.need == "colon":
-            self.pieces.append(mark)
+            self._put(mark)
             self.need = "value"
         else:
             return False
@@ -175,7 +181,7 @@ class _Repair:
 
     def _leaf(self, kind: str, token: bytes) -> bool:
         if self.need in ("key", "first-key") and kind == "string":
-            self.pieces.append(_mend_string(token))
+            self._put(_mend_string(token))
             self.need = "colon"
             return True
         if self.need not in ("value", "first-value"):
@@ -184,7 +190,7 @@ class _Repair:
             token = _mend_string(token)
         elif token not in (b"true", b"false", b"null"):
             token = _mend_number(token)
-        self.pieces.append(token)
+        self._put(token)
         self._after_value()
         return True
 

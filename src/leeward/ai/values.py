@@ -20,7 +20,6 @@ _MAGIC = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
     (b"%PDF", "application/pdf"),
 )
 _TEXT_TYPES = frozenset(("text", "input_text", "output_text", "summary_text", "reasoning_text"))
@@ -70,8 +69,14 @@ def embedded(kind: str, data: str, media_type: str = "") -> dict[str, Any]:
     except (binascii.Error, UnicodeEncodeError):
         raw = data.encode("utf-8", "replace")
     if not media_type:
-        media_type = next((name for magic, name in _MAGIC if raw.startswith(magic)), "")
+        media_type = _sniff(raw)
     return {"type": kind, "media_type": media_type, "size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+
+
+def _sniff(raw: bytes) -> str:
+    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
+        return "image/webp"
+    return next((name for magic, name in _MAGIC if raw.startswith(magic)), "")
 
 
 def linked(kind: str, url: str) -> dict[str, Any]:
@@ -84,6 +89,18 @@ def linked(kind: str, url: str) -> dict[str, Any]:
         return embedded(kind, data, media_type)
     raw = data.encode("utf-8", "replace")
     return {"type": kind, "media_type": media_type, "size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+
+
+def readable(value: Any, depth: int = 16) -> Any:
+    """`value` fit to be shown as JSON text: without encrypted fields and data inside data: URLs."""
+    if isinstance(value, dict):
+        fields = ((key, item) for key, item in value.items() if not key.startswith("encrypted_"))
+        return {key: readable(item, depth - 1) for key, item in fields} if depth else None
+    if isinstance(value, list):
+        return [readable(item, depth - 1) for item in value] if depth else None
+    if isinstance(value, str) and value[:5].lower() == "data:":
+        return f"[{value[5:].partition(',')[0]}, {len(value)} characters]"
+    return value
 
 
 class Content(msgspec.Struct):
@@ -129,7 +146,7 @@ def _read_part(part: dict[str, Any], texts: list[str], thoughts: list[str], foun
         found.parts.append({"type": kind, "size": len(text(part.get("data")))})
     elif kind in ("document", "search_result"):
         _read_document(kind, part, found)
-    elif kind in ("image_url", "input_image", "image"):
+    elif kind in ("image_url", "input_image", "image", "computer_screenshot"):
         found.parts.append(_image(part))
     elif kind == "input_audio":
         audio = record(part.get("input_audio")) or part
@@ -194,5 +211,9 @@ def _other(kind: str, part: dict[str, Any]) -> dict[str, Any]:
             reference[name] = part[name]
     url = part.get(kind) if kind.endswith("_url") else None
     if text(record(url).get("url")):
-        reference = {**linked(kind.removesuffix("_url"), record(url)["url"]), **reference, "type": kind.removesuffix("_url")}
+        reference = {
+            **linked(kind.removesuffix("_url"), record(url)["url"]),
+            **reference,
+            "type": kind.removesuffix("_url"),
+        }
     return reference

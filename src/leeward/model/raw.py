@@ -58,7 +58,7 @@ class SocketOpened(Raw, frozen=True, gc=False):
 
 
 class SocketStats(Raw, frozen=True, gc=False):
-    """Totals of one socket so far, layer 3. `closed`: these are the last."""
+    """Totals of one socket so far, layer 3. `closed`: these are the last. remote: given for UDP, where a socket has many."""
 
     sock: int
     bytes_sent: int
@@ -66,6 +66,7 @@ class SocketStats(Raw, frozen=True, gc=False):
     packets_sent: int
     packets_received: int
     closed: bool
+    remote: Endpoint | None = None
 
 
 class Segment(Raw, frozen=True, gc=False):

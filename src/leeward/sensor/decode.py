@@ -85,8 +85,8 @@ def _socket(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
 
 
 def _closed(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
-    ts, _, _, cookie, *counts = L.SOCKET_CLOSED.unpack_from(memory, at)
-    return SocketStats(ts + epoch, cookie, *counts, True)
+    ts, _, _, cookie, sent, received, packets_sent, packets_received = L.SOCKET_CLOSED.unpack_from(memory, at)
+    return SocketStats(ts + epoch, cookie, sent, received, packets_sent, packets_received, True)
 
 
 def _tls_opened(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:

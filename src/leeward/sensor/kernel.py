@@ -215,6 +215,10 @@ class KernelSensor:
         self.counters["events"] += len(ready)
         return ready
 
+    def pending(self) -> bool:
+        """Is anything on its way?"""
+        return bool(self._held) or self._control.waiting() or self._payload.waiting()
+
     def _take(self, found: list[tuple[int, int, RawEvent]], memory: object, at: int) -> None:
         event = decode.record(memory, at, self._epoch)  # type: ignore[arg-type]
         if event is None:
@@ -230,15 +234,20 @@ class KernelSensor:
         counts: dict[bytes, tuple[int, ...]] = {}
         for key, value in self._maps["flows"].items(L.FLOW_KEY.size, L.FLOW.size, 131072):
             flow = L.FLOW.unpack(value)
-            four, last = flow[:4], flow[-1]
-            if now - last > _IDLE_FLOW_NS:
+            four, last, sock = flow[:4], flow[-1], _U64.unpack_from(key)[0]
+            idle = now - last > _IDLE_FLOW_NS
+            if idle:
                 self._maps["flows"].delete(key)
                 self.counters["idle_flows_swept"] += 1
-                events.append(SocketStats(now + self._epoch, _U64.unpack_from(key)[0], *four, True))
-                continue
-            counts[key] = four
-            if self._flow_counts.get(key) != four:
-                events.append(SocketStats(now + self._epoch, _U64.unpack_from(key)[0], *four, False))
+            else:
+                counts[key] = four
+            if idle or self._flow_counts.get(key) != four:
+                remote = decode.endpoint(flow[5], flow[7], flow[8]) if flow[9] == L.UDP else None
+                sent, received, packets_sent, packets_received = four
+                stats = SocketStats(
+                    now + self._epoch, sock, sent, received, packets_sent, packets_received, idle, remote
+                )
+                events.append(stats)
         self._flow_counts = counts
         return events + self._losses(now + self._epoch)
 

@@ -50,7 +50,8 @@ LIBRARY_KEY: Final = Struct(FORMATS["library_key"])
 
 FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
 ROLES: Final = ("unknown", "client", "server", "listener")
-PROTOCOLS: Final = {6: "tcp", 17: "udp"}
+UDP: Final = 17
+PROTOCOLS: Final = {6: "tcp", UDP: "udp"}
 COPY, DORMANT, IGNORE = range(3)
 WRITTEN, LATE, WOKE, FAULT, SYN = 1, 2, 4, 8, 16
 UNKNOWN_OFFSET: Final = 0xFFFF

@@ -104,7 +104,8 @@ class Map:
         step = 4096
         keys, values = C.create_string_buffer(key_size * step), C.create_string_buffer(value_size * step)
         cursor = C.create_string_buffer(max(key_size, 8))
-        start, found = None, []
+        start: C.Array[C.c_char] | None = None
+        found: list[tuple[bytes, bytes]] = []
         while len(found) < most:
             n = C.c_uint32(step)
             failed = self._lib.bpf_map_lookup_batch(self.fd, start, cursor, keys, values, C.byref(n), None)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from elftools.common.exceptions import ELFError
@@ -28,7 +29,7 @@ OTHER_TLS = (
     (re.compile(r"cygrpc.*\.so"), "BoringSSL in gRPC"),
     (re.compile(r"^libnetty_tcnative"), "netty-tcnative"),
 )
-_FUNCTION_BYTES = 512
+_FUNCTION_BYTES = 512  # of a function are read at most
 _HOST_DIRECTORIES = ("lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib", "usr/local/lib64")
 
 
@@ -77,15 +78,17 @@ def describe(path: Path, name: str) -> Target | Unseen | None:
 class _Text:
     """Symbols and code of one ELF file."""
 
-    def __init__(self, elf: ELFFile) -> None:
+    def __init__(self, elf: Any) -> None:
         self._elf = elf
         self._loads = [s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"]
         self._symbols = elf.get_section_by_name(".dynsym")
+        self._sizes: dict[int, int] = {}
 
     def address(self, name: str) -> int | None:
         found = self._symbols.get_symbol_by_name(name) if self._symbols else None
         for symbol in found or ():
             if symbol["st_shndx"] != "SHN_UNDEF" and symbol["st_info"]["type"] == "STT_FUNC":
+                self._sizes[int(symbol["st_value"])] = int(symbol["st_size"])
                 return int(symbol["st_value"])
         return None
 
@@ -98,10 +101,10 @@ class _Text:
 
     def code(self, address: int) -> bytes:
         self._elf.stream.seek(self.offset(address))
-        return bytes(self._elf.stream.read(_FUNCTION_BYTES))
+        return bytes(self._elf.stream.read(min(self._sizes.get(address) or _FUNCTION_BYTES, _FUNCTION_BYTES)))
 
 
-def _build_id(elf: ELFFile) -> str:
+def _build_id(elf: Any) -> str:
     section = elf.get_section_by_name(".note.gnu.build-id")
     for note in section.iter_notes() if section else ():
         return str(note["n_desc"])
@@ -134,13 +137,12 @@ def _pair(text: _Text, plain: str, program: str) -> tuple[list[Probe], bool]:
     else at the entry of each."""
     start, start_ex = text.address(plain), text.address(f"{plain}_ex")
     assert start is not None
-    if start_ex is not None:
-        inner = placement.thin_wrapper_target(text.code(start_ex), start_ex)
-        if inner is not None and placement.calls(text.code(start), start, inner):
-            step = placement.cheap_offset(text.code(inner), inner)
-            if step is not None:
-                at = text.offset(inner + step)
-                return [Probe(f"{program}_ex", at, False), Probe("on_done", at, True)], True
+    inner, form = _inner(text, plain, start, start_ex)
+    if inner is not None:
+        step = placement.cheap_offset(text.code(inner), inner)
+        if step is not None:
+            at = text.offset(inner + step)
+            return [Probe(f"{program}{form}", at, False), Probe("on_done", at, True)], True
     probes, proven = [], True
     for address, name in ((start, program), (start_ex, f"{program}_ex")):
         if address is None:
@@ -152,19 +154,37 @@ def _pair(text: _Text, plain: str, program: str) -> tuple[list[Probe], bool]:
     return probes, proven
 
 
+def _inner(text: _Text, plain: str, start: int, start_ex: int | None) -> tuple[int | None, str]:
+    """The function that the plain and the _ex form both hand their work to, and which form's arguments it takes.
+
+    Since OpenSSL 3.3 SSL_write_ex goes on in SSL_write_ex2, which has a fifth argument.
+    """
+    if start_ex is None:
+        return None, ""
+    wrapper, form = start_ex, "_ex"
+    start_ex2 = text.address(f"{plain}_ex2")
+    if start_ex2 is not None:
+        if placement.jump_target(text.code(start_ex), start_ex) != start_ex2:
+            return None, ""
+        wrapper, form = start_ex2, "_ex2"
+    inner = placement.thin_wrapper_target(text.code(wrapper), wrapper)
+    shared = inner is not None and placement.calls(text.code(start), start, inner)
+    return (inner, form) if shared else (None, "")
+
+
 def _layout(text: _Text, three: bool) -> bytes:
     random = bio = None
     if (getter := text.address("SSL_get_client_random")) is not None:
-        random = placement.field_offset(text.code(getter), getter)
+        random = placement.field_offset(text.code(getter), getter, 0x40, follow=True)
     if (getter := text.address("SSL_get_rbio")) is not None:
-        bio = placement.field_offset(text.code(getter), getter)
+        bio = placement.field_offset(text.code(getter), getter, 0x8, follow=False)
     pointer, field = random or (None, UNKNOWN_OFFSET)
     # struct bio_st (crypto/bio/bio_local.h): 3.0 put a library context before `method`.
     method, number = (8, 0x38) if three else (0, 0x30)
     return TLS_LAYOUT.pack(
         UNKNOWN_OFFSET if pointer is None else pointer,
         field,
-        bio[1] if bio and bio[0] is None else UNKNOWN_OFFSET,
+        bio[1] if bio else UNKNOWN_OFFSET,
         method,
         number,
     )

@@ -23,9 +23,10 @@ from iced_x86 import (
     RegisterExt,
 )
 
-_ARGUMENTS = frozenset({Register.RDI, Register.RSI, Register.RDX, Register.RCX})
+_ARGUMENTS = frozenset({Register.RDI, Register.RSI, Register.RDX, Register.RCX, Register.R8})
 _WRITES = frozenset({OpAccess.WRITE, OpAccess.READ_WRITE, OpAccess.COND_WRITE, OpAccess.READ_COND_WRITE})
 _BRANCHES = frozenset({FlowControl.CALL, FlowControl.CONDITIONAL_BRANCH, FlowControl.UNCONDITIONAL_BRANCH})
+_IMMEDIATES = frozenset({OpKind.IMMEDIATE32TO64, OpKind.IMMEDIATE8TO64})
 _MOST = 64  # instructions; a prologue is shorter
 
 
@@ -58,7 +59,7 @@ def cheap_offset(code: bytes, address: int) -> int | None:
 
 
 def thin_wrapper_target(code: bytes, address: int) -> int | None:
-    """The function that a thin wrapper hands all four arguments to, if that is all that it does.
+    """The function that a thin wrapper hands all its arguments to, if that is all that it does.
 
     Holds when the way from the entry to the first call is straight, leaves the argument registers alone, and the way from
     the call to the return is straight again and calls nothing else. None otherwise.
@@ -89,33 +90,41 @@ def calls(code: bytes, address: int, target: int) -> bool:
     return False
 
 
-def field_offset(code: bytes, address: int) -> tuple[int | None, int] | None:
-    """Which field of its first argument a getter touches: (offset of a pointer to follow first or None, offset of the field).
-
-    For SSL_get_client_random and SSL_get_rbio. The answer is a good guess, never trusted alone: a random that is not the
-    one on the wire joins nothing, and a BIO whose type is not that of a socket is not followed.
-    """
-    pointers: dict[int, int] = {}
-    fields: list[tuple[int | None, int]] = []
+def jump_target(code: bytes, address: int) -> int | None:
+    """Where a function that ends in a jump before it branches or calls goes on; None: it does not."""
     for number, instruction in enumerate(_instructions(code, address)):
-        if number >= 48 or instruction.code == Code.INVALID:
+        if instruction.code in (Code.JMP_REL32_64, Code.JMP_REL8_64):
+            return int(instruction.near_branch_target)
+        if number >= _MOST or instruction.flow_control != FlowControl.NEXT:
+            return None
+    return None
+
+
+def field_offset(code: bytes, address: int, least: int, *, follow: bool) -> tuple[int | None, int] | None:
+    """Which field of its first argument a getter touches: (offset of a pointer to follow first or None, the field's offset).
+
+    For SSL_get_client_random and SSL_get_rbio; `least` is below any offset that the field can have, `follow`
+    says that it may lie behind a pointer. A good guess, never trusted alone: a random that is not the one on the wire joins nothing, and a BIO that says it is no socket is left.
+    """
+    holds: dict[int, int | None] = {Register.RDI: None}  # register → the argument (None), or the pointer at this offset
+    fields: list[tuple[int | None, int]] = []
+    for instruction in _instructions(code, address):
+        if instruction.code == Code.INVALID:
             break
-        base, displacement = instruction.memory_base, instruction.memory_displacement
-        if base == Register.RDI and 0x8 <= displacement < 0x1000:
-            fields.append((None, displacement))
-            if instruction.mnemonic == Mnemonic.MOV and instruction.op0_kind == OpKind.REGISTER:
-                pointers[RegisterExt.full_register(instruction.op0_register)] = displacement
-        elif base in pointers and 0x20 <= displacement < 0x1000:
-            fields.append((pointers[base], displacement))
-        elif instruction.mnemonic == Mnemonic.ADD and instruction.op0_kind == OpKind.REGISTER:
-            register = RegisterExt.full_register(instruction.op0_register)
-            if instruction.op1_kind in (OpKind.IMMEDIATE32TO64, OpKind.IMMEDIATE8TO64):
-                amount = instruction.immediate(1)
-                if register in pointers and 0x20 <= amount < 0x1000:
-                    fields.append((pointers[register], amount))
-                elif register == Register.RDI and 0x20 <= amount < 0x1000:
-                    fields.append((None, amount))
-    through = [f for f in fields if f[0] is not None]
-    if through:
-        return min(through, key=lambda f: f[1])
-    return min(fields, key=lambda f: f[1]) if fields else None
+        base, offset = instruction.memory_base, instruction.memory_displacement
+        target = RegisterExt.full_register(instruction.op0_register) if instruction.op_count else Register.NONE
+        if base in holds and offset < 0x1000:
+            if offset >= least:
+                fields.append((holds[base], offset))
+            loads = instruction.mnemonic == Mnemonic.MOV and instruction.op0_kind == OpKind.REGISTER
+            if loads and instruction.op0_register == target and holds[base] is None:  # 64 bits: a pointer
+                holds[target] = offset
+        elif instruction.mnemonic == Mnemonic.MOV and instruction.op1_kind == OpKind.REGISTER:
+            if instruction.op0_kind == OpKind.REGISTER and instruction.op1_register in holds:
+                holds[target] = holds[instruction.op1_register]
+        elif instruction.mnemonic == Mnemonic.ADD and target in holds and instruction.op1_kind in _IMMEDIATES:
+            if least <= instruction.immediate(1) < 0x1000:
+                fields.append((holds[target], instruction.immediate(1)))
+    through = [f for f in fields if f[0] is not None and follow]
+    direct = [f for f in fields if f[0] is None]
+    return min(through or direct, key=lambda f: f[1], default=None)

@@ -43,6 +43,10 @@ class Ring:
             self._at = at
         _POSITION.pack_into(self._mine, 0, self._at)
 
+    def waiting(self) -> bool:
+        """Is there a record that was not read?"""
+        return bool(_POSITION.unpack_from(self._theirs)[0] > self._at)
+
     def close(self) -> None:
         self._mine.close()
         self._theirs.close()

@@ -50,6 +50,7 @@ struct pt_regs {
 #define ARG2(ctx) ((ctx)->si)
 #define ARG3(ctx) ((ctx)->dx)
 #define ARG4(ctx) ((ctx)->cx)
+#define ARG5(ctx) ((ctx)->r8)
 #define RESULT(ctx) ((ctx)->ax)
 
 struct super_block { u32 s_dev; } CORE;

@@ -75,7 +75,7 @@ struct flow {
 };
 struct owner { u32 pid, role; };
 struct tls_key { u64 tls; u32 pid, pad; };
-struct tls_conn { u32 generation, seq; u64 random; };
+struct tls_conn { u32 generation, seq; };
 
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,

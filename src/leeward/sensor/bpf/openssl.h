@@ -5,7 +5,7 @@
 
 enum { UNKNOWN_OFFSET = 0xffff };
 
-INLINE int enter(struct pt_regs *ctx, u32 written, int by_pointer)
+INLINE int enter(struct pt_regs *ctx, u32 written, u64 count_at)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 pid = id >> 32;
@@ -16,7 +16,7 @@ INLINE int enter(struct pt_regs *ctx, u32 written, int by_pointer)
 	if (verdict && *verdict == IGNORE)
 		return 0;
 	struct call c = {
-		.tls = ARG1(ctx), .buffer = ARG2(ctx), .size = ARG3(ctx), .count_at = by_pointer ? ARG4(ctx) : 0,
+		.tls = ARG1(ctx), .buffer = ARG2(ctx), .size = ARG3(ctx), .count_at = count_at,
 		.ts = bpf_ktime_get_ns(), .written = written,
 	};
 	bpf_map_update_elem(&calls, &id, &c, BPF_ANY);
@@ -24,9 +24,10 @@ INLINE int enter(struct pt_regs *ctx, u32 written, int by_pointer)
 }
 
 SEC("uprobe/write") int on_write(struct pt_regs *ctx) { return enter(ctx, 1, 0); }
-SEC("uprobe/write_ex") int on_write_ex(struct pt_regs *ctx) { return enter(ctx, 1, 1); }
+SEC("uprobe/write_ex") int on_write_ex(struct pt_regs *ctx) { return enter(ctx, 1, ARG4(ctx)); }
+SEC("uprobe/write_ex2") int on_write_ex2(struct pt_regs *ctx) { return enter(ctx, 1, ARG5(ctx)); }
 SEC("uprobe/read") int on_read(struct pt_regs *ctx) { return enter(ctx, 0, 0); }
-SEC("uprobe/read_ex") int on_read_ex(struct pt_regs *ctx) { return enter(ctx, 0, 1); }
+SEC("uprobe/read_ex") int on_read_ex(struct pt_regs *ctx) { return enter(ctx, 0, ARG4(ctx)); }
 
 INLINE u64 user_pointer(u64 base, u16 offset)
 {
@@ -195,12 +196,9 @@ int on_done(struct pt_regs *ctx)
 	if (!cfg || !l)
 		return 0;
 	struct tls_key key = {c.tls, id >> 32, 0};
-	u64 random = 0, at = random_at(l, c.tls);
-	if (at)
-		bpf_probe_read_user(&random, sizeof random, (void *)at);
 	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
-	if (!conn || conn->random != random) { /* new, or the memory of a freed object was used again */
-		struct tls_conn fresh = {.generation = conn ? conn->generation + 1 : (u32)c.ts, .random = random};
+	if (!conn) {
+		struct tls_conn fresh = {.generation = (u32)c.ts};
 		if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY)) {
 			count(TLS_TABLE_FULL);
 			return 0;

@@ -1,0 +1,151 @@
+"""`leeward doctor`: what this host offers, what is missing, what to do about it. Features are tried, not read from configuration."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from leeward.cli.printer import printer
+from leeward.model.errors import HostError
+from leeward.sensor import host, kernel, libbpf, libraries
+
+
+class Check(msgspec.Struct):
+    """state: "ok" | "partly" | "missing". needed: without it the live sensor does not work."""
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+    type: str = "check"
+
+
+def _try(name: str, attempt: Callable[[], str], remedy: str, *, needed: bool = True) -> Check:
+    try:
+        return Check(name, "ok", attempt(), needed=needed)
+    except (HostError, OSError) as error:
+        return Check(name, "missing", str(error), remedy, needed)
+
+
+def _kernel() -> Check:
+    release = platform.release()
+    digits = release.split("-")[0].split(".")
+    version = tuple(int(d) for d in digits[:2] if d.isdigit())
+    if version < (5, 15):
+        return Check("kernel", "partly" if version >= (5, 8) else "missing", release, "5.15 or newer is tested", version < (5, 8))
+    return Check("kernel", "ok", release)
+
+
+def _machine() -> Check:
+    machine = platform.machine()
+    if machine == "x86_64":
+        return Check("machine", "ok", machine)
+    return Check("machine", "missing", f"{machine} is not supported by the live sensor", "replay works", True)
+
+
+def _load() -> str:
+    refused = kernel.missing_programs()
+    if refused:
+        raise HostError("; ".join(refused))
+    return "all programs load and attach"
+
+
+def _multi() -> str:
+    library = next(iter(libraries.host_libraries()), None)
+    if library is None:
+        return "no OpenSSL library of the host to try on"
+    target = libraries.describe(library, str(library))
+    if not isinstance(target, libraries.Target):
+        return f"{library}: {target.reason if target else 'not OpenSSL'}"
+    program = libbpf.Object(str(kernel.OBJECT))
+    try:
+        probe = target.probes[0]
+        program.attach_uprobe_multi(probe.program, str(library), [probe.offset], returns=False, cookie=0)
+    finally:
+        program.close()
+    return "uprobe_multi links"
+
+
+def _uprobe() -> str:
+    for library in libraries.host_libraries():
+        target = libraries.describe(library, str(library))
+        if isinstance(target, libraries.Target):
+            program = libbpf.Object(str(kernel.OBJECT))
+            try:
+                probe = target.probes[0]
+                program.attach_uprobe(probe.program, str(library), probe.offset, returns=False, cookie=0)
+            finally:
+                program.close()
+            return f"{library}: {target.version}, probes {target.placement}"
+    return "no OpenSSL library of the host to try on; libraries of containers are found when they are mapped"
+
+
+def _cgroup() -> str:
+    root = host.cgroup2()
+    program = libbpf.Object(str(kernel.OBJECT))
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        program.attach_cgroup("on_egress", fd)
+        program.attach_cgroup("on_connect4", fd)
+    finally:
+        os.close(fd)
+        program.close()
+    return str(root)
+
+
+def _runtimes() -> Check:
+    places = {
+        "containerd": "/run/containerd/io.containerd.runtime.v2.task",
+        "docker": "/var/lib/docker/containers",
+        "podman": "/var/lib/containers/storage",
+        "cri-o": "/run/crio",
+    }
+    found = [name for name, place in places.items() if Path(place).is_dir()]
+    return Check("container runtimes", "ok", ", ".join(found) or "none found; processes are named by unit or executable")
+
+
+def checks() -> Iterator[Check]:
+    """All checks, in the order in which they build on each other."""
+    yield _machine()
+    yield _kernel()
+    root = os.geteuid() == 0
+    yield Check("root", "ok" if root else "missing", "" if root else "not root", "run with sudo", True)
+    btf = Path("/sys/kernel/btf/vmlinux").exists()
+    yield Check("BTF", "ok" if btf else "missing", "", "use a kernel with CONFIG_DEBUG_INFO_BTF", True)
+    yield _try("libbpf", lambda: str(libbpf._library()._name), "apt-get install libbpf1")
+    built = kernel.OBJECT.exists()
+    yield Check("BPF object", "ok" if built else "missing", str(kernel.OBJECT), "make setup", True)
+    if not (root and btf and built):
+        return
+    yield _try("tracefs", lambda: str(host.tracefs()), "mount -t tracefs tracefs /sys/kernel/tracing")
+    yield _try("tracing programs", _load, "see the words of the kernel at the left")
+    yield _try("cgroup v2 programs", _cgroup, "mount -t cgroup2 none /sys/fs/cgroup/unified")
+    yield _try("uprobes", _uprobe, "CAP_SYS_ADMIN is needed")
+    yield _try("uprobe_multi", _multi, "kernel 6.6 attaches many probes at once; links of one are used", needed=False)
+    yield _runtimes()
+    for name, detail in (
+        ("not covered: SSL_sendfile", "kernel TLS: bytes go from file to socket without passing the library's write"),
+        ("not covered: other TLS libraries", "static OpenSSL (Node), BoringSSL, GnuTLS, NSS, Go, rustls, Java: metadata only"),
+        ("not covered: HTTP/2, WebSocket", "seen as flows; `leeward coverage` names the processes"),
+    ):
+        yield Check(name, "partly", detail)
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def doctor(json: Annotated[bool, typer.Option("--json", help="Newline-delimited JSON.")] = False) -> None:
+        """What this host offers, what is missing, what to do about it. Exit code 1 if the live sensor cannot work here."""
+        out = printer(json)
+        broken = False
+        for check in checks():
+            broken = broken or (check.needed and check.state == "missing")
+            out.check(check)
+        if broken:
+            raise typer.Exit(1)

@@ -1,0 +1,143 @@
+"""`leeward run`: everything on this host in one process: sensor, pipeline, store, API and page."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+
+from leeward import __version__
+from leeward.ai.catalogue import load_catalogue
+from leeward.api.app import create_app
+from leeward.api.hub import LiveHub
+from leeward.api.tokens import TokenStore
+from leeward.live import Live
+from leeward.model.errors import HostError
+from leeward.sensor.host import need_root
+from leeward.sensor.kernel import Options
+from leeward.store import EventStore, Retention
+from leeward.store.paths import state_dir
+
+_MIB = 1 << 20
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise HostError(f"{host}:{port}: {error.strerror}: is Leeward running already? Else give another --port") from error
+    listener.listen(128)
+    return listener
+
+
+class _Api:
+    """The HTTP API in a thread of its own."""
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, name="api", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(5)
+
+
+def _status(live: Live, store: EventStore) -> dict[str, Any]:
+    """What /api/v1/stats and the page show besides the store's own figures."""
+    probed = sorted({f"{p.target.version} {p.target.name} ({p.target.placement})" for p in live.sensor.probed.values()})
+    return {
+        "version": __version__,
+        "started": live.started,
+        "uptime_s": (time.time_ns() - live.started) // 10**9,
+        "libraries": probed,
+        "lost": live.losses(),
+        "counters": live.counters() | {f"store_{name}": count for name, count in sorted(store.counters.items())},
+    }
+
+
+def _welcome(host: str, port: int, state: Path, token: str | None) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Leeward {__version__} watches this host. Page and API: http://{shown}:{port}  State: {state}", file=sys.stderr)
+    if token:
+        print(f"Token for the page and the API (shown once, role admin): {token}", file=sys.stderr)
+    print("In another terminal: leeward watch, leeward exchanges, leeward coverage. Ctrl-C stops.", file=sys.stderr)
+
+
+def watch_host(host: str, port: int, state: Path, options: Options, retention: Retention, stop: threading.Event) -> None:
+    """Runs until `stop` is set."""
+    listener = _bind(host, port)
+    store = EventStore(state / "leeward.duckdb", retention=retention)
+    try:
+        tokens = TokenStore(state / "tokens.json")
+        token = tokens.ensure()
+        live = Live(options, load_catalogue())
+        try:
+            hub = LiveHub()
+            api = _Api(create_app(store, hub, tokens, lambda: _status(live, store)), listener)
+            _welcome(host, port, state, token)
+            _loop(live, store, hub, stop)
+            api.stop()
+        finally:
+            live.close()
+    finally:
+        store.close()
+        listener.close()
+
+
+def _loop(live: Live, store: EventStore, hub: LiveHub, stop: threading.Event) -> None:
+    told: dict[str, int] = {}
+    while not stop.is_set():
+        for record in live.step(0.05):
+            store.add(record)
+            hub.publish(record)
+        told = _tell_losses(live.losses(), told)
+        time.sleep(0.005)  # let events gather: a round has a price
+    for record in live.finish():
+        store.add(record)
+
+
+def _tell_losses(losses: dict[str, int], told: dict[str, int]) -> dict[str, int]:
+    """One line on stderr whenever something was lost; the counters are in /api/v1/stats and `leeward coverage`."""
+    fresh = {name: count for name, count in losses.items() if count > told.get(name, 0)}
+    if fresh:
+        text = " ".join(f"{name}={count}" for name, count in fresh.items())
+        print(f"level=warning event=lost {text} what='more came than could be read'", file=sys.stderr)
+    return told | fresh
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def run(
+        host: Annotated[str, typer.Option(help="Address of the API and the page.")] = "127.0.0.1",
+        port: Annotated[int, typer.Option(help="Its port.", min=1, max=65535)] = 8420,
+        state: Annotated[Path | None, typer.Option(help="Where the store and the tokens are kept.")] = None,
+        keep_days: Annotated[int, typer.Option(help="Rows older than this are deleted.", min=1)] = 30,
+        keep_mib: Annotated[int, typer.Option(help="Beyond this size on disk the oldest rows are deleted.", min=64)] = 2048,
+        max_message: Annotated[int, typer.Option(help="Bytes kept of a message.", min=1024, max=1 << 22)] = _MIB,
+        ring_mib: Annotated[int, typer.Option(help="Kernel buffer for payload, in MiB (a power of two).", min=1, max=512)] = 32,
+    ) -> None:
+        """Watches this host: sensor, store, API and page. Needs root."""
+        need_root()
+        if ring_mib & (ring_mib - 1):
+            raise HostError(f"--ring-mib {ring_mib}: give a power of two")
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        os.setpriority(os.PRIO_PROCESS, 0, 5)  # the workloads come first; the rings bridge the wait
+        options = Options(max_message=max_message, payload_ring=ring_mib * _MIB)
+        retention = Retention(days=keep_days, size_bytes=keep_mib * _MIB)
+        watch_host(host, port, state or state_dir(), options, retention, stop)

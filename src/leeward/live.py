@@ -1,0 +1,151 @@
+"""The live observation: the kernel sensor, the processes and the pipeline in one loop, for `run` and `exec`.
+
+Invariant: one thread turns `Live.step`; what it yields is handed on by the caller. A wrong turn in a stage is never
+swallowed: the loop ends and says so, and with it every probe is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from leeward.ai.catalogue import Catalogue
+from leeward.ai.ledger import Blindness
+from leeward.identity.processes import ProcessTable
+from leeward.model.raw import ProcessExited, ProcessStarted
+from leeward.pipeline import Pipeline, Record, Settings
+from leeward.sensor.kernel import KernelSensor, Options
+from leeward.sensor.libraries import OTHER_TLS
+
+_TICK_NS = 10**9
+
+
+def boot_id() -> str:
+    """The id of this boot of this host (RFC 9562 UUID, made by the kernel)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+class Live:
+    def __init__(
+        self,
+        options: Options,
+        catalogue: Catalogue,
+        *,
+        tree: set[int] | None = None,
+        libraries: Iterable[Path] = (),
+    ) -> None:
+        """`tree`: watch only these processes and their children, which are added as they appear (with
+        Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them."""
+        self._tree = tree
+        self.started = time.time_ns()
+        self.sensor = KernelSensor(options)
+        try:
+            self.processes = ProcessTable()
+            self.processes.scan()
+            self.sensor.scan(libraries)
+        except BaseException:
+            self.sensor.close()
+            raise
+        self._libraries: OrderedDict[int, str] = OrderedDict()
+        watched = None if tree is None else tree.__contains__
+        settings = Settings(boot_id(), options.max_message, watched)
+        self.pipeline = Pipeline(
+            settings,
+            catalogue,
+            self.processes,
+            quiet=self.sensor,
+            explain=self.explain,
+            library_of=self.library_of,
+        )
+        self._tick = time.time_ns()
+        for event in self.sensor.sockets():
+            self.pipeline.feed(event)
+
+    def step(self, timeout: float = 0.05) -> Iterator[Record]:
+        """What happened since the last step. Waits up to `timeout` seconds for something to happen."""
+        events = self.sensor.poll(timeout)
+        for event in events:
+            if type(event) is ProcessStarted and self._tree is not None:
+                self._tree.add(event.pid)
+            yield from self.pipeline.feed(event)
+            if type(event) is ProcessExited:
+                self._libraries.pop(event.pid, None)
+        now = time.time_ns()
+        if now - self._tick >= _TICK_NS:
+            self._tick = now
+            yield from self._totals()
+            yield from self.pipeline.tick(now)
+
+    def _totals(self) -> Iterator[Record]:
+        for event in self.sensor.stats():
+            yield from self.pipeline.feed(event)
+
+    def finish(self) -> Iterator[Record]:
+        """Drains what is on its way and ends the observation."""
+        for _ in range(20):
+            yield from self.step(0.05)
+            if not self.sensor.pending():
+                break
+        yield from self._totals()
+        yield from self.pipeline.finish(time.time_ns())
+
+    def close(self) -> None:
+        self.sensor.close()
+
+    def counters(self) -> dict[str, int]:
+        """The sensor's and the stages' counters."""
+        sensor = {f"sensor_{name}": count for name, count in sorted(self.sensor.counters.items())}
+        return sensor | self.pipeline.totals()
+
+    def losses(self) -> dict[str, int]:
+        """What was lost on the way, by name; all zero when nothing was."""
+        counters = self.sensor.counters
+        names = ("lost_control", "lost_payload", "flow_table_full", "tls_table_full", "copy_fault")
+        gaps = self.pipeline.connections.counters["plaintext_gaps"]
+        return {name: counters[name] for name in names} | {"plaintext_gaps": gaps}
+
+    # -- what a process's TLS is ---------------------------------------------------------------------------------
+
+    def _mapped(self, pid: int) -> list[str]:
+        try:
+            lines = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        return sorted({line.split(maxsplit=5)[5] for line in lines if line.count("/") and "x" in line.split()[1]})
+
+    def library_of(self, pid: int) -> str:
+        """Name and version of the probed TLS library that this process maps, "" if none is known."""
+        known = self._libraries.get(pid)
+        if known is None:
+            mapped = set(self._mapped(pid))
+            found = [p for p in self.sensor.probed.values() if p.paths & mapped]
+            known = ", ".join(sorted({f"{p.target.version} ({p.target.name}, {p.target.placement})" for p in found}))
+            self._libraries[pid] = known
+            if len(self._libraries) > 4096:
+                self._libraries.popitem(last=False)
+        return known
+
+    def explain(self, pid: int) -> Blindness:
+        """Why the content of this process's connections is not seen."""
+        mapped = self._mapped(pid)
+        if not mapped:
+            return Blindness("the process ended before its TLS library could be looked at")
+        if library := self.library_of(pid):
+            return Blindness(
+                "its TLS library is seen into, but nothing readable came through it on this connection",
+                "if the connection is older than Leeward, restart the workload; HTTP/2 is not decoded yet",
+                library,
+            )
+        for path in mapped:
+            for pattern, name in OTHER_TLS:
+                if pattern.search(path.rsplit("/", 1)[-1]):
+                    return Blindness(f"{name} is not probed yet", "metadata only until a later version", name)
+        for unseen in self.sensor.unseen.values():
+            if any(unseen.name in path for path in mapped):
+                return Blindness(unseen.reason, "report the library to the project", unseen.name)
+        return Blindness(
+            "no TLS library is mapped: TLS is inside the executable (linked statically, Go, Rust or Java)",
+            "metadata only until a later version",
+        )

@@ -1,0 +1,440 @@
+"""From raw events to HTTP events: which bytes belong to which connection, whose side they are, and who may speak for it.
+
+Three kinds of source end in the same parser: plaintext seen at a TLS library's calls, plaintext seen in packets, and
+captures (in the clear, or decrypted with a key log).
+
+Invariants: a connection whose two ends are on this host is parsed once, for the client's side; the server's process
+becomes an observer. What waits to find that out is bounded in bytes and in time. A connection that carries nothing of
+interest is told to `Quiet`, and costs no more than a table entry afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+import msgspec
+
+from leeward.model.message import Message
+from leeward.model.net import Endpoint
+from leeward.model.raw import Plaintext, Segment, TlsClosed, TlsOpened
+from leeward.wire.decrypt import TlsDecryptor
+from leeward.wire.flows import FlowTable, Socket
+from leeward.wire.http1 import Http1Connection, HttpEvent, Interest, Limits, NotHttp, Skipped
+from leeward.wire.keylog import KeyLog
+from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap, StreamOpened
+from leeward.wire.tcp import TcpStreams
+from leeward.wire.tls import ClientHello, NeedMore, parse_client_hello
+
+_HOLD_NS = 2 * 10**9  # a server waits so long for its client's side to show up
+_HOLD_BYTES = 1 << 20  # a connection; all together 64 times that
+_METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
+
+
+class Quiet(Protocol):
+    """How a source is told to stop copying. line: the request line that was of no interest; None: stop for good."""
+
+    def quiet_tls(self, pid: int, tls: int, line: bytes | None) -> None: ...
+    def quiet_socket(self, sock: int, line: bytes | None) -> None: ...
+
+
+class Connection(msgspec.Struct, eq=False):
+    """One connection and what is known of it. source: "openssl" | "plaintext" | "capture".
+
+    joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
+    reason: why its content is not seen, "" if it is (or not yet known). missing: (bytes, to_server) of the last call that
+    the source did not copy (so far: the call's next piece may bring them).
+    """
+
+    key: Hashable
+    source: str
+    pid: int
+    role: str = "unknown"
+    socket: Socket | None = None
+    joined: str = ""
+    client_random: bytes = b""
+    from_start: bool = False
+    http: Http1Connection | None = None
+    exchanges: int = 0
+    skipped: int = 0
+    reason: str = ""
+    dropped: bool = False
+    observers: list[int] = []
+    held: list[tuple[int, bool, bytes]] | None = None
+    held_bytes: int = 0
+    held_since: int = 0
+    next_seq: int = 0
+    missing: tuple[int, bool] | None = None
+    decryptor: TlsDecryptor | None = None
+
+
+InterestOf = Callable[[Connection, Message], Interest]
+Heard = tuple[Connection, HttpEvent]
+
+
+class Connections:
+    """Fed raw events; yields (connection, HTTP event) pairs. `interest` is asked once a request."""
+
+    def __init__(
+        self,
+        flows: FlowTable,
+        interest: InterestOf,
+        *,
+        limits: Limits,
+        quiet: Quiet | None = None,
+        keylog: KeyLog | None = None,
+        most: int = 65536,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.streams = TcpStreams()
+        self._flows, self._interest, self._limits, self._quiet, self._keylog = flows, interest, limits, quiet, keylog
+        self._most = most
+        self._connections: OrderedDict[Hashable, Connection] = OrderedDict()
+        self._by_random: dict[bytes, Connection] = {}
+        self._hellos: OrderedDict[int, bytearray] = OrderedDict()
+        self._first_bytes: OrderedDict[tuple[int, bytes], int] = OrderedDict()
+        self._holding: dict[Hashable, Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def all(self) -> list[Connection]:
+        return list(self._connections.values())
+
+    # -- plaintext at a TLS library's calls ----------------------------------------------------------------------
+
+    def tls_opened(self, event: TlsOpened) -> list[Heard]:
+        key = (event.pid, event.tls)
+        heard = self._end(key, event.ts, "tls object used again")
+        connection = Connection(key, "openssl", event.pid, client_random=event.client_random)
+        self._add(connection)
+        self._join(connection, event)
+        return heard + self._settle(connection, event.ts)
+
+    def _join(self, connection: Connection, event: TlsOpened) -> None:
+        """Finds the connection's socket: by the session's client random on the wire, else by its descriptor."""
+        alike = self._flows.by_random(event.client_random)
+        mine = [s for s in alike if s.flow.pid == event.pid or s.role == "unknown" or not s.flow.pid]
+        socket = self._flows.find(event.sock, event.local, event.remote)
+        if socket is not None and socket in alike:
+            connection.joined = "client-random"
+        elif socket is None and mine:
+            socket, connection.joined = mine[0], "client-random"
+        elif socket is None and alike:  # a descriptor handed to another process
+            socket, connection.joined = alike[0], "client-random"
+        elif socket is not None:
+            connection.joined = "descriptor"
+        if socket is None:
+            self.counters["tls_without_socket"] += 1
+            return
+        connection.socket, connection.role = socket, socket.role
+        connection.from_start = connection.joined == "client-random"
+        if not socket.flow.pid:
+            socket.flow.pid = event.pid
+
+    def _settle(self, connection: Connection, ts: int) -> list[Heard]:
+        """Decides who speaks for a session that two processes on this host see."""
+        random = connection.client_random
+        if not random:
+            return []
+        other = self._by_random.get(random)
+        if other is None or other.dropped:
+            self._by_random[random] = connection
+            both_here = len(self._flows.by_random(random)) > 1
+            if connection.role == "server" and both_here:
+                connection.held, connection.held_since = [], ts
+                self._holding[connection.key] = connection
+            return []
+        if connection.role == "client" and other.role != "client":
+            self._by_random[random] = connection
+            connection.observers.append(other.pid)
+            return self._drop(other, "server_side_duplicates")
+        other.observers.append(connection.pid)
+        return self._drop(connection, "server_side_duplicates")
+
+    def _drop(self, connection: Connection, counter: str) -> list[Heard]:
+        """Another observer speaks for this connection."""
+        self.counters[counter] += 1
+        connection.dropped, connection.held, connection.http = True, None, None
+        self._holding.pop(connection.key, None)
+        self._hush(connection, None)
+        return []
+
+    def plaintext(self, event: Plaintext) -> list[Heard]:
+        connection = self._connections.get((event.pid, event.tls))
+        if connection is None:
+            self.counters["plaintext_without_opening"] += 1
+            connection = Connection((event.pid, event.tls), "openssl", event.pid, next_seq=event.seq)
+            self._add(connection)
+        if connection.dropped:
+            return []
+        heard: list[Heard] = []
+        if event.woke:
+            connection.http = None
+        elif event.offset == 0 and event.seq > connection.next_seq:
+            self.counters["plaintext_gaps"] += event.seq - connection.next_seq
+            heard += self._gap(connection, event.ts, 0)
+        elif event.offset == 0 and connection.missing is not None:
+            heard += self._gap(connection, event.ts, *connection.missing)
+        connection.next_seq = event.seq + 1
+        if connection.role not in ("client", "server"):
+            connection.role = _role_of(event.data, event.written)
+        if connection.role == "unknown":
+            self.counters["plaintext_of_unknown_role"] += 1
+            return heard
+        to_server = event.written == (connection.role == "client")
+        heard += self._data(connection, to_server, event.ts, event.data)
+        missing = event.size - event.offset - len(event.data)
+        connection.missing = (missing, to_server) if missing else None
+        return heard
+
+    def tls_closed(self, event: TlsClosed) -> list[Heard]:
+        return self._end((event.pid, event.tls), event.ts, "closed")
+
+    # -- packets -----------------------------------------------------------------------------------------------
+
+    def segment(self, event: Segment) -> list[Heard]:
+        if not event.sock:
+            return self._stream(self.streams.feed(event))
+        socket = self._flows.find(event.sock)
+        if socket is None:
+            self.counters["segment_of_unknown_socket"] += 1
+            return []
+        if self._is_hello(socket, event):
+            return []
+        key: Hashable = ("socket", event.sock)
+        known = self._connections.get(key)
+        if known is not None and known.dropped:
+            return []
+        if event.woke and known is not None:
+            known.http = None
+        client = socket.local if socket.role == "client" else socket.remote if socket.role == "server" else None
+        return self._stream(self.streams.feed(event, key=key, client=client))
+
+    def _is_hello(self, socket: Socket, event: Segment) -> bool:
+        """Is this part of a TLS client hello? Then it is read for its names."""
+        buffer = self._hellos.get(event.sock)
+        if buffer is None:
+            if event.data[:2] != b"\x16\x03":
+                return False
+            buffer = self._hellos[event.sock] = bytearray()
+            if len(self._hellos) > 4096:
+                self._hellos.popitem(last=False)
+                self.counters["hellos_evicted"] += 1
+        buffer += event.data
+        hello = parse_client_hello(bytes(buffer))
+        if isinstance(hello, NeedMore):
+            return True
+        del self._hellos[event.sock]
+        if isinstance(hello, ClientHello):
+            if socket.role == "unknown":
+                socket.role = "client" if event.sent else "server"
+            self._flows.hello(socket, hello)
+        else:
+            self.counters["bad_client_hello"] += 1
+        return True
+
+    def _stream(self, events: list[StreamEvent]) -> list[Heard]:
+        heard: list[Heard] = []
+        for event in events:
+            match event:
+                case StreamOpened():
+                    self._stream_opened(event)
+                case StreamData():
+                    heard += self._stream_data(event)
+                case StreamGap():
+                    if (connection := self._connections.get(event.conn)) is not None:
+                        if connection.decryptor is not None:
+                            connection.decryptor.gap(event.to_server)
+                        heard += self._gap(connection, event.ts, event.size, event.to_server)
+                case StreamClosed():
+                    heard += self._end(event.conn, event.ts, event.reason)
+        return heard
+
+    def _stream_opened(self, event: StreamOpened) -> None:
+        live = isinstance(event.conn, tuple) and event.conn[0] == "socket"
+        socket = self._flows.find(event.conn[1]) if live else self._flows.find(0, event.client, event.server)  # type: ignore[index]
+        connection = Connection(
+            event.conn, "plaintext" if live else "capture", socket.flow.pid if socket else 0, "client", socket
+        )
+        connection.joined, connection.from_start = "socket" if socket else "", event.from_start
+        self._add(connection)
+
+    def _stream_data(self, event: StreamData) -> list[Heard]:
+        connection = self._connections.get(event.conn)
+        if connection is None or connection.dropped:
+            return []
+        if connection.source == "plaintext":
+            if self._other_end_speaks(connection, event):
+                return []
+            if connection.socket is not None:
+                connection.pid = connection.socket.flow.pid
+                connection.socket.flow.l7 = "http"
+            return self._data(connection, event.to_server, event.ts, event.data)
+        return self._capture_data(connection, event)
+
+    def _other_end_speaks(self, connection: Connection, event: StreamData) -> bool:
+        """Is this the server's socket of a connection whose client's socket is seen as well?"""
+        socket = connection.socket
+        if socket is None or connection.exchanges or connection.http is not None:
+            return False
+        mirror = self._flows.mirror(socket)
+        first = (event.seq, event.data[:64])  # NAT changes addresses, not the sequence number and the bytes
+        other_sock = mirror.sock if mirror else self._first_bytes.get(first, 0)
+        self._first_bytes.setdefault(first, socket.sock)
+        if len(self._first_bytes) > 8192:
+            self._first_bytes.popitem(last=False)
+        other = self._connections.get(("socket", other_sock)) if other_sock else None
+        if other is None or other is connection or other.dropped:
+            return False
+        ours_is_client = socket.role == "client" or (socket.role == "unknown" and socket.local.port > socket.remote.port)
+        if ours_is_client:
+            other.observers, connection.observers = [], [*other.observers, other.pid]
+            self._drop(other, "server_side_duplicates")
+            return False
+        other.observers.append(socket.flow.pid)
+        self._drop(connection, "server_side_duplicates")
+        return True
+
+    def _capture_data(self, connection: Connection, event: StreamData) -> list[Heard]:
+        if connection.http is None and connection.decryptor is None:
+            if connection.reason:
+                return []
+            if event.data[:2] == b"\x16\x03":
+                connection.decryptor = TlsDecryptor(self._keylog or KeyLog())
+        decryptor = connection.decryptor
+        if decryptor is None:
+            return self._data(connection, event.to_server, event.ts, event.data)
+        before = decryptor.hello
+        clear = decryptor.feed(event.to_server, event.ts, event.data)
+        if before is None and decryptor.hello is not None and connection.socket is not None:
+            self._flows.hello(connection.socket, decryptor.hello)
+        if decryptor.state in ("no-keys", "unsupported", "broken"):
+            connection.reason = decryptor.state
+        heard: list[Heard] = []
+        for to_server, ts, data in clear:
+            heard += self._data(connection, to_server, ts, data)
+        return heard
+
+    # -- what all kinds share ----------------------------------------------------------------------------------
+
+    def _add(self, connection: Connection) -> None:
+        self._connections[connection.key] = connection
+        if len(self._connections) > self._most:
+            key, old = self._connections.popitem(last=False)
+            self._holding.pop(key, None)
+            self._unname(old)
+            self.counters["connections_evicted"] += 1
+
+    def _unname(self, connection: Connection) -> None:
+        if self._by_random.get(connection.client_random) is connection:
+            del self._by_random[connection.client_random]
+
+    def _data(self, connection: Connection, to_server: bool, ts: int, data: bytes) -> list[Heard]:
+        if connection.held is not None:
+            connection.held.append((ts, to_server, data))
+            connection.held_bytes += len(data)
+            over = connection.held_bytes > _HOLD_BYTES or len(self._holding) > 4096
+            return self._release(connection) if over or ts - connection.held_since > _HOLD_NS else []
+        if connection.http is None:
+            if data.startswith(b"PRI * HTTP/2.0"):
+                connection.reason = "HTTP/2 is not decoded yet"
+            if connection.reason:
+                self._hush(connection, None)
+                return []
+            connection.http = Http1Connection(self._limits, lambda request: self._interest(connection, request))
+        self._connections.move_to_end(connection.key)
+        return self._hear(connection, connection.http.feed(to_server, ts, data))
+
+    def _hear(self, connection: Connection, events: list[HttpEvent]) -> list[Heard]:
+        for event in events:
+            match event:
+                case Skipped(line=line):
+                    connection.skipped += 1
+                    if not connection.exchanges:
+                        self._hush(connection, line)
+                case NotHttp():
+                    connection.reason = connection.reason or f"not HTTP/1: {event.reason}"
+                    self.counters["not_http"] += 1
+                    self._hush(connection, None)
+        return [(connection, event) for event in events]
+
+    def _hush(self, connection: Connection, line: bytes | None) -> None:
+        if self._quiet is None:
+            return
+        match connection.key:
+            case ("socket", int(sock)):
+                self._quiet.quiet_socket(sock, line)
+            case (int(pid), int(tls)):
+                self._quiet.quiet_tls(pid, tls, line)
+
+    def _gap(self, connection: Connection, ts: int, size: int, to_server: bool | None = None) -> list[Heard]:
+        if connection.http is None:
+            return []
+        sides = (True, False) if to_server is None else (to_server,)
+        heard: list[Heard] = []
+        for side in sides:
+            heard += self._hear(connection, connection.http.gap(side, ts, size))
+        return heard
+
+    def _release(self, connection: Connection) -> list[Heard]:
+        """No client's side showed up: the server's speaks."""
+        self.counters["server_side_released"] += 1
+        self._holding.pop(connection.key, None)
+        held, connection.held, connection.held_bytes = connection.held or [], None, 0
+        heard: list[Heard] = []
+        for ts, to_server, data in held:
+            heard += self._data(connection, to_server, ts, data)
+        return heard
+
+    def _end(self, key: Hashable, ts: int, reason: str) -> list[Heard]:
+        connection = self._connections.pop(key, None)
+        if connection is None:
+            return []
+        heard = self._release(connection) if connection.held else []
+        self._unname(connection)
+        if connection.http is not None and not connection.dropped:
+            heard += self._hear(connection, connection.http.close(ts))
+        return heard
+
+    def socket_closed(self, sock: int, ts: int) -> list[Heard]:
+        """The kernel closed the socket of a plaintext connection."""
+        self._hellos.pop(sock, None)
+        return self._stream(self.streams.close(("socket", sock), ts))
+
+    def process_exited(self, pid: int, ts: int) -> list[Heard]:
+        """A process is gone with all its TLS objects."""
+        heard: list[Heard] = []
+        for key in [k for k, c in self._connections.items() if c.source == "openssl" and c.pid == pid]:
+            heard += self._end(key, ts, "process exited")
+        return heard
+
+    def tick(self, ts: int) -> list[Heard]:
+        heard: list[Heard] = []
+        for connection in [c for c in self._holding.values() if ts - c.held_since > _HOLD_NS]:
+            heard += self._release(connection)
+        return heard
+
+    def finish(self, ts: int) -> list[Heard]:
+        """The observation ends: what is unfinished comes out as it is."""
+        heard = self._stream(self.streams.flush(ts))
+        for key in list(self._connections):
+            heard += self._end(key, ts, "end")
+        return heard
+
+
+def _role_of(data: bytes, written: bool) -> str:
+    """Client or server, from the first bytes that a process wrote or read."""
+    if data.startswith(_METHODS) or data.startswith(b"PRI * HTTP/2.0"):
+        return "client" if written else "server"
+    if data.startswith(b"HTTP/1."):
+        return "server" if written else "client"
+    return "unknown"
+
+
+def endpoints(connection: Connection) -> tuple[Endpoint | None, Endpoint | None]:
+    """(who opened it, who answered)."""
+    if connection.socket is None:
+        return None, None
+    return connection.socket.flow.src, connection.socket.flow.dst
