@@ -213,7 +213,7 @@ class Pipeline:
             self.counters["responses_without_request"] += 1
             return []
         match = self._match(connection, request)
-        exchange = decode(request, response, match) if match else None
+        exchange = decode(request, response, match, self._catalogue, self.counters) if match else None
         if exchange is None or match is None:
             self.counters["requests_not_ai_shape"] += 1
             return []
@@ -245,6 +245,9 @@ class Pipeline:
         exchange.time = _iso(request.start)
         exchange.duration_ms = (end - request.start) / 1e6
         exchange.network = _network(flow, request, connection)
+        scheme = "https" if connection.source == "openssl" or connection.decryptor else "http"
+        if "://" not in exchange.http.url[:12]:
+            exchange.http.url = f"{scheme}://{exchange.http.url}"
         evidence = exchange.evidence
         evidence.source, evidence.joined = connection.source, connection.joined
         evidence.late = not connection.from_start and number == 0 and connection.source == "openssl"

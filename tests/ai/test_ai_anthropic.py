@@ -131,7 +131,11 @@ def _events() -> list[dict[str, Any]]:
 
     return [
         {"type": "message_start", "message": start},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "thinking", "thinking": "", "signature": ""},
+        },
         {"type": "ping"},
         delta(0, type="thinking_delta", thinking="let "),
         delta(0, type="thinking_delta", thinking="me"),

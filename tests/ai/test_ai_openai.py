@@ -277,6 +277,7 @@ RESPONSE = {
         {
             "type": "message",
             "id": "m",
+            "status": "completed",
             "role": "assistant",
             "content": [{"type": "output_text", "text": "Hello é", "annotations": []}],
         },

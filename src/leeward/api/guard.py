@@ -6,6 +6,7 @@ a route that somebody adds is closed until it says otherwise.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -24,6 +25,7 @@ PUBLIC = frozenset(
 COOKIE = "leeward_session"
 SESSION_SECONDS = 12 * 3600.0
 SESSIONS = 1_000
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/\s]+)(?::[0-9]{0,5})?", re.ASCII)
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 Scope = MutableMapping[str, Any]
@@ -164,11 +166,9 @@ def security_headers(csp: str) -> list[tuple[bytes, bytes]]:
 
 
 def _name(host: str) -> str:
-    """A Host header without its port, in lower case."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[: host.find("]") + 1]
-    return host.rsplit(":", 1)[0]
+    """A Host header without its port, in lower case; "" when it is no host at all."""
+    match = _HOST.fullmatch(host.strip().lower())
+    return match[1] if match else ""
 
 
 def _foreign(headers: dict[str, list[str]], host: str, scope: Scope) -> bool:

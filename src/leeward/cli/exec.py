@@ -77,6 +77,7 @@ def _watch(live: Live, child: _Child, tree: set[int], out: Printer) -> int:
     while code is None:
         out.records(live.step(0.02))
         code = child.status()
+    out.ending()
     out.records(live.finish())
     return code
 

@@ -16,15 +16,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leeward.cli.output import one_line, table
 from leeward.model.coverage import Coverage
 from leeward.model.errors import InputError
 from leeward.model.exchange import Exchange
 from leeward.model.net import Flow
+from leeward.store.rows import to_json
 
 _STATES = {"ok": ("✓", "green"), "partly": ("~", "yellow"), "missing": ("✗", "red")}
 
 
 class Printer(Protocol):
+    def ending(self) -> None:
+        """What follows is the last that is known: flows that are still open are told too."""
+
     def records(self, records: Iterable[Exchange | Flow | Coverage]) -> None: ...
     def stats(self, stats: dict[str, Any]) -> None: ...
     def check(self, check: Any) -> None: ...
@@ -42,41 +47,41 @@ def printer(json: bool, output: Path | None = None) -> Printer:
     return _Lines(stream) if json or output else _People(stream)
 
 
-def plain(text: str, most: int = 120) -> str:
-    """One line of `text`, control characters made visible, at most `most` characters."""
-    line = "".join(c if c.isprintable() else "�" if not c.isspace() else " " for c in text[: most + 1])
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
 class _Lines:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._encode = msgspec.json.Encoder().encode
+        self._ending = False
 
-    def _write(self, value: object) -> None:
-        self._stream.write(self._encode(value).decode() + "\n")
+    def _say(self, line: bytes) -> None:
+        self._stream.write(line.decode() + "\n")
         self._stream.flush()
+
+    def ending(self) -> None:
+        self._ending = True
 
     def records(self, records: Iterable[Exchange | Flow | Coverage]) -> None:
         for record in records:
             match record:
                 case Exchange():
-                    self._write(record)
-                case Flow() if record.state == "closed":  # an open flow is told when it closes, or in the end
-                    self._write({"type": "flow", **msgspec.to_builtins(record)})
+                    self._say(to_json(record))
+                case Flow() if record.state == "closed" or self._ending:  # an open flow is told in the end
+                    self._say(to_json(record))
 
     def stats(self, stats: dict[str, Any]) -> None:
-        for row in stats.pop("coverage"):
-            self._write(row)
-        self._write(stats)
+        for row in stats["coverage"]:
+            self._say(to_json(row))
+        self._say(msgspec.json.encode(stats))
 
     def check(self, check: Any) -> None:
-        self._write(check)
+        self._say(msgspec.json.encode(check))
 
 
 class _People:
     def __init__(self, stream: IO[str]) -> None:
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def ending(self) -> None:
+        """People are not told of flows."""
 
     def records(self, records: Iterable[Exchange | Flow | Coverage]) -> None:
         for record in records:
@@ -108,19 +113,19 @@ def _line(exchange: Exchange) -> Text:
     return Text.assemble(
         (exchange.time[11:23], "dim"),
         "  ",
-        (plain(workload.name if workload else exchange.network.src, 40), "bold"),
+        (one_line(workload.name if workload else exchange.network.src, 40), "bold"),
         " → ",
-        (plain(exchange.network.domain or exchange.network.dst, 40), "cyan"),
-        f"  {plain(ai.operation, 20)}  {plain(model, 40)}  {tokens} tokens  {exchange.duration_ms:.0f} ms  ",
-        (plain(f"{exchange.http.status or '-'} {error}", 40), "red" if error else "green"),
+        (one_line(exchange.network.domain or exchange.network.dst, 40), "cyan"),
+        f"  {one_line(ai.operation, 20)}  {one_line(model, 40)}  {tokens} tokens  {exchange.duration_ms:.0f} ms  ",
+        (one_line(f"{exchange.http.status or '-'} {error}", 40), "red" if error else "green"),
         "" if exchange.evidence.complete else "  (cut)",
     )
 
 
 def _coverage(rows: list[Coverage]) -> Table:
-    table = Table("pid", "executable", "visible", "how", "why not more", "AI services", title="Coverage", title_justify="left")
+    heads = ("pid", "executable", "visible", "how", "why not more", "AI services")
+    cells = []
     for row in rows:
         why = f"{row.reason} → {row.remedy}" if row.remedy else row.reason
-        cells = (row.exe, row.visible, row.library or row.rung, why, ", ".join(row.services))
-        table.add_row(str(row.pid), *(Text(plain(cell, 160)) for cell in cells))
-    return table
+        cells.append((row.pid, row.exe, row.visible, row.library or row.rung, why, ", ".join(row.services)))
+    return table(heads, cells)

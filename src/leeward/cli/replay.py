@@ -60,6 +60,7 @@ def replay_file(path: Path, keylog: KeyLog | None, out: Printer, *, real_pace: b
         if event.ts - tick >= _TICK_NS:
             tick = event.ts
             out.records(pipeline.tick(tick))
+    out.ending()
     out.records(pipeline.finish(last))
     out.stats(_stats(path, capture, pipeline, first, last))
 

@@ -24,7 +24,7 @@ from leeward.model.errors import HostError
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.store import EventStore, Retention
-from leeward.store.paths import state_dir
+from leeward.store.paths import CLI_TOKEN_NAME, DATABASE_NAME, TOKENS_NAME, state_dir
 
 _MIB = 1 << 20
 
@@ -80,16 +80,18 @@ def _welcome(host: str, port: int, state: Path, token: str | None) -> None:
 def watch_host(host: str, port: int, state: Path, options: Options, retention: Retention, stop: threading.Event) -> None:
     """Runs until `stop` is set."""
     listener = _bind(host, port)
-    store = EventStore(state / "leeward.duckdb", retention=retention)
+    store = EventStore(state / DATABASE_NAME, retention=retention)
     try:
-        tokens = TokenStore(state / "tokens.json")
+        tokens = TokenStore(state / TOKENS_NAME)
         token = tokens.ensure()
+        tokens.ensure_local_cli(state / CLI_TOKEN_NAME)
         live = Live(options, load_catalogue())
         try:
             hub = LiveHub()
-            api = _Api(create_app(store, hub, tokens, lambda: _status(live, store)), listener)
+            api = _Api(create_app(store, hub, tokens, lambda: _status(live, store), hosts=[host]), listener)
             _welcome(host, port, state, token)
             _loop(live, store, hub, stop)
+            hub.close()
             api.stop()
         finally:
             live.close()

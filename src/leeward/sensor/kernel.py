@@ -29,6 +29,7 @@ OBJECT = Path(__file__).with_name("bpf") / "leeward.bpf.o"
 _TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
 _SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
+_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _U32, _U64 = Struct("<I"), Struct("<Q")
@@ -73,7 +74,7 @@ class KernelSensor:
         sizes = {"payload": options.payload_ring, "control": options.control_ring}
         self._object = Object(str(OBJECT), sizes=sizes)
         maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
-        self._maps = maps | {n: self._object.map(n) for n in ("flows", "flow_verdicts", "tls_verdicts", "boring")}
+        self._maps = maps | {n: self._object.map(n) for n in _SHARED}
         only = int(options.only_tracked)
         self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), min(options.max_message, 1 << 22), 0)
         self._control = Ring(self._object.map("control").fd, self._object.map_entries("control"))
@@ -186,6 +187,12 @@ class KernelSensor:
         if line is not None:
             self._maps["boring"][_U64.pack(L.line_hash(line, sock))] = b"\x01"
         self._maps["flow_verdicts"][_U64.pack(sock)] = _U32.pack(L.IGNORE if line is None else L.DORMANT)
+
+    def forget_tls(self, pid: int, tls: int) -> None:
+        """The process ended without freeing this object: another one of this number is another connection."""
+        key = L.TLS_KEY.pack(tls, pid, 0)
+        self._maps["tls_conns"].delete(key)
+        self._maps["tls_verdicts"].delete(key)
 
     # -- events ------------------------------------------------------------------------------------------------
 

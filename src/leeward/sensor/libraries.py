@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,20 +189,24 @@ def _layout(text: _Text, three: bool) -> bytes:
     )
 
 
-def host_libraries(root: Path = Path("/")) -> Iterator[Path]:
+def host_libraries(root: Path = Path("/")) -> list[Path]:
     """libssl files where the dynamic loader looks by default, so that they can be probed before anything maps them."""
+    found: dict[Path, None] = {}
     for directory in _HOST_DIRECTORIES:
         for pattern in ("libssl*.so*", "*-linux-*/libssl*.so*"):
-            yield from (p for p in sorted((root / directory).glob(pattern)) if p.is_file())
+            found.update({p.resolve(): None for p in sorted((root / directory).glob(pattern)) if p.is_file()})
+    return list(found)
 
 
-def command_libraries(executable: Path) -> Iterator[Path]:
+def command_libraries(executable: Path) -> list[Path]:
     """libssl files that come with a command: beside its prefix, and in a Python environment's wheels."""
-    for prefix in {executable.parent.parent, executable.resolve().parent.parent}:
+    found: dict[Path, None] = {}
+    for prefix in (executable.parent.parent, executable.resolve().parent.parent):
         if str(prefix) in ("/", "/usr"):
             continue
         for pattern in ("lib/libssl*.so*", "lib/python3*/site-packages/*.libs/libssl*.so*"):
-            yield from (p for p in sorted(prefix.glob(pattern)) if p.is_file())
+            found.update({p.resolve(): None for p in sorted(prefix.glob(pattern)) if p.is_file()})
+    return list(found)
 
 
 def describable(name: str) -> bool:

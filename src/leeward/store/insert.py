@@ -107,7 +107,7 @@ def _insert_sql(table: Table) -> str:
             select.append(f"v.{column.name}")
     return (
         f"INSERT INTO {table.name} ({', '.join(table.names)}) SELECT {', '.join(select)} FROM ("
-        f"SELECT from_json(line, '{json.dumps(shape)}') AS v, body FROM ("
+        f"SELECT from_json_strict(line, '{json.dumps(shape)}') AS v, body FROM ("
         "SELECT unnest(str_split(?, chr(10))) AS line, unnest(str_split(?, chr(10))) AS body))"
     )
 

@@ -234,9 +234,13 @@ def summary(con: Any) -> dict[str, Any]:
     return total
 
 
+def _sum(column: str) -> str:
+    """Sums are 128 bits wide in DuckDB; a hostile server can report 2^63 tokens, twice."""
+    return f"greatest(0, least(coalesce(sum({column}), 0), {2**63 - 1}))::BIGINT AS {column}"
+
+
 _TOTALS = (
-    "count(*) AS exchanges, coalesce(sum(input_tokens), 0)::DOUBLE::BIGINT AS input_tokens, "
-    "coalesce(sum(output_tokens), 0)::DOUBLE::BIGINT AS output_tokens, "
+    f"count(*) AS exchanges, {_sum('input_tokens')}, {_sum('output_tokens')}, "
     "count(*) FILTER (status >= 400 OR error_type <> '') AS errors, "
     "count(*) FILTER (NOT complete) AS incomplete"
 )

@@ -33,10 +33,12 @@ _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIO
 
 
 class Quiet(Protocol):
-    """How a source is told to stop copying. line: the request line that was of no interest; None: stop for good."""
+    """How a source is told to stop copying. line: the request line that was of no interest; None: stop for good.
+    forget_tls: the object is gone without having been freed; its number may come again."""
 
     def quiet_tls(self, pid: int, tls: int, line: bytes | None) -> None: ...
     def quiet_socket(self, sock: int, line: bytes | None) -> None: ...
+    def forget_tls(self, pid: int, tls: int) -> None: ...
 
 
 class Connection(msgspec.Struct, eq=False):
@@ -98,6 +100,10 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    def use_keylog(self, keylog: KeyLog) -> None:
+        """For captures that carry their own key log: sessions that begin from here on use it."""
+        self._keylog = keylog
 
     def all(self) -> list[Connection]:
         return list(self._connections.values())
@@ -406,8 +412,11 @@ class Connections:
     def process_exited(self, pid: int, ts: int) -> list[Heard]:
         """A process is gone with all its TLS objects."""
         heard: list[Heard] = []
-        for key in [k for k, c in self._connections.items() if c.source == "openssl" and c.pid == pid]:
-            heard += self._end(key, ts, "process exited")
+        for key, connection in list(self._connections.items()):
+            if connection.source == "openssl" and connection.pid == pid:
+                heard += self._end(key, ts, "process exited")
+                if self._quiet is not None and isinstance(key, tuple):
+                    self._quiet.forget_tls(*key)
         return heard
 
     def tick(self, ts: int) -> list[Heard]:
