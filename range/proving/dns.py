@@ -12,6 +12,7 @@ import ipaddress
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 A, SOA, AAAA, OPT, ANY = 1, 6, 28, 41, 255
 _QR, _AA, _RD = 0x8000, 0x0400, 0x0100
@@ -113,8 +114,8 @@ class _Udp(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # A cast, not a check: the selector loop's datagram transport is no subclass of DatagramTransport.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
         reply = self._answer(data)

@@ -1,4 +1,4 @@
-"""Builds a tiny OCI image in a tar: /bin/sleep and the libraries it loads, so that a container test needs no network."""
+"""Builds a tiny OCI image in a tar: /bin/sleep and the libraries it loads, so a container test needs no network."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from leeward.wire.ndjson import parse_lines
 
 CASES = [
@@ -21,6 +22,7 @@ def test_lines(body: bytes, lines: list[tuple[bytes, int]]) -> None:
     assert parse_lines(body) == lines
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.binary(min_size=1, max_size=9).map(lambda b: b"[" + b.replace(b"\n", b"") + b"]"), max_size=20))
 def test_what_is_sent_comes_out(lines: list[bytes]) -> None:
     body = b"\n".join(lines)

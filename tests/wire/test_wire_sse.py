@@ -1,10 +1,12 @@
 """The event stream grammar, with the examples of the WHATWG specification (HTML §9.2)."""
 
+# ruff: noqa: E501 (tables)
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from leeward.wire.sse import SseEvent, parse_sse
 
 E = SseEvent
@@ -46,6 +48,7 @@ def test_grammar(body: bytes, events: list[SseEvent]) -> None:
 line = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)), max_size=20)
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     sent=st.lists(st.tuples(line, st.lists(line, min_size=1, max_size=3)), max_size=8),
     newline=st.sampled_from(["\n", "\r", "\r\n"]),
@@ -60,7 +63,10 @@ def test_what_is_sent_comes_out(sent: list[tuple[str, list[str]]], newline: str)
     assert parse_sse(body) == expected
 
 
-@given(st.binary(max_size=300) | st.lists(st.sampled_from([b"data", b":", b" ", b"\r", b"\n", b"id", b"x"])).map(b"".join))
+@settings(deadline=None, derandomize=True)
+@given(
+    st.binary(max_size=300) | st.lists(st.sampled_from([b"data", b":", b" ", b"\r", b"\n", b"id", b"x"])).map(b"".join)
+)
 def test_any_bytes(body: bytes) -> None:
     ends = [event.end for event in parse_sse(body)]
     assert ends == sorted(ends)

@@ -59,6 +59,18 @@ def _server(listener: dict[str, Any], habits: Habits, truth: Truth, keylog: str 
     return _Server(config), [_bind(a, listener["port"]) for a in listener["addresses"]]
 
 
+async def _probe(name: str, port: int) -> None:
+    """Waits until a name of the range resolves and connects from here: DNS, link and servers are there."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(name, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        return
+
+
 async def _run(config: dict[str, Any]) -> None:
     truth = Truth(Path(config["truth"]))
     habits = Habits(**config["habits"])
@@ -68,7 +80,12 @@ async def _run(config: dict[str, Any]) -> None:
     servers = [_server(one, habits, truth, config.get("keylog")) for one in config["listeners"]]
     tasks = [asyncio.create_task(server.serve(sockets=sockets)) for server, sockets in servers]
     while not all(server.started for server, _ in servers):
+        for task in tasks:
+            if task.done():
+                task.result()
         await asyncio.sleep(0.005)
+    if config.get("probe"):
+        await _probe(**config["probe"])
     print("ready", flush=True)
     owner = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(owner), sys.stdin)

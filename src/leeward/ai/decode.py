@@ -89,6 +89,7 @@ class _Decoder:
         self.error: AiError | None = None
         self.notes: dict[str, None] = {}
         self.cut = False
+        self.ended = False  # the API's own end of the stream was seen
 
     def run(self) -> Exchange | None:
         shape = self._bodies()
@@ -156,6 +157,7 @@ class _Decoder:
     def _stream(self, dialect: Dialect, response: Message) -> bool:
         assert dialect.stream is not None
         end = dialect.stream(self._items(dialect, response), self.ai)
+        self.ended = end.ended
         self.ai.stream = True
         if not end.ended and self.error is None and not response.truncated:  # a limit hides the end, it was seen
             self.cut = True
@@ -221,7 +223,8 @@ class _Decoder:
             if provider != self.match.provider:
                 self.notes[f"upstream:{provider}"] = None
         return Evidence(
-            complete=self.response is not None and self.response.complete and not self.cut,
+            # Clients hang up after the API's own end ([DONE], message_stop), before HTTP's.
+            complete=self.response is not None and (self.response.complete or self.ended) and not self.cut,
             truncated=any(message.truncated for message in messages),
             gap=any(message.gap for message in messages),
             notes=list(self.notes),

@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 MAGIC, VERSION = 0xED0CDAED, 2
 _PAGE = struct.Struct("<QHHI")  # id, flags, count, overflow
-_META = struct.Struct("<IIIIQQQQQQ")  # magic, version, page size, flags, root, sequence, freelist, high water, txid, sum
+_META = struct.Struct(
+    "<IIIIQQQQQQ"
+)  # magic, version, page size, flags, root, sequence, freelist, high water, txid, sum
 _BRANCH_ELEMENT = struct.Struct("<IIQ")  # position, key size, page
 _LEAF_ELEMENT = struct.Struct("<IIII")  # flags, position, key size, value size
 _BUCKET = struct.Struct("<QQ")  # root page (0: the page follows inline), sequence
@@ -47,7 +49,8 @@ def fnv1a(data: bytes) -> int:
 
 class _Meta:
     def __init__(self, raw: bytes) -> None:
-        magic, version, self.page_size, _, self.root, _, _, self.pages, self.txid, checksum = _META.unpack_from(raw, _PAGE.size)
+        fields = _META.unpack_from(raw, _PAGE.size)
+        magic, version, self.page_size, _, self.root, _, _, self.pages, self.txid, checksum = fields
         body = raw[_PAGE.size : _PAGE.size + _META.size - 8]
         self.valid = (
             magic == MAGIC
@@ -59,7 +62,7 @@ class _Meta:
 
 
 def _meta(fd: int) -> _Meta:
-    """The newest valid one of pages 0 and 1. Without page 0 the page size is not known: bbolt then tries them all too."""
+    """The newest valid one of pages 0 and 1. Without page 0 the page size is unknown: all are tried, as bbolt does."""
     size = _PAGE.size + _META.size
     raw = os.pread(fd, size, 0)
     found = [_Meta(raw)] if len(raw) == size else []

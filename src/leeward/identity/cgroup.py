@@ -13,9 +13,9 @@ import msgspec
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A container id that a path names. runtime: what the form of the name says, "" when nothing. namespace: containerd's.
-    owner: uid of the user manager it runs under (rootless), -1 for the system's. sure: the form is a container's;
-    else it only could be one, and a runtime must know it."""
+    """A container id that a path names. runtime: what the form of the name says, "" when nothing. namespace:
+    containerd's. owner: uid of the user manager it runs under (rootless), -1 for the system's. sure: the form is a
+    container's; else it only could be one, and a runtime must know it."""
 
     id: str
     runtime: str = ""
@@ -39,7 +39,9 @@ NOTHING = Cgroup()
 _LINES, _SEGMENTS, _PATH = 64, 64, 4096
 
 _FULL_ID = re.compile(r"(?:(?P<prefix>[A-Za-z][A-Za-z0-9_.-]{0,63})[-:])?(?P<id>[0-9a-f]{64})(?:\.scope)?")
-_POD = re.compile(r"(?:kubepods(?:-[a-z]+){0,2}-)?pod(?P<uid>[0-9a-f]{8}(?:[-_]?[0-9a-f]{4}){3}[-_]?[0-9a-f]{12})(?:\.slice)?")
+_POD = re.compile(
+    r"(?:kubepods(?:-[a-z]+){0,2}-)?pod(?P<uid>[0-9a-f]{8}(?:[-_]?[0-9a-f]{4}){3}[-_]?[0-9a-f]{12})(?:\.slice)?"
+)
 _USER_MANAGER = re.compile(r"user@(\d{1,10})\.service")
 _TRANSIENT = re.compile(r"run-(?:u\d+|r[0-9a-f]+|p\d+-i\d+)\.service")
 """systemd-run's generated names (src/run/run.c): another one each time, so no identity."""

@@ -1,9 +1,9 @@
-"""Containers as containerd knows them, from its files: the OCI spec of a running task, and image, labels and digest from
-its metadata database. Needs neither its socket nor its client; works for CRI, nerdctl, ctr, and dockerd's "moby".
+"""Containers as containerd knows them, from its files: the OCI spec of a running task, and image, labels and digest
+from its metadata database. Needs neither its socket nor its client; works for CRI, nerdctl, ctr, and dockerd's "moby".
 
-Layout: runtime v2 tasks are in <state>/io.containerd.runtime.v2.task/<namespace>/<id>/ (containerd runtime/v2/manager.go),
-metadata buckets are v1/<namespace>/{containers,images}/... (containerd metadata/buckets.go). A container is found only
-if its task directory is there: names from cgroup paths are never believed alone.
+Layout: runtime v2 tasks are in <state>/io.containerd.runtime.v2.task/<namespace>/<id>/ (containerd
+runtime/v2/manager.go), metadata buckets are v1/<namespace>/{containers,images}/... (containerd metadata/buckets.go).
+A container is found only if its task directory is there: names from cgroup paths are never believed alone.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ class _Manifest(msgspec.Struct):
 
 
 class _State(msgspec.Struct, rename="pascal"):
-    """config.v2.json. image: the image's id, the digest of its configuration. image_manifest: with the containerd image store."""
+    """config.v2.json. image: the image's id, which is the digest of its configuration. image_manifest: given by the
+    containerd image store."""
 
     name: str = ""
     image: str = ""
@@ -43,7 +44,7 @@ class _Repositories(msgspec.Struct, rename="pascal"):
 
 
 def find(candidate: Candidate, roots: tuple[Path, ...], reader: StateReader) -> Found | None:
-    """The container in the first data root that has it. image_digest: the manifest's; the image id when that is not known."""
+    """The container in the first data root that has it. image_digest: the manifest's; if unknown, the image id."""
     if not _ID.fullmatch(candidate.id):
         return None
     for root in roots:

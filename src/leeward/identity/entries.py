@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from leeward.identity.cgroup import NOTHING, Candidate, Cgroup
 from leeward.model.process import Ancestor, Container, Process, Workload
 
@@ -15,12 +17,13 @@ FOREVER = 1 << 63
 
 
 class Image:
-    """One program that a process ran. since: Unix ns. process: what was answered for it, until `recheck` (Unix ns)."""
+    """One program that a process ran. since: Unix ns. process: what was answered for it, until `recheck` (Unix ns).
+    cost: characters of argv that are its own, not shared with the parent it was forked from."""
 
-    __slots__ = ("argv", "cwd", "exe", "process", "recheck", "since")
+    __slots__ = ("argv", "cost", "cwd", "exe", "process", "recheck", "since")
 
-    def __init__(self, since: int, exe: str, argv: tuple[str, ...], cwd: str) -> None:
-        self.since, self.exe, self.argv, self.cwd = since, exe, argv, cwd
+    def __init__(self, since: int, exe: str, argv: tuple[str, ...], cwd: str, cost: int = 0) -> None:
+        self.since, self.exe, self.argv, self.cwd, self.cost = since, exe, argv, cwd, cost
         self.process: Process | None = None
         self.recheck = FOREVER
 
@@ -147,7 +150,7 @@ def shim_of(entry: Entry) -> Candidate | None:
 
 
 def _after(argv: tuple[str, ...], *options: str) -> str:
-    for word, value in zip(argv, argv[1:], strict=False):
+    for word, value in pairwise(argv):
         if word in options:
             return value
     return ""

@@ -24,7 +24,8 @@ RETRY_NS = 3 * 10**9
 
 
 class RuntimeReaders:
-    """Counters: runtime_* and bolt_* for reads, container_found, container_not_found, container_changed, containers_evicted."""
+    """Counters: runtime_* and bolt_* for reads; container_found, container_not_found, container_changed,
+    containers_evicted."""
 
     def __init__(
         self,

@@ -83,13 +83,15 @@ def _found(candidate: Candidate, stored: _Stored, graph: Path, run: Path, driver
     metadata = (reader.decode(stored.metadata, _Metadata) if stored.metadata else None) or _Metadata()
     images = reader.json(graph / f"{driver}-images" / "images.json", _INDEX_LIMIT, list[_Image]) or []
     digest = next((image.digest for image in images if image.id == stored.image), "")
-    make = _crio if any(note.startswith(_CRIO) for note in notes) else _podman
-    container = make(candidate, stored, metadata, notes, digest, graph, reader)
+    if any(note.startswith(_CRIO) for note in notes):
+        container = _crio(candidate, metadata, notes, digest, reader)
+    else:
+        container = _podman(candidate, stored, metadata, digest, graph, reader)
     return Found(container, directory, reader.stamp(directory))
 
 
 def _crio(
-    candidate: Candidate, stored: _Stored, metadata: _Metadata, notes: dict[str, str], digest: str, _: Path, reader: StateReader
+    candidate: Candidate, metadata: _Metadata, notes: dict[str, str], digest: str, reader: StateReader
 ) -> Container:
     sandbox = notes.get(_CRIO + "ContainerType") == "sandbox"
     kept = notes.get(_CRIO + "Labels")
@@ -108,7 +110,7 @@ def _crio(
 
 
 def _podman(
-    candidate: Candidate, stored: _Stored, metadata: _Metadata, _: dict[str, str], digest: str, graph: Path, reader: StateReader
+    candidate: Candidate, stored: _Stored, metadata: _Metadata, digest: str, graph: Path, reader: StateReader
 ) -> Container:
     config = _libpod(graph / "libpod" / "bolt_state.db", candidate.id, reader)
     name = metadata.name or next(iter(stored.names or []), "")

@@ -1,6 +1,6 @@
 """The stable identity above a process: pod, container, systemd unit, else executable with its script. Pure.
 
-Invariant: the same thing started again, under another pid, container id, pod suffix or generated name, gives the same id.
+Invariant: the same thing started again, under another pid, container id, pod suffix or generated name, has the same id.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ _OWNER_SUFFIXES = (
 
 _HEX_NAME = re.compile(r"[0-9a-f]{12,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOBY_NAME = re.compile(r"([a-z]+)_[a-z]+\d?")
-_ADJECTIVES = frozenset(
-    """admiring adoring affectionate agitated amazing angry awesome beautiful blissful bold boring brave busy charming
+_ADJECTIVES = """
+    admiring adoring affectionate agitated amazing angry awesome beautiful blissful bold boring brave busy charming
     clever compassionate competent condescending confident cool cranky crazy dazzling determined distracted dreamy eager
     ecstatic elastic elated elegant eloquent epic exciting fervent festive flamboyant focused friendly frosty funny
     gallant gifted goofy gracious great happy hardcore heuristic hopeful hungry infallible inspiring intelligent
     interesting jolly jovial keen kind laughing loving lucid magical modest musing mystifying naughty nervous nice
     nifty nostalgic objective optimistic peaceful pedantic pensive practical priceless quirky quizzical recursing
     relaxed reverent romantic sad serene sharp silly sleepy stoic strange stupefied suspicious sweet tender thirsty
-    trusting unruffled upbeat vibrant vigilant vigorous wizardly wonderful xenodochial youthful zealous zen""".split()
-)
+    trusting unruffled upbeat vibrant vigilant vigorous wizardly wonderful xenodochial youthful zealous zen"""
 """First words of the names that Docker and Podman make up (moby pkg/namesgenerator)."""
 
 _SERVICE_LABELS = (
@@ -69,7 +68,7 @@ def is_generated(name: str) -> bool:
     if _HEX_NAME.fullmatch(name):
         return True
     made_up = _MOBY_NAME.fullmatch(name)
-    return bool(made_up and made_up[1] in _ADJECTIVES)
+    return bool(made_up and made_up[1] in _ADJECTIVES.split())
 
 
 def container_workload(container: Container) -> Workload:
@@ -115,7 +114,9 @@ def executable_workload(exe: str, argv: tuple[str, ...], cwd: str) -> Workload:
     return Workload(f"exe:{exe}", posixpath.basename(exe), "executable")
 
 
-def workload_of(container: Container | None, unit: str, exe: str, argv: tuple[str, ...], cwd: str, comm: str) -> Workload:
+def workload_of(
+    container: Container | None, unit: str, exe: str, argv: tuple[str, ...], cwd: str, comm: str
+) -> Workload:
     """The first that is known of container, unit, executable, argv[0], and the task's name (kernel threads)."""
     if container is not None:
         return container_workload(container)

@@ -26,12 +26,11 @@ from leeward.wire.http import (
     Upgraded,
 )
 from leeward.wire.http1_body import Budget, Chunks, Keeper
+from leeward.wire.http1_find import Found, HeadFinder, may_begin
 from leeward.wire.http1_head import (
-    END,
     NO_BODY,
     Body,
     Framing,
-    may_begin,
     read_request,
     read_response,
     request_body,
@@ -68,24 +67,19 @@ class _Exchange(msgspec.Struct, eq=False):
 
 
 class _Side(msgspec.Struct, eq=False):
-    """One direction. message None: a head is due (or awaited after bytes were lost: not `synced`).
+    """One direction. message None: a head is due, or looked for after bytes were lost.
 
-    buffer: a head's beginning; scan: where to go on looking for its end; judged: its first line is one;
-    begun: ts of its first byte. left: bytes still to come in Framing.LENGTH. strange: bytes that belonged to nothing.
+    left: bytes still to come in Framing.LENGTH. seen: it had a head. strange: bytes that belonged to nothing.
     """
 
     to_server: bool
+    finder: HeadFinder
     message: Message | None = None
     exchange: _Exchange | None = None
     body: Body = NO_BODY
     left: int = 0
     chunks: Chunks | None = None
     keeper: Keeper | None = None
-    buffer: bytearray = msgspec.field(default_factory=bytearray)
-    scan: int = 0
-    judged: bool = False
-    begun: int = 0
-    synced: bool = False
     seen: bool = False
     strange: int = 0
 
@@ -96,7 +90,8 @@ class Http1Connection:
     def __init__(self, limits: Limits, interest: Callable[[Message], Interest]) -> None:
         self.counters: Counter[str] = Counter()
         self._limits, self._interest = limits, interest
-        self._client, self._server = _Side(True), _Side(False)
+        self._client = _Side(True, HeadFinder(True, limits.head))
+        self._server = _Side(False, HeadFinder(False, limits.head))
         self._awaiting: deque[_Exchange] = deque()  # no final response yet
         self._early: list[tuple[int, bytes]] = []  # response bytes seen before their request's head had ended
         self._early_size = 0
@@ -116,9 +111,9 @@ class Http1Connection:
             self.counters[f"bytes_after_{self._over}"] += len(data)
         elif to_server:
             self._read(self._client, ts, data, events)
-            if self._early and (self._awaiting or not self._client.buffer):
+            if self._early and (self._awaiting or not self._client.finder.buffer):
                 self._replay(events)
-        elif self._early or (self._client.buffer and not self._awaiting and self._server.message is None):
+        elif self._early or (self._client.finder.buffer and not self._awaiting and self._server.message is None):
             self._early.append((ts, data))
             self._early_size += len(data)
             if self._early_size > self._limits.early:
@@ -138,7 +133,7 @@ class Http1Connection:
         if side.message is not None:
             self._gap_in_body(side, ts, size, events)
         else:
-            if side.buffer:
+            if side.finder.buffer:
                 self._cut_head(side, ts, "cut-head", True, events)
             self._lose(side)
         return events
@@ -170,7 +165,7 @@ class Http1Connection:
         self._finish_awaiting(0, events)
 
     def _flush_head(self, side: _Side, ts: int, events: list[HttpEvent]) -> None:
-        if side.buffer:
+        if side.finder.buffer:
             self._cut_head(side, ts, "cut-head", False, events)
 
     def _replay(self, events: list[HttpEvent]) -> None:
@@ -184,7 +179,7 @@ class Http1Connection:
         position, size = 0, len(data)
         if side.message is not None and self._begins_anew(side, data):
             self._end_message(side, ts, False, events)
-            side.synced = True
+            side.finder.synced = True
         while position < size and not self._over:
             if side.message is None:
                 position = self._read_head(side, ts, data, position, events)
@@ -207,61 +202,29 @@ class Http1Connection:
         return exchange is None and bool(self._awaiting) and may_begin(data, False, False) is True
 
     def _read_head(self, side: _Side, ts: int, data: bytes, position: int, events: list[HttpEvent]) -> int:
-        """Looks for a head's end in what is buffered and `data` from `position`; returns where the head ended."""
-        buffer = side.buffer
-        if buffer and not side.judged and not side.synced and may_begin(data, side.to_server, False) is True:
-            self._strange(side, ts, len(buffer), events)  # half a line that only looked like a head's beginning
-            buffer.clear()
-        if not buffer:
-            # RFC 9112 §2.2: "SHOULD ignore at least one empty line (CRLF) received prior to the request-line"
-            while position < len(data) and data[position] in b"\r\n":
-                position += 1
-            if position == len(data):
-                return position
-            side.begun, side.scan, side.judged = ts, 0, False
-        limit, before = self._limits.head, len(buffer)
-        if before:  # never more than a head's worth of copying for each call, however much was fed
-            buffer += data[position : position + limit + 1 - before]
-            found = END.search(buffer, side.scan, limit)
-            length = found.end() if found else len(buffer)
-            head = bytes(buffer[:length]) if found or not side.judged else b""
-        else:
-            found = END.search(data, position, position + limit)
-            head = data[position : found.end() if found else position + limit + 1]
-            length = len(head)
-        if not side.judged:
-            likely = may_begin(head, side.to_server, side.synced)
-            if likely is False or (likely and self._sign(head)):
-                self._not_a_head(side, ts, head, len(data) - position + before, events)
-                return len(data)
-            side.judged = bool(likely)
-        if found is None:
-            if not before:
-                buffer += head
-            side.scan = max(0, length - 2)
-            if length > limit:
-                self._cut_head(side, ts, "head-limit", False, events)
-            return len(data)
-        buffer.clear()
-        side.judged = False
-        self._head(side, ts, head, events)
-        return position + length - before
+        """Looks for a head in `data` from `position` on; returns where to go on."""
+        found, head, position = side.finder.feed(ts, data, position)
+        if found is Found.NOT or (found is Found.HEAD and head.startswith(_SIGNS[0][0])):
+            side.finder.dropped += len(head) if found is Found.HEAD else 0
+            self._not_a_head(side, ts, head, events)
+        elif found is Found.HEAD:
+            self._head(side, ts, head, events)
+        elif found is Found.LONG:
+            self._cut_head(side, ts, "head-limit", False, events)
+        elif side.finder.dropped:
+            self._strange(side, ts, events)
+        return position
 
-    def _sign(self, data: bytes) -> str:
-        """The protocol that these bytes are a sign of, "" if none that is known."""
-        return next((name for sign, name in _SIGNS if data.startswith(sign)), "")
+    def _not_a_head(self, side: _Side, ts: int, data: bytes, events: list[HttpEvent]) -> None:
+        """Bytes that begin with `data` are no head: they are dropped, one is looked for at the start of the next."""
+        if not side.seen and not side.strange:
+            sign = next((name for sign, name in _SIGNS if data.startswith(sign)), "")
+            if sign:
+                self._give_up(side, ts, sign, events)
+        self._strange(side, ts, events)
 
-    def _not_a_head(self, side: _Side, ts: int, data: bytes, size: int, events: list[HttpEvent]) -> None:
-        """`size` bytes beginning with `data` belong to nothing: they are dropped, a head is looked for at the start of
-        the next ones."""
-        sign = "" if side.seen or side.strange else self._sign(data)
-        side.buffer.clear()
-        side.synced, side.judged = False, False
-        if sign:
-            self._give_up(side, ts, sign, events)
-        self._strange(side, ts, size, events)
-
-    def _strange(self, side: _Side, ts: int, size: int, events: list[HttpEvent]) -> None:
+    def _strange(self, side: _Side, ts: int, events: list[HttpEvent]) -> None:
+        size, side.finder.dropped = side.finder.dropped, 0
         self.counters["bytes_of_nothing"] += size
         side.strange += size
         if side.strange > self._limits.unsynced and not (self._client.seen or self._server.seen or self._over):
@@ -274,10 +237,11 @@ class Http1Connection:
 
     def _cut_head(self, side: _Side, ts: int, anomaly: str, gap: bool, events: list[HttpEvent]) -> None:
         """A head without its end: what is there of it comes out, how its body goes on is not known."""
-        judged, lines = side.judged, bytes(side.buffer[: side.buffer.rfind(b"\n") + 1])
+        buffer, judged = side.finder.buffer, side.finder.judged
+        lines = bytes(buffer[: buffer.rfind(b"\n") + 1])
         self.counters[anomaly.replace("-", "_")] += 1
         if not judged:
-            self.counters["bytes_of_nothing"] += len(side.buffer)
+            self.counters["bytes_of_nothing"] += len(buffer)
         self._lose(side)
         if judged:
             self._head(side, ts, lines + b"\r\n", events, anomaly, gap)
@@ -286,9 +250,9 @@ class Http1Connection:
     def _head(
         self, side: _Side, ts: int, head: bytes, events: list[HttpEvent], cut: str = "", gap: bool = False
     ) -> None:
-        side.seen = side.synced = True
+        side.seen = side.finder.synced = True
         read = read_request if side.to_server else read_response
-        message = read(head, self._index, side.begun)
+        message = read(head, self._index, side.finder.begun)
         if message is None:
             self.counters["bad_first_line"] += 1
             self._lose(side)
@@ -312,7 +276,7 @@ class Http1Connection:
         assert message is not None
         if body.framing in (Framing.NONE, Framing.LOST):
             self._end_message(side, ts, body.framing is Framing.NONE, events)
-            side.synced = body.framing is Framing.NONE
+            side.finder.synced = body.framing is Framing.NONE
             return
         if exchange is not None and exchange.full:
             side.keeper = Keeper(message, body.codings, self._limits, self._budget)
@@ -368,8 +332,7 @@ class Http1Connection:
 
     def _lose(self, side: _Side) -> None:
         """How this direction goes on is not known: the next head has to be found."""
-        side.synced, side.judged = False, False
-        side.buffer.clear()
+        side.finder.reset(False)
         if not side.to_server:
             self._doubt = True
 
@@ -445,7 +408,7 @@ class Http1Connection:
         """Is the body of a response to nobody worth following? Not if only the connection's end delimits it."""
         if side.body.framing in (Framing.LENGTH, Framing.CHUNKED, Framing.NONE):
             return True
-        side.message, side.synced = None, False
+        side.message, side.finder.synced = None, False
         return False
 
     def _upgrade(self, side: _Side, ts: int, events: list[HttpEvent]) -> None:

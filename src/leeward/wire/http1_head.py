@@ -1,7 +1,8 @@
-"""HTTP/1 heads: what looks like one, what it says, and how the body after it is delimited (RFC 9112).
+"""HTTP/1 heads: what one says, and how the body after it is delimited (RFC 9112).
 
 Invariants: pure functions of the head's bytes; never raise. A head is read by llhttp; what llhttp refuses is read
-forgivingly here, because the peer may have accepted it, and its oddity is named in `anomalies`.
+forgivingly here, because the peer may have accepted it. Its `anomalies` then hold "odd-head", and what is odd by name
+if that is known.
 """
 
 from __future__ import annotations
@@ -14,16 +15,11 @@ import msgspec
 
 from leeward.model.message import Message
 
-END = re.compile(rb"\n\r?\n")
-"""The end of a head. RFC 9112 §2.2: "a recipient MAY recognize a single LF as a line terminator"."""
-_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}\Z")
-_VERSION = re.compile(rb"[ \t]HTTP/(\d\.\d)\Z")
-_STATUS_LINE = re.compile(rb"HTTP/(\d\.\d)[ \t]++(\d{3})(?:[ \t]([^\r\n]*+))?\r?\n")  # possessive: linear on any input
-_METHODS = (
-    b"GET POST PUT HEAD PATCH DELETE OPTIONS CONNECT TRACE QUERY PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK "
-    b"SEARCH REPORT MKACTIVITY CHECKOUT MERGE NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE LINK UNLINK SOURCE BIND REBIND "
-    b"UNBIND ACL MKCALENDAR M-SEARCH"
-).split()  # RFC 9110 §9, RFC 10008 QUERY, WebDAV and what else llhttp knows
+METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}\Z")
+_VERSION = re.compile(rb"[ \t](?i:HTTP)/(\d\.\d)\Z")
+STATUS_LINE = re.compile(
+    rb"(?i:HTTP)/(\d\.\d)[ \t]++(\d{3})(?:[ \t]([^\r\n]*+))?\r?\n"
+)  # possessive: linear on any input
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110 §5.6.2
 _DIGITS = re.compile(r"[0-9]+\Z", re.ASCII)
 _LARGEST = (1 << 63) - 1  # a length beyond this overflows a signed 64-bit counter somewhere on the way
@@ -52,38 +48,18 @@ class Body(msgspec.Struct, frozen=True):
 NO_BODY = Body(Framing.NONE)
 
 
-# -- what looks like a head ------------------------------------------------------------------------------------------
+# -- what it says ----------------------------------------------------------------------------------------------------
 
 
-def may_begin(data: bytes | bytearray, request: bool, synced: bool) -> bool | None:
-    """Can a head begin with `data`? None: too early to say. synced: a head is due here, so that half a line may be one.
-
-    Where one is not due, half a line has to begin with a method that is known, so that text does not pass for one.
-    """
-    if b"\n" in data:
-        return bool(_request_line(data) if request else _STATUS_LINE.match(data))
-    if not request:
-        return None if data.startswith(b"HTTP/") or b"HTTP/".startswith(data[:5]) else False
-    method, space, _ = bytes(data[:33]).partition(b" ")
-    if synced and _METHOD.match(method):
-        return None
-    if space:
-        return None if method in _METHODS else False
-    return None if any(known.startswith(method) for known in _METHODS) else False
-
-
-def _request_line(data: bytes | bytearray) -> tuple[str, str, str] | None:
+def request_line(data: bytes | bytearray) -> tuple[str, str, str] | None:
     """(method, target, version) of the line that `data` begins with, None if it is no request line. HTTP/0.9 is not
     one: without a version, any two words would be."""
     line = bytes(data[: data.index(b"\n")]).rstrip(b"\r \t")
     version = _VERSION.search(line, max(0, len(line) - 9))
     method, _, target = line[: len(line) - 9].replace(b"\t", b" ").partition(b" ")
-    if version is None or not _METHOD.match(method) or b"\r" in target:
+    if version is None or not METHOD.match(method) or b"\r" in target:
         return None
     return method.decode("latin-1"), target.strip(b" ").decode("latin-1"), version[1].decode("latin-1")
-
-
-# -- what it says ----------------------------------------------------------------------------------------------------
 
 
 class _Callbacks:
@@ -118,7 +94,7 @@ def read_request(head: bytes, index: int, start: int) -> Message | None:
         message.method, message.target = parser.get_method().decode("latin-1"), told.text.decode("latin-1")
         message.version, message.headers = parser.get_http_version(), told.fields
         return message
-    line = _request_line(head)
+    line = request_line(head)
     if line is None:
         return None
     message.method, message.target, message.version = line
@@ -135,7 +111,7 @@ def read_response(head: bytes, index: int, start: int) -> Message | None:
         message.status, message.reason = parser.get_status_code(), told.text.decode("latin-1")
         message.version, message.headers = parser.get_http_version(), told.fields
         return message
-    line = _STATUS_LINE.match(head)
+    line = STATUS_LINE.match(head)
     if line is None:
         return None
     version, status, reason = line.groups()
@@ -191,8 +167,7 @@ def _forgiving(head: bytes, position: int, message: Message) -> None:
             _note(odd, "bad-header-line")
         fields.append((name.lower(), value.strip(" \t")))
     message.headers = fields
-    if not odd:
-        odd.append("odd-head")
+    odd.append("odd-head")
 
 
 def _note(anomalies: list[str], name: str) -> None:

@@ -1,0 +1,32 @@
+"""Where things are: the range's own source, the interpreters, the client scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent.parent
+"""The directory that `proving` is imported from."""
+REPOSITORY = SOURCE.parent
+CLIENTS = Path(__file__).resolve().parent / "clients"
+
+
+def server_python() -> Path:
+    """The interpreter of the servers: the development environment (uvicorn, brotli, zstandard, cryptography)."""
+    return REPOSITORY / ".venv" / "bin" / "python"
+
+
+def client_python() -> Path:
+    """The interpreter of the clients: an environment of its own with the vendors' SDKs (requirements/range.txt)."""
+    return REPOSITORY / ".venv-range" / "bin" / "python"
+
+
+def clients() -> dict[str, Path]:
+    """Client scripts by name."""
+    found = [*CLIENTS.glob("*.py"), *CLIENTS.glob("*.sh")]
+    return {p.stem: p for p in found if not p.name.startswith("_")}
+
+
+def client_script(name: str) -> list[str]:
+    """The command that runs a client; `KeyError` for one that is not there."""
+    path = clients()[name]
+    return [str(client_python()), str(path)] if path.suffix == ".py" else [str(path)]
