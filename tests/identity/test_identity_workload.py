@@ -50,7 +50,7 @@ def test_pod_owner(pod: str, owner: str) -> None:
         ("docker.io/library/nginx:1.25@sha256:" + "0" * 64, "docker.io/library/nginx"),
         ("registry.local:5000/team/agent", "registry.local:5000/team/agent"),
         ("registry.local:5000/team/agent:v1", "registry.local:5000/team/agent"),
-        ("sha256:" + "0" * 64, "sha256"),
+        ("sha256:" + "0" * 64, "sha256:" + "0" * 12),
         ("", ""),
     ],
 )

@@ -19,7 +19,7 @@ def body() -> dict:
         return {"model": "X1", "messages": [message["content"]]}
     asked: dict = {"model": "gpt-4o-mini", "messages": [message]}
     if mode == "anthropic":
-        asked = {"model": "claude-sonnet-4-5", "max_tokens": 4096, "messages": [message]}
+        asked = {"model": "claude-sonnet-5", "max_tokens": 4096, "messages": [message]}
     if streamed:
         asked["stream"] = True
     return asked

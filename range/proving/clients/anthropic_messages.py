@@ -19,7 +19,7 @@ if options.mode in _MODELS:
 
 def request_of(mark: str) -> dict:
     request = {
-        "model": options.model or _MODELS.get(options.mode, "claude-sonnet-4-5"),
+        "model": options.model or _MODELS.get(options.mode, "claude-sonnet-5"),
         "max_tokens": 12 + len(mark) if options.mode == "short" else 4096,
         "system": "Be kürz.",
         "messages": [{"role": "user", "content": prompt(mark)}],

@@ -15,7 +15,7 @@ litellm.telemetry = False
 litellm.suppress_debug_info = True
 truth = Truth(options)
 _MODELS = {
-    "anthropic": "anthropic/claude-sonnet-4-5",
+    "anthropic": "anthropic/claude-sonnet-5",
     "groq": "groq/llama-3.3-70b-versatile",
     "mistral": "mistral/mistral-small-latest",
 }
@@ -40,7 +40,9 @@ def note(record: dict, part) -> None:
     for choice in part.choices:
         note_part(record, choice, choice.delta if options.stream else choice.message)
     spent = getattr(part, "usage", None)
-    if spent:
+    if spent and options.mode == "anthropic":  # as the API names them; litellm has translated
+        record["usage"] = {"input_tokens": spent.prompt_tokens, "output_tokens": spent.completion_tokens}
+    elif spent:
         record["usage"] = {
             "prompt_tokens": spent.prompt_tokens,
             "completion_tokens": spent.completion_tokens,

@@ -44,7 +44,7 @@ def _server(listener: dict[str, Any], habits: Habits, truth: Truth, keylog: str 
     tls = bool(listener["cert"])
     config = uvicorn.Config(
         App(listener["name"], listener["api"], tls, habits, truth),
-        log_level="critical",
+        log_level="error",
         access_log=False,
         lifespan="off",
         server_header=False,

@@ -25,7 +25,7 @@ def _operation(ask: Ask) -> Reply:
             meaning = Meaning("count_tokens", ask.data["model"], usage={"input_tokens": _spent(ask.data)})
             return json_reply(dict(meaning.usage), meaning)
         case "GET", "/v1/models":
-            one = {"type": "model", "id": "claude-sonnet-4-5-20250929", "display_name": "Claude Sonnet 4.5",
+            one = {"type": "model", "id": "claude-sonnet-5", "display_name": "Claude Sonnet 5",
                    "created_at": "2025-09-29T00:00:00Z"}
             page = {"data": [one], "has_more": False, "first_id": one["id"], "last_id": one["id"]}
             return json_reply(page, Meaning("models"))

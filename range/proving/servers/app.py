@@ -28,14 +28,32 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+_SEPARATORS = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
+_GO = {**_SEPARATORS, b"<": b"\\u003c", b">": b"\\u003e", b"&": b"\\u0026"}
+
+
+def escaping(handle: Callable[[Ask], Reply], table: Mapping[bytes, bytes]) -> Callable[[Ask], Reply]:
+    """The same server, whose JSON encoder escapes more: Go's (Ollama) never writes these characters as they are. For
+    the others it is a choice: some of their clients split streams at U+2028 (httpx's iter_lines) and would lose text."""
+
+    def handled(ask: Ask) -> Reply:
+        reply = handle(ask)
+        if "json" in reply.content_type or "event-stream" in reply.content_type:
+            for plain, escaped in table.items():
+                reply.pieces = [p.replace(plain, escaped) for p in reply.pieces]
+        return reply
+
+    return handled
+
+
 APPS: Mapping[str, Callable[[Ask], Reply]] = {
     "openai": functools.partial(openai_api.handle, OPENAI),
-    "groq": functools.partial(openai_api.handle, GROQ),
-    "mistral": functools.partial(openai_api.handle, MISTRAL),
+    "groq": escaping(functools.partial(openai_api.handle, GROQ), _SEPARATORS),
+    "mistral": escaping(functools.partial(openai_api.handle, MISTRAL), _SEPARATORS),
     "vllm": functools.partial(openai_api.handle, VLLM),
-    "anthropic": anthropic.handle,
-    "gemini": gemini.handle,
-    "ollama": ollama.handle,
+    "anthropic": escaping(anthropic.handle, _SEPARATORS),
+    "gemini": escaping(gemini.handle, _SEPARATORS),
+    "ollama": escaping(ollama.handle, _GO),
     "site": site.handle,
 }
 _ORDER = ("br", "zstd", "gzip", "deflate")

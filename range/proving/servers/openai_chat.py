@@ -98,6 +98,8 @@ def _frame(flavour: Flavour, ask: Ask, meaning: Meaning, kind: str) -> dict[str,
 def _tail(flavour: Flavour) -> dict[str, Json]:
     if flavour.vendor == "openai":
         return {"service_tier": "default", "system_fingerprint": "fp_a1b2c3d4e5"}
+    if flavour.vendor == "groq":
+        return {"service_tier": "on_demand", "system_fingerprint": "fp_range00001", "x_groq": {"id": "req_range"}}
     return {}
 
 
@@ -116,7 +118,8 @@ def _usage(flavour: Flavour, meaning: Meaning) -> Json:
 
 def _chunks(flavour: Flavour, ask: Ask, meaning: Meaning) -> list[Json]:
     frame = {**_frame(flavour, ask, meaning, "chat.completion.chunk"), **_tail(flavour)}
-    with_usage = bool((ask.data.get("stream_options") or {}).get("include_usage"))
+    # Mistral's last chunk always carries it.
+    with_usage = bool((ask.data.get("stream_options") or {}).get("include_usage")) or flavour.vendor == "mistral"
     padding = words.rng("padding", meaning.response_id)
     out: list[Json] = []
 

@@ -120,8 +120,8 @@ def _document(ask: Ask, meaning: Meaning, items: list[dict[str, Json]], status: 
 def _events(ask: Ask, meaning: Meaning, items: list[dict[str, Json]]) -> list[tuple[str, Json]]:
     out: list[tuple[str, Json]] = []
 
-    def add(name: str, **fields: Json) -> None:
-        out.append((name, {"type": name, "sequence_number": len(out), **fields}))
+    def add(kind: str, /, **fields: Json) -> None:
+        out.append((kind, {"type": kind, "sequence_number": len(out), **fields}))
 
     begun = _document(ask, meaning, items, "in_progress")
     add("response.created", response=begun)

@@ -57,7 +57,9 @@ def pod_owner(pod_name: str) -> str:
 
 
 def bare_image(image: str) -> str:
-    """An image reference without tag and digest."""
+    """An image reference without tag and digest; an image known by its id only keeps the first 12 digits of that."""
+    if image.startswith("sha256:"):
+        return image[: len("sha256:") + 12]
     name = image.partition("@")[0]
     colon = name.rfind(":")
     return name[:colon] if colon > name.rfind("/") else name

@@ -1,0 +1,5 @@
+"""`python -m leeward`."""
+
+from leeward.cli.main import main
+
+main()

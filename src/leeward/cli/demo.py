@@ -1,0 +1,53 @@
+"""`leeward demo`: `leeward run` beside the proving ground's AI services and clients, so that there is something to see.
+
+The services live in network namespaces of their own and are reached by nothing else; everything ends with the command.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leeward.model.errors import HostError
+from leeward.sensor.host import need_root
+
+
+def _range() -> Path:
+    """The proving ground of a source checkout (it is no part of the wheel)."""
+    root = Path(__file__).parents[3]
+    if not (root / "range/proving").is_dir() or not (root / ".venv-range/bin/python").exists():
+        raise HostError("the demo needs a source checkout and its clients: run `make demo` there")
+    return root / "range"
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def demo(
+        port: Annotated[int, typer.Option(help="Port of the API and the page.")] = 8420,
+        rounds: Annotated[int, typer.Option(help="How often the clients call; 0: until Ctrl-C.", min=0)] = 0,
+    ) -> None:
+        """Watches this host beside sample AI services and clients, in network namespaces of their own."""
+        need_root()
+        ground = _range()
+        leeward = [sys.executable, "-m", "leeward", "run", "--port", str(port)]
+        watching = subprocess.Popen(leeward)
+        calls = subprocess.Popen(
+            [sys.executable, "-m", "proving", "loop", "--rounds", str(rounds)],
+            env=os.environ | {"PYTHONPATH": str(ground)},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            code = calls.wait() if rounds else watching.wait()
+        except KeyboardInterrupt:
+            code = 0
+        finally:
+            for process in (calls, watching):
+                process.terminate()
+            for process in (calls, watching):
+                process.wait(30)
+        raise typer.Exit(code)
