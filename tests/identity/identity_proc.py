@@ -1,4 +1,4 @@
-"""A directory that looks like /proc, and runtimes' state, for tests. Times are small: boot is at BOOT, a tick is 10 ms."""
+"""A directory that looks like /proc, and runtimes' state, for tests. Boot is at BOOT."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from leeward.identity.bolt import Bucket, fnv1a, read_bolt
 TREE: dict[bytes, Any] = {
     b"v1": {
         b"default": {
-            b"containers": {f"c{n:03}".encode(): {b"image": b"img%d" % n, b"labels": {b"k": b"v%d" % n}} for n in range(60)},
+            b"containers": {b"c%03d" % n: {b"image": b"img%d" % n, b"labels": {b"k": b"v%d" % n}} for n in range(60)},
             b"big": {b"spec": b"S" * 50_000, b"small": b"s"},
             b"empty": {},
         }
@@ -117,7 +117,8 @@ def test_an_answer_from_between_two_transactions_is_asked_again(tmp_path: Path) 
     assert (rounds[0], counters) == (2, {"bolt_written_meanwhile": 1})
 
 
-_SMALL = {b"v1": {b"default": {b"containers": {b"c007": {b"labels": {b"k": b"v"}, b"image": b"i"}}, b"big": {b"x": b"y"}}}}
+_C007 = {b"labels": {b"k": b"v"}, b"image": b"i"}
+_SMALL = {b"v1": {b"default": {b"containers": {b"c007": _C007}, b"big": {b"x": b"y"}}}}
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -30,7 +30,14 @@ def started(pid: int, ppid: int, seconds: float) -> ProcessStarted:
 
 
 def execs(
-    pid: int, ppid: int, start: float, argv: tuple[str, ...], exe: str = "", when: float | None = None, uid: int = 0, cut: bool = False
+    pid: int,
+    ppid: int,
+    start: float,
+    argv: tuple[str, ...],
+    exe: str = "",
+    when: float | None = None,
+    uid: int = 0,
+    cut: bool = False,
 ) -> ProcessExec:
     when = start if when is None else when
     return ProcessExec(at(when), pid, ppid, int(start * SECOND) + 1234, uid, exe or argv[0], argv, cut)
@@ -208,7 +215,7 @@ def test_exec_by_another_thread_after_the_leaders_exit(host: Host) -> None:
     assert table.get(60, at(7)).exe == "/bin/b"
 
 
-# -- fork, exit, reuse ---------------------------------------------------------------------------------------------------
+# -- fork, exit, reuse -------------------------------------------------------------------------------------------------
 
 
 def test_fork_without_exec_inherits(host: Host) -> None:
@@ -452,6 +459,17 @@ def test_arguments_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     table.feed(started(90, 1, 700))
     table.feed(execs(91, 1, 700, ("x" * 5000,)))
     assert len(table.get(91, at(701)).argv[0]) == 2048
+
+
+def test_namesakes_without_start_times_leave_nothing_behind(host: Host) -> None:
+    """Where the kernel's start time could not be read, two processes of one tick look alike: the later one stays."""
+    table = host.table()
+    for n in range(50):
+        table.feed(ProcessExec(at(5) + n, 60, 1, 0, 0, f"/bin/p{n}", (f"p{n}",)))
+        table.feed(ProcessExited(at(5) + n, 60))
+    assert table.get(60, at(5.5)).exe == "/bin/p49"
+    table.feed(started(90, 1, 700))
+    assert table.get(60, at(5.5)).exe == ""
 
 
 _EVENTS = st.lists(

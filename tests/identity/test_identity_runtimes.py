@@ -14,7 +14,7 @@ from identity_bolt import write_bolt
 from identity_proc import Host, at, state_reader
 
 from leeward.identity.cgroup import Candidate
-from leeward.identity.runtimes import RETRY_NS
+from leeward.identity.runtimes import RETRY_NS, RuntimeReaders
 from leeward.identity.state import LABEL_VALUE, LABELS, labels
 
 A, B = "a" * 64, "b" * 64
@@ -29,18 +29,20 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def metadata(host: Host, namespace: str, containers: dict[str, dict[bytes, Any]], image: str = "docker.io/a/b:1") -> None:
-    images = {image.encode(): {b"target": {b"digest": DIGEST.encode(), b"size": b"\1"}}}
+def metadata(host: Host, namespace: str, containers: dict[str, dict[bytes, Any]]) -> None:
+    images = {b"docker.io/a/b:1": {b"target": {b"digest": DIGEST.encode(), b"size": b"\1"}}}
     found = {name.encode(): bucket for name, bucket in containers.items()}
     write_bolt(host.root / META, {b"v1": {namespace.encode(): {b"containers": found, b"images": images}}})
 
 
 def test_ctr_container(host: Host) -> None:
     host.json(f"{TASKS}/default/my-agent/config.json", {"ociVersion": "1.0.2", "annotations": {"x": "y"}})
-    metadata(host, "default", {"my-agent": {b"image": b"docker.io/a/b:1", b"labels": {b"team": b"ai"}, b"spec": b"S" * 9000}})
+    record = {b"image": b"docker.io/a/b:1", b"labels": {b"team": b"ai"}, b"spec": b"S" * 9000}
+    metadata(host, "default", {"my-agent": record})
     found = host.runtimes().find(Candidate("my-agent", "containerd", "default", sure=False), NOW)
     assert found is not None
-    assert (found.name, found.image, found.image_digest, found.runtime) == ("my-agent", "docker.io/a/b:1", DIGEST, "containerd")
+    assert (found.name, found.runtime) == ("my-agent", "containerd")
+    assert (found.image, found.image_digest) == ("docker.io/a/b:1", DIGEST)
     assert found.labels == {"team": "ai"}
 
 
@@ -59,7 +61,8 @@ def test_cri_container_with_its_pods_labels(host: Host) -> None:
     metadata(host, "k8s.io", {A: own, B: pod})
     found = host.runtimes().find(Candidate(A, "containerd"), NOW)
     assert found is not None
-    assert (found.name, found.pod_namespace, found.pod_name, found.pod_uid) == ("app", "prod", "chat-7d9c6bd6b8-x2x5q", "u-1")
+    assert (found.name, found.pod_namespace, found.pod_uid) == ("app", "prod", "u-1")
+    assert found.pod_name == "chat-7d9c6bd6b8-x2x5q"
     assert (found.image, found.image_digest) == ("docker.io/a/b:1", DIGEST)
     assert found.labels == {"a": "own", "app": "chat"}
 
@@ -84,7 +87,9 @@ def test_containerd_without_its_database(host: Host) -> None:
     assert readers.counters["bolt_gone"] == 1
 
 
-@pytest.mark.parametrize("candidate", [Candidate("../x"), Candidate("a/b"), Candidate(""), Candidate("x", namespace="..")])
+@pytest.mark.parametrize(
+    "candidate", [Candidate("../x"), Candidate("a/b"), Candidate(""), Candidate("x", namespace="..")]
+)
 def test_names_that_would_leave_the_directory(host: Host, candidate: Candidate) -> None:
     host.json("/run/containerd/io.containerd.runtime.v2.task/x/config.json", {})
     host.json("/run/containerd/x/config.json", {})
@@ -93,8 +98,8 @@ def test_names_that_would_leave_the_directory(host: Host, candidate: Candidate) 
 
 def docker_state(host: Host, base: str = "/var/lib/docker", **more: Any) -> Path:
     config = {"Image": "a/b:1", "Labels": {"com.docker.compose.project": "p"}, "Env": ["X=1"], "Cmd": None}
-    state = {"ID": A, "Name": "/agent", "Image": "sha256:77", "Driver": "overlay2", "Config": config, "State": {"Pid": 1}}
-    return host.json(f"{base}/containers/{A}/config.v2.json", state | more)
+    state = {"ID": A, "Name": "/agent", "Image": "sha256:77", "Driver": "overlay2", "Config": config}
+    return host.json(f"{base}/containers/{A}/config.v2.json", state | {"State": {"Pid": 1}} | more)
 
 
 def test_docker(host: Host) -> None:
@@ -140,7 +145,8 @@ def test_podman(host: Host, index: str) -> None:
     write_bolt(host.root / "var/lib/containers/storage/libpod/bolt_state.db", tree)
     found = host.runtimes().find(Candidate(A, "podman"), NOW)
     assert found is not None
-    assert (found.name, found.image, found.image_digest, found.runtime) == ("agent", "docker.io/a/b:1", DIGEST, "podman")
+    assert (found.name, found.runtime) == ("agent", "podman")
+    assert (found.image, found.image_digest) == ("docker.io/a/b:1", DIGEST)
     assert found.labels == {"team": "ai"}
 
 
@@ -232,10 +238,10 @@ def test_labels_are_bounded() -> None:
     assert (len(kept), {len(value) for value in kept.values()}) == (LABELS, {LABEL_VALUE})
 
 
+_KEYS = st.sampled_from(["annotations", "Name", "Config", "id", "labels", "Image", "metadata"])
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["annotations", "Name", "Config", "id", "labels", "Image", "metadata"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=8,
 )
 
@@ -253,8 +259,6 @@ def test_any_state(tmp_path: Path, raw: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(raw)
     (tmp_path / "etc").mkdir(exist_ok=True)
-    from leeward.identity.runtimes import RuntimeReaders
-
     RuntimeReaders(root=tmp_path).find(Candidate(A), NOW)
 
 

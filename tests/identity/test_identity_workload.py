@@ -86,7 +86,10 @@ COMPOSE = {"com.docker.compose.project": "shop", "com.docker.compose.service": "
             Workload("pod:prod/chat/app", "prod/chat/app", "pod"),
         ),
         (Container("x", "agent", "a/b:1"), Workload("container:agent@a/b", "agent", "container")),
-        (Container("x", "shop-chat-1", "a/b:1", labels=COMPOSE), Workload("container:shop/chat@a/b", "shop/chat", "container")),
+        (
+            Container("x", "shop-chat-1", "a/b:1", labels=COMPOSE),
+            Workload("container:shop/chat@a/b", "shop/chat", "container"),
+        ),
         (
             Container("x", "chat.1.z", "a/b", labels={"com.docker.swarm.service.name": "chat"}),
             Workload("container:chat@a/b", "chat", "container"),
@@ -131,7 +134,7 @@ def test_containers(container: Container, workload: Workload) -> None:
         ("/bin/busybox", ("sh", "run.sh"), "/r", "exe:/bin/busybox:/r/run.sh", "sh run.sh"),
         ("/bin/busybox", ("busybox", "sh", "-c", "x"), "/r", "exe:/bin/busybox:-c", "sh -c"),
         ("/bin/busybox", ("sleep", "1"), "/r", "exe:/bin/busybox", "busybox"),
-        ("/j/bin/java", ("java", "-Xmx1g", "-cp", "a:b", "com.Main"), "/", "exe:/j/bin/java:-m com.Main", "java -m com.Main"),
+        ("/j/java", ("java", "-Xmx1g", "-cp", "a:b", "x.Main"), "/", "exe:/j/java:-m x.Main", "java -m x.Main"),
         ("/j/bin/java", ("java", "-jar", "app.jar"), "/a", "exe:/j/bin/java:/a/app.jar", "java app.jar"),
         ("/usr/bin/ssh", ("ssh", "host"), "/", "exe:/usr/bin/ssh", "ssh"),
     ],
@@ -143,7 +146,8 @@ def test_executables(exe: str, argv: tuple[str, ...], cwd: str, identity: str, n
 def test_what_is_known_first_counts() -> None:
     container = Container("x", "agent", "a/b:1")
     assert workload_of(container, "a.service", "/bin/x", (), "", "").kind == "container"
-    assert workload_of(None, "a.service", "/bin/x", (), "", "") == Workload("systemd:a.service", "a.service", "systemd")
+    unit = Workload("systemd:a.service", "a.service", "systemd")
+    assert workload_of(None, "a.service", "/bin/x", (), "", "") == unit
     assert workload_of(None, "user-1000/a.service", "", (), "", "").name == "a.service"
     assert workload_of(None, "", "", ("/opt/x",), "", "x").id == "exe:/opt/x"
     assert workload_of(None, "", "", (), "", "kworker/0:1H-kblockd").id == "exe:[kworker]"
@@ -151,7 +155,9 @@ def test_what_is_known_first_counts() -> None:
 
 
 _EXES = st.sampled_from([PY, NODE, SH, "/bin/busybox", "/j/java", "/bin/perl", "/bin/bun", "", "/", "x\0y"])
-_WORDS = st.lists(st.one_of(st.sampled_from(["-", "--", "-c", "-m", "-um", "-jar", "+o", "=", ""]), st.text(max_size=8)))
+_WORDS = st.lists(
+    st.one_of(st.sampled_from(["-", "--", "-c", "-m", "-um", "-jar", "+o", "=", ""]), st.text(max_size=8))
+)
 
 
 @given(_EXES, _WORDS.map(tuple), st.sampled_from(["", "/", "/a/b", "rel"]))

@@ -125,6 +125,10 @@ class Run:
         answer.raise_for_status()
         return answer.json()
 
+    def stored(self) -> int:
+        """How many exchanges the store has."""
+        return int(self.get("/stats")["summary"]["exchanges"])
+
     def exchanges(self) -> list[dict[str, Any]]:
         """All that are stored, oldest first."""
         command = [LEEWARD, "exchanges", "--json", "--limit", "100000"]

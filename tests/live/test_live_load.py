@@ -52,7 +52,7 @@ def test_sixteen_clients_at_once(run: Run, tls_url: str) -> None:
     ]
     outputs = [client.communicate(timeout=240)[0].decode() for client in clients]
     expected = sorted(row for output in outputs for row in told(output))
-    run.wait(lambda: run.get("/stats")["exchanges"] >= len(expected))
+    run.wait(lambda: run.stored() >= len(expected))
     exchanges = run.exchanges()
     assert seen(exchanges) == expected
     assert {e["process"]["pid"] for e in exchanges} == {c.pid for c in clients}

@@ -51,7 +51,7 @@ def test_a_client_that_was_there_first(tls_url: str, tmp_path: Path) -> None:
     running = Run(tmp_path / "state")
     try:
         out, _ = client.communicate("\n", timeout=60)
-        running.wait(lambda: running.get("/stats")["exchanges"] >= 5)
+        running.wait(lambda: running.stored() >= 5)
         exchanges = running.exchanges()
         assert seen(exchanges) == told(out)
         assert before.strip() not in out
@@ -66,7 +66,7 @@ def test_killed_under_load_leaves_nothing_and_loses_a_second_at_most(tls_url: st
     running = Run(tmp_path / "state")
     client = subprocess.Popen(client_command("plain", tls_url, 100000), stdout=subprocess.PIPE)
     try:
-        running.wait(lambda: running.get("/stats")["exchanges"] >= 50)
+        running.wait(lambda: running.stored() >= 50)
         assert bpf_ids(LINK_GET_NEXT_ID) > links
         time.sleep(2)
         before = {e["id"] for e in running.exchanges()}

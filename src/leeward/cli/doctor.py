@@ -58,19 +58,11 @@ def _load() -> str:
 
 
 def _multi() -> str:
-    library = next(iter(libraries.host_libraries()), None)
-    if library is None:
-        return "no OpenSSL library of the host to try on"
-    target = libraries.describe(library, str(library))
-    if not isinstance(target, libraries.Target):
-        return f"{library}: {target.reason if target else 'not OpenSSL'}"
-    program = libbpf.Object(str(kernel.OBJECT))
-    try:
-        probe = target.probes[0]
-        program.attach_uprobe_multi(probe.program, str(library), [probe.offset], returns=False, cookie=0)
-    finally:
-        program.close()
-    return "uprobe_multi links"
+    program, multi = kernel.load({})
+    program.close()
+    if not multi:
+        raise HostError("not known to this kernel")
+    return "known to this kernel"
 
 
 def _uprobe() -> str:

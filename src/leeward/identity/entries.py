@@ -7,8 +7,8 @@ from itertools import pairwise
 from leeward.identity.cgroup import NOTHING, Candidate, Cgroup
 from leeward.model.process import Ancestor, Container, Process, Workload
 
-IMAGES = 4
-"""Images kept of a process: the last ones."""
+IMAGES = 8
+"""Images kept of a process: the last ones. A version manager (pyenv, nvm) takes seven to get to its program."""
 
 ARGV_KEPT, ANCESTOR_ARGV_KEPT, ARGV_SPARE = 2048, 512, 128
 """Characters kept of an argument list: of a process, of an ancestor, and when the table's budget is spent."""

@@ -295,6 +295,8 @@ class ProcessTable:
         if parent is None:
             self._counters["process_parent_unknown"] += 1
             return
+        if not parent.exited:
+            self._running.move_to_end(parent.key)  # what has children is the last to be evicted
         entry.inherit(parent, ts)
         above = (ancestor_of(parent, ts), *(parent.ancestors if parent.pid != 1 else ()))
         loop = next((n for n, ancestor in enumerate(above) if ancestor.pid == entry.pid), ANCESTORS)
@@ -319,6 +321,9 @@ class ProcessTable:
     def _end(self, entry: Entry, ts: int) -> None:
         entry.exited = ts or 1
         self._running.pop(entry.key, None)
+        namesake = self._exited.pop(entry.key, None)  # possible only where events lack the start time
+        if namesake is not None and namesake is not entry:
+            self._drop(namesake)
         self._exited[entry.key] = entry
 
     def _drop(self, entry: Entry) -> None:

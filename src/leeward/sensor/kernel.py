@@ -29,6 +29,7 @@ OBJECT = Path(__file__).with_name("bpf") / "leeward.bpf.o"
 _TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
 _SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
+_UPROBES = ("on_write", "on_write_ex", "on_write_ex2", "on_read", "on_read_ex", "on_done", "on_free")
 _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
@@ -72,7 +73,7 @@ class KernelSensor:
         self._told: Counter[str] = Counter()
         self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         sizes = {"payload": options.payload_ring, "control": options.control_ring}
-        self._object = Object(str(OBJECT), sizes=sizes)
+        self._object, self._multi = load(sizes)
         maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
         self._maps = maps | {n: self._object.map(n) for n in _SHARED}
         only = int(options.only_tracked)
@@ -82,7 +83,6 @@ class KernelSensor:
         self._poll = select.poll()
         for ring in (self._control, self._payload):
             self._poll.register(ring.fd, select.POLLIN)
-        self._multi = True
         self._layouts = 0
         self._attach()
 
@@ -162,12 +162,9 @@ class KernelSensor:
 
     def _uprobe(self, path: str, probe: libraries.Probe, cookie: int) -> Callable[[], None]:
         if self._multi:
-            try:
-                return self._object.attach_uprobe_multi(
-                    probe.program, path, [probe.offset], returns=probe.returns, cookie=cookie
-                )
-            except BpfError:
-                self._multi = False  # before kernel 6.6; the other way says what is wrong if it is not that
+            return self._object.attach_uprobe_multi(
+                probe.program, path, [probe.offset], returns=probe.returns, cookie=cookie
+            )
         return self._object.attach_uprobe(probe.program, path, probe.offset, returns=probe.returns, cookie=cookie)
 
     # -- what user space decides -------------------------------------------------------------------------------
@@ -273,6 +270,19 @@ class KernelSensor:
         self._control.close()
         self._payload.close()
         self._object.close()
+
+
+def load(sizes: dict[str, int]) -> tuple[Object, bool]:
+    """The sensor's object, and whether its uprobes attach by uprobe_multi links (kernel 6.6), which come and go ten times
+    faster than links of their own."""
+    try:
+        made = Object(str(OBJECT), sizes, _UPROBES)
+        if made.has_uprobe_multi("on_free"):
+            return made, True
+        made.close()
+    except BpfError:
+        return Object(str(OBJECT), sizes), False  # refused for the attach type, or for what this one says then
+    return Object(str(OBJECT), sizes), False
 
 
 def missing_programs(names: Sequence[str] = (*_TRACING, *_SYSCALLS)) -> list[str]:

@@ -60,7 +60,6 @@ def _library() -> C.CDLL:
         "bpf_program__attach": (p, [p]),
         "bpf_program__attach_cgroup": (p, [p, i]),
         "bpf_program__attach_uprobe_opts": (p, [p, i, s, C.c_size_t, p]),
-        "bpf_program__set_autoload": (i, [p, C.c_bool]),
         "bpf_program__set_expected_attach_type": (i, [p, i]),
         "bpf_link__destroy": (i, [p]),
         "bpf_link__fd": (i, [p]),
@@ -125,8 +124,9 @@ class Map:
 class Object:
     """A BPF object file, loaded into the kernel."""
 
-    def __init__(self, path: str, skip: Sequence[str] = (), sizes: dict[str, int] | None = None) -> None:
-        """Loads all programs of `path` but those named in `skip`; `sizes` overrides maps' max_entries."""
+    def __init__(self, path: str, sizes: dict[str, int] | None = None, multi: Sequence[str] = ()) -> None:
+        """Loads all programs of `path`; `sizes` overrides maps' max_entries. Those named in `multi` are for
+        `attach_uprobe_multi` only, all others for the other ways to attach."""
         self._lib = _library()
         self._links: list[int] = []
         self._fds: list[int] = []
@@ -136,8 +136,8 @@ class Object:
         self._object = self._lib.bpf_object__open_file(os.fsencode(path), None)
         if not self._object:
             raise BpfError(f"{path}: cannot be opened as a BPF object", C.get_errno())
-        for name in skip:
-            self._lib.bpf_program__set_autoload(self._program(name), False)
+        for name in multi:
+            self._lib.bpf_program__set_expected_attach_type(self._program(name), BPF_TRACE_UPROBE_MULTI)
         for name, entries in (sizes or {}).items():
             handle = self._lib.bpf_object__find_map_by_name(self._object, name.encode())
             self._lib.bpf_map__set_max_entries(handle, entries)
@@ -223,6 +223,14 @@ class Object:
                 os.close(fd)
 
         return detach
+
+    def has_uprobe_multi(self, name: str) -> bool:
+        """Does the kernel know uprobe_multi links? Asked with a file that does not exist: it must miss the file."""
+        try:
+            self.attach_uprobe_multi(name, "/nonexistent/file", [1], returns=False, cookie=0)
+        except BpfError as error:
+            return error.number == errno.ENOENT
+        return False
 
     @property
     def cpus(self) -> int:
