@@ -27,6 +27,7 @@ from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap
 from leeward.wire.tcp import TcpStreams
 from leeward.wire.tls import ClientHello, NeedMore, parse_client_hello
 
+_CLEAN = ("fin", "closed")  # ends after which a response that is delimited by the end is whole
 _HOLD_NS = 2 * 10**9  # a server waits so long for its client's side to show up
 _HOLD_BYTES = 1 << 20  # a connection; all together 64 times that
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
@@ -46,7 +47,7 @@ class Connection(msgspec.Struct, eq=False):
 
     joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
     reason: why its content is not seen, "" if it is (or not yet known). missing: (bytes, to_server) of the last call that
-    the source did not copy (so far: the call's next piece may bring them).
+    the source did not copy (so far: the call's next piece may bring them). opener: the side that opened it (packets only).
     """
 
     key: Hashable
@@ -69,6 +70,7 @@ class Connection(msgspec.Struct, eq=False):
     next_seq: int = 0
     missing: tuple[int, bool] | None = None
     decryptor: TlsDecryptor | None = None
+    opener: Endpoint | None = None
 
 
 InterestOf = Callable[[Connection, Message], Interest]
@@ -265,6 +267,7 @@ class Connections:
             event.conn, "plaintext" if live else "capture", socket.flow.pid if socket else 0, "client", socket
         )
         connection.joined, connection.from_start = "socket" if socket else "", event.from_start
+        connection.opener = event.client
         self._add(connection)
 
     def _stream_data(self, event: StreamData) -> list[Heard]:
@@ -294,8 +297,7 @@ class Connections:
         other = self._connections.get(("socket", other_sock)) if other_sock else None
         if other is None or other is connection or other.dropped:
             return False
-        ours_is_client = socket.role == "client" or (socket.role == "unknown" and socket.local.port > socket.remote.port)
-        if ours_is_client:
+        if connection.opener == socket.local:
             other.observers, connection.observers = [], [*other.observers, other.pid]
             self._drop(other, "server_side_duplicates")
             return False
@@ -401,7 +403,7 @@ class Connections:
         heard = self._release(connection) if connection.held else []
         self._unname(connection)
         if connection.http is not None and not connection.dropped:
-            heard += self._hear(connection, connection.http.close(ts))
+            heard += self._hear(connection, connection.http.close(ts, reason in _CLEAN))
         return heard
 
     def socket_closed(self, sock: int, ts: int) -> list[Heard]:
