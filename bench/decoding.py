@@ -30,7 +30,12 @@ def write_capture(path: Path, exchanges: int) -> None:
     request %= (len(body), body)
     plain = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
     plain %= (len(host.ANSWER), host.ANSWER.encode())
-    chunk = {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [{"index": 0, "delta": {"content": "word "}}]}
+    chunk = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "model": "m",
+        "choices": [{"index": 0, "delta": {"content": "word "}}],
+    }
     events = [b"data: " + json.dumps(chunk).encode() + b"\n\n"] * 40 + [b"data: [DONE]\n\n"]
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     streamed = head + b"".join(b"%x\r\n%s\r\n" % (len(e), e) for e in events) + b"0\r\n\r\n"
@@ -69,8 +74,12 @@ def main(folder: Path) -> None:
     stats = json.loads(out.stdout.splitlines()[-1])
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     size = capture.stat().st_size / 1e6
-    print(f"replay: {stats['exchanges']} exchanges, {size:.0f} MB in {taken:.1f} s on one core, start and JSON included:")
-    print(f"  {stats['exchanges'] / taken:.0f} exchanges/s, {size / taken:.1f} MB/s; peak resident memory {peak:.0f} MiB")
+    print(
+        f"replay: {stats['exchanges']} exchanges, {size:.0f} MB in {taken:.1f} s on one core, start and JSON included:"
+    )
+    print(
+        f"  {stats['exchanges'] / taken:.0f} exchanges/s, {size / taken:.1f} MB/s; peak resident memory {peak:.0f} MiB"
+    )
     with host.leeward(folder / "memory") as pid:
         time.sleep(3)
         print(f"run: resident memory at rest {host.resident_mib(pid):.0f} MiB")

@@ -51,7 +51,9 @@ def throughput(path: str, seconds: int = 4, script: Path | None = None) -> float
     """wrk's requests per second: one thread on core 0, 16 connections."""
     command = ["taskset", "-c", "0", "wrk", "-t1", "-c16", f"-d{seconds}s"]
     command += ["-s", str(script)] if script else []
-    out = subprocess.run([*command, f"https://localhost:{host.TLS_PORT}{path}"], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [*command, f"https://localhost:{host.TLS_PORT}{path}"], capture_output=True, text=True, check=True
+    )
     found = re.search(r"Requests/sec:\s+([\d.]+)", out.stdout)
     assert found, out.stdout
     return float(found.group(1))
@@ -59,8 +61,12 @@ def throughput(path: str, seconds: int = 4, script: Path | None = None) -> float
 
 def main(folder: Path) -> None:
     script = folder / "post.lua"
-    script.write_text('wrk.method="POST" wrk.headers["content-type"]="application/json" wrk.body=[[{"model":"m",' +
-                      '"messages":[{"role":"user","content":"' + "hello " * 50 + '"}]}]]')
+    script.write_text(
+        'wrk.method="POST" wrk.headers["content-type"]="application/json" wrk.body=[[{"model":"m",'
+        + '"messages":[{"role":"user","content":"'
+        + "hello " * 50
+        + '"}]}]]'
+    )
     seen: dict[str, dict[str, list[float]]] = {name: {} for name in observers(folder)}
     with host.nginx(folder):
         for _ in range(ROUNDS):
@@ -74,7 +80,9 @@ def main(folder: Path) -> None:
                     row.setdefault("GET /s", []).append(throughput("/"))
                     row.setdefault("AI POST /s", []).append(throughput("/v1/chat/completions", 4, script))
     base = {measure: statistics.median(values) for measure, values in seen["off"].items()}
-    print("One kept httpx connection (POST 1.3 kB, 900 B back); wrk -t1 -c16 against one nginx worker, TLS 1.3, both ends probed")
+    print(
+        "One kept httpx connection (POST 1.3 kB, 900 B back); wrk -t1 -c16 against one nginx worker, TLS 1.3, both ends probed"
+    )
     print(f"{'observer':14}" + "".join(f"{m:>14}{'ratio':>8}" for m in base))
     for name, row in seen.items():
         medians = {m: statistics.median(v) for m, v in row.items()}

@@ -19,6 +19,7 @@ import msgspec
 
 from leeward.ai.catalogue import Catalogue, Match
 from leeward.ai.decode import decode
+from leeward.ai.keys import redact_argv
 from leeward.ai.ledger import Blindness, Ledger
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange, Network, Observer, ProcessRef, Tls
@@ -83,7 +84,9 @@ class Pipeline:
         self.flows = FlowTable(settings.origin, self.names)
         limits = Limits(body=settings.max_message)
         self.connections = Connections(self.flows, self._interest, limits=limits, quiet=quiet, keylog=keylog)
-        explain = explain or (lambda _pid: Blindness("its plaintext is not in the capture", "give the key log: --keylog"))
+        explain = explain or (
+            lambda _pid: Blindness("its plaintext is not in the capture", "give the key log: --keylog")
+        )
         self.ledger = Ledger(self._process, explain)
         self._library_of = library_of or (lambda _pid: "")
         self._stages: dict[type, Callable[..., list[Record]]] = {
@@ -253,12 +256,29 @@ class Pipeline:
         evidence.late = not connection.from_start and number == 0 and connection.source == "openssl"
         if self._processes is not None and connection.pid:
             process = self._process(connection.pid, request.start)
-            exchange.process, exchange.workload, exchange.container = _ref(process), process.workload, process.container
+            exchange.process, exchange.workload, exchange.container = (
+                self._ref(process),
+                process.workload,
+                process.container,
+            )
             exchange.observers = [self._observer(pid, request.start) for pid in connection.observers if pid][:8]
 
     def _observer(self, pid: int, ts: int) -> Observer:
         process = self._process(pid, ts)
-        return Observer(_ref(process), process.workload)
+        return Observer(self._ref(process), process.workload)
+
+    def _ref(self, process: Process) -> ProcessRef:
+        """A process as an exchange carries it: without the credentials on its command line."""
+        forms = self._catalogue.key_forms
+        return ProcessRef(
+            pid=process.pid,
+            exe=process.exe,
+            argv=redact_argv(process.argv, forms),
+            user=process.user,
+            cwd=process.cwd,
+            start_ns=process.start_ns,
+            ancestors=[{"pid": a.pid, "exe": a.exe, "argv": redact_argv(a.argv, forms)} for a in process.ancestors],
+        )
 
     def _process(self, pid: int, ts: int) -> Process:
         if self._processes is None:
@@ -337,15 +357,3 @@ def _network(flow: Flow | None, request: Message, connection: Connection) -> Net
 
 def _is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
-
-
-def _ref(process: Process) -> ProcessRef:
-    return ProcessRef(
-        pid=process.pid,
-        exe=process.exe,
-        argv=list(process.argv),
-        user=process.user,
-        cwd=process.cwd,
-        start_ns=process.start_ns,
-        ancestors=[{"pid": a.pid, "exe": a.exe, "argv": list(a.argv)} for a in process.ancestors],
-    )

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from leeward.ai.catalogue import default_catalogue
-from leeward.ai.keys import find_key, redact_url
+from leeward.ai.keys import find_key, redact_argv, redact_url
 
 FORMS = default_catalogue().key_forms
 A = "Ab1" * 20
@@ -86,3 +86,20 @@ URLS = [
 @pytest.mark.parametrize(("url", "clean"), URLS)
 def test_urls_are_kept_without_secrets(url: str, clean: str) -> None:
     assert redact_url(url, FORMS) == clean
+
+
+@pytest.mark.parametrize(
+    ("argv", "clean"),
+    [
+        (["curl", "-H", "Authorization: Bearer abc.def"], ["curl", "-H", "Authorization: [secret]"]),
+        (["curl", "-H", "x-api-key:abc"], ["curl", "-H", "x-api-key:[secret]"]),
+        (["tool", "--api-key", "hunter2", "-v"], ["tool", "--api-key", "[secret]", "-v"]),
+        (["tool", "--openai-api-key=hunter2"], ["tool", "--openai-api-key=[secret]"]),
+        (["env", "OPENAI_API_KEY=hunter2", "python"], ["env", "OPENAI_API_KEY=[secret]", "python"]),
+        (["tool", "--password", "--verbose"], ["tool", "--password", "--verbose"]),
+        (["psql", "postgres://u:p@h/db"], ["psql", "postgres://[secret]@h/db"]),
+        (["python", "tokenizer.py", "--max-tokens", "5"], ["python", "tokenizer.py", "--max-tokens", "5"]),
+    ],
+)
+def test_command_lines_lose_their_credentials(argv: list[str], clean: list[str]) -> None:
+    assert redact_argv(argv, FORMS) == clean

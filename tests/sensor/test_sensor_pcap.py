@@ -107,7 +107,9 @@ def test_what_is_no_capture_is_one_line(content: bytes, tmp_path: Path) -> None:
 def test_every_shared_capture() -> None:
     if not SHARED.is_dir():
         pytest.skip("shared/data is not beside the repository")
-    files = sorted(p for p in SHARED.rglob("*") if p.suffix in (".pcap", ".pcapng", ".trace") and p.stat().st_size < 1 << 21)
+    files = sorted(
+        p for p in SHARED.rglob("*") if p.suffix in (".pcap", ".pcapng", ".trace") and p.stat().st_size < 1 << 21
+    )
     packets = 0
     for path in files:
         capture, streams = Capture(path), TcpStreams()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 from hypothesis import given
@@ -19,10 +20,8 @@ def real_hello(name: str, alpn: list[str]) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(alpn)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    try:
+    with contextlib.suppress(ssl.SSLWantReadError):  # it waits for an answer that nobody gives
         context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    except ssl.SSLWantReadError:
-        pass  # it waits for an answer that nobody gives
     return outgoing.read()
 
 
@@ -87,7 +86,9 @@ def test_the_asked_name_is_the_connections_name() -> None:
 def test_questions_teach_nothing_and_the_table_is_bounded() -> None:
     names = NameTable(limit=10)
     for n in range(50):
-        message = parse_dns(answer(f"h{n}.example", [DNSRR(rrname=f"h{n}.example", type="A", ttl=9, rdata=f"192.0.2.{n}")]))
+        message = parse_dns(
+            answer(f"h{n}.example", [DNSRR(rrname=f"h{n}.example", type="A", ttl=9, rdata=f"192.0.2.{n}")])
+        )
         assert message is not None
         names.learn(0, message)
     assert names.counters["names_evicted"] == 40

@@ -1,6 +1,5 @@
 """The event stream grammar, with the examples of the WHATWG specification (HTML §9.2)."""
 
-# ruff: noqa: E501 (tables)
 from __future__ import annotations
 
 import pytest

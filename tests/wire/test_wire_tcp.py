@@ -128,7 +128,9 @@ def test_connections_are_bounded() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.booleans(), st.integers(0, 2**32 - 1), st.binary(max_size=20), st.sampled_from(["", "s", "f", "r"])),
+        st.tuples(
+            st.booleans(), st.integers(0, 2**32 - 1), st.binary(max_size=20), st.sampled_from(["", "s", "f", "r"])
+        ),
         max_size=40,
     )
 )

@@ -84,7 +84,7 @@ def read_message(message: dict[str, Any], source: Slice) -> list[ChatMessage]:
         else:
             run.append(block)
     out.extend(_plain(role, run, calls))
-    return out or [ChatMessage(role)]
+    return out or [ChatMessage(role, "")]
 
 
 def _plain(role: str, blocks: list[Any], calls: list[ToolCall]) -> list[ChatMessage]:
@@ -104,7 +104,7 @@ def _tool_result(block: dict[str, Any]) -> list[ChatMessage]:
     value = block.get("content")
     call_id = text(block.get("tool_use_id"))
     messages = _plain("tool", [value] if isinstance(value, str | dict) else sequence(value), [])
-    messages = messages or [ChatMessage("tool")]
+    messages = messages or [ChatMessage("tool", "")]
     if block.get("type") != "tool_result" and not any(message.content for message in messages):
         messages = [ChatMessage("tool", dumps(readable(value)))]
     for message in messages:

@@ -119,6 +119,31 @@ def redact_url(url: str, forms: KeyForms) -> str:
     return forms.redact(url)
 
 
+_HEADER = re.compile(
+    r"(?i)\b((?:authorization|x-api-key|api-key|x-goog-api-key)\s*[:=]\s*)(?:(?:bearer|basic)\s+)?\S.*"
+)
+_SECRET_NAME = re.compile(
+    r"(?i)^(-{0,2}[\w.-]*(?:api[-_]?key|token|secret|passw(?:or)?d|credentials?))(=.+)?$", re.DOTALL
+)
+
+
+def redact_argv(argv: Iterable[str], forms: KeyForms) -> list[str]:
+    """A command line without credentials: keys of known forms, authorization headers, URLs, and what follows an option or
+    variable whose name says that it is a secret (`--api-key X`, `OPENAI_API_KEY=X`)."""
+    out: list[str] = []
+    hide_next = False
+    for word in argv:
+        named = _SECRET_NAME.match(word)
+        if hide_next and not word.startswith("-"):
+            out.append(SECRET)
+        elif named and named[2]:
+            out.append(f"{named[1]}={SECRET}")
+        else:
+            out.append(redact_url(_HEADER.sub(lambda found: found[1] + SECRET, word), forms))
+        hide_next = bool(named and not named[2] and word.startswith("-"))
+    return out
+
+
 def _redact_pair(found: re.Match[str]) -> str:
     name = unquote_plus(found[2]).lower()
     return f"{found[1]}{found[2]}={SECRET}" if name in QUERY_NAMES and found[3] else found[0]

@@ -254,13 +254,13 @@ def prompts(value: Any) -> list[ChatMessage]:
         return [ChatMessage("user", value)]
     values = sequence(value)
     if values and all(count(item) is not None for item in values):
-        return [ChatMessage("user", parts=[{"type": "tokens", "count": len(values)}])]
+        return [ChatMessage("user", "", parts=[{"type": "tokens", "count": len(values)}])]
     messages = []
     for item in values:
         if isinstance(item, str):
             messages.append(ChatMessage("user", item))
         elif isinstance(item, list):
-            messages.append(ChatMessage("user", parts=[{"type": "tokens", "count": len(item)}]))
+            messages.append(ChatMessage("user", "", parts=[{"type": "tokens", "count": len(item)}]))
         elif isinstance(item, dict):
             found = content(item.get("content", item))
             messages.append(ChatMessage("user", found.text, parts=found.parts))

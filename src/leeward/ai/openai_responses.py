@@ -83,7 +83,7 @@ def read_item(item: dict[str, Any], ai: GenAI) -> list[ChatMessage]:
         thoughts = content(item.get("summary")).text + content(item.get("content")).text
         hidden = text(item.get("encrypted_content"))
         parts = [{"type": "encrypted_reasoning", "size": len(hidden)}] if hidden else []
-        return [ChatMessage("assistant", parts=parts, reasoning=thoughts)]
+        return [ChatMessage("assistant", "", parts=parts, reasoning=thoughts)]
     if kind.endswith("_output"):
         return [_result(item, item.get("output", item.get("result")))]
     if kind in ("mcp_list_tools", "additional_tools"):
@@ -93,7 +93,7 @@ def read_item(item: dict[str, Any], ai: GenAI) -> list[ChatMessage]:
         return []
     if kind.endswith("_call") or kind == "mcp_approval_request":
         return _call(kind, item)
-    return [ChatMessage(text(item.get("role")), parts=[{"type": kind, "id": text(item.get("id"))}])]
+    return [ChatMessage(text(item.get("role")), "", parts=[{"type": kind, "id": text(item.get("id"))}])]
 
 
 def _call(kind: str, item: dict[str, Any]) -> list[ChatMessage]:
@@ -106,7 +106,7 @@ def _call(kind: str, item: dict[str, Any]) -> list[ChatMessage]:
         arguments=value if isinstance(value, str) else dumps(readable(value)) if value is not None else "",
         type=_CALL_KINDS.get(kind, kind),
     )
-    messages = [ChatMessage("assistant", tool_calls=[call])]
+    messages = [ChatMessage("assistant", "", tool_calls=[call])]
     for name in ("output", "outputs", "results", "error"):
         if item.get(name):
             messages.append(_result({**item, "call_id": call.id}, item[name]))

@@ -29,25 +29,25 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def demo(
         port: Annotated[int, typer.Option(help="Port of the API and the page.")] = 8420,
-        rounds: Annotated[int, typer.Option(help="How often the clients call; 0: until Ctrl-C.", min=0)] = 0,
+        rounds: Annotated[int, typer.Option(help="How often all clients call; 0: until Ctrl-C.", min=0)] = 0,
     ) -> None:
         """Watches this host beside sample AI services and clients, in network namespaces of their own."""
         need_root()
-        ground = _range()
-        leeward = [sys.executable, "-m", "leeward", "run", "--port", str(port)]
-        watching = subprocess.Popen(leeward)
-        calls = subprocess.Popen(
-            [sys.executable, "-m", "proving", "loop", "--rounds", str(rounds)],
-            env=os.environ | {"PYTHONPATH": str(ground)},
-            stdout=subprocess.DEVNULL,
-        )
+        environment = os.environ | {"PYTHONPATH": str(_range())}
+        watching = subprocess.Popen([sys.executable, "-m", "leeward", "run", "--port", str(port)])
+        clients = [sys.executable, "-m", "proving", "run", "all", "--n", "3"]
+        calling, done = None, 0
         try:
-            code = calls.wait() if rounds else watching.wait()
+            while watching.poll() is None and (not rounds or done < rounds):
+                calling = subprocess.Popen(clients, env=environment, stdout=subprocess.DEVNULL)
+                if calling.wait():
+                    raise HostError("the proving ground's clients failed: see above, or run `make test`")
+                done += 1
         except KeyboardInterrupt:
-            code = 0
+            rounds = done  # the way to end it
         finally:
-            for process in (calls, watching):
-                process.terminate()
-            for process in (calls, watching):
-                process.wait(30)
-        raise typer.Exit(code)
+            for process in (calling, watching):
+                if process is not None:
+                    process.terminate()
+                    process.wait(30)
+        raise typer.Exit(watching.returncode if not rounds else 0)

@@ -1,4 +1,4 @@
-"""`leeward doctor`: what this host offers, what is missing, what to do about it. Features are tried, not read from configuration."""
+"""`leeward doctor`: what this host offers, what is missing, what to do about it. Features are tried, not read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def _kernel() -> Check:
     digits = release.split("-")[0].split(".")
     version = tuple(int(d) for d in digits[:2] if d.isdigit())
     if version < (5, 15):
-        return Check("kernel", "partly" if version >= (5, 8) else "missing", release, "5.15 or newer is tested", version < (5, 8))
+        return Check(
+            "kernel", "partly" if version >= (5, 8) else "missing", release, "5.15 or newer is tested", version < (5, 8)
+        )
     return Check("kernel", "ok", release)
 
 
@@ -100,7 +102,9 @@ def _runtimes() -> Check:
         "cri-o": "/run/crio",
     }
     found = [name for name, place in places.items() if Path(place).is_dir()]
-    return Check("container runtimes", "ok", ", ".join(found) or "none found; processes are named by unit or executable")
+    return Check(
+        "container runtimes", "ok", ", ".join(found) or "none found; processes are named by unit or executable"
+    )
 
 
 def checks() -> Iterator[Check]:
@@ -124,7 +128,10 @@ def checks() -> Iterator[Check]:
     yield _runtimes()
     for name, detail in (
         ("not covered: SSL_sendfile", "kernel TLS: bytes go from file to socket without passing the library's write"),
-        ("not covered: other TLS libraries", "static OpenSSL (Node), BoringSSL, GnuTLS, NSS, Go, rustls, Java: metadata only"),
+        (
+            "not covered: other TLS libraries",
+            "static OpenSSL (Node), BoringSSL, GnuTLS, NSS, Go, rustls, Java: metadata only",
+        ),
         ("not covered: HTTP/2, WebSocket", "seen as flows; `leeward coverage` names the processes"),
     ):
         yield Check(name, "partly", detail)

@@ -102,7 +102,9 @@ def _stats(live: Live, argv: list[str], code: int) -> dict[str, Any]:
 def register(app: typer.Typer) -> None:
     @app.command("exec", context_settings={"allow_interspersed_args": False})
     def exec_(
-        command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.", metavar="-- CMD ...")],
+        command: Annotated[
+            list[str], typer.Argument(help="The command and its arguments, after --.", metavar="-- CMD ...")
+        ],
         json: Annotated[
             bool, typer.Option("--json", help="Newline-delimited JSON on stdout; the command's stdout goes to stderr.")
         ] = False,

@@ -69,7 +69,9 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def replay(
         files: Annotated[list[Path], typer.Argument(help="Captures: pcap or pcapng, gzip too.")],
-        keylog: Annotated[Path | None, typer.Option(help="TLS key log (SSLKEYLOGFILE) of the captured sessions.")] = None,
+        keylog: Annotated[
+            Path | None, typer.Option(help="TLS key log (SSLKEYLOGFILE) of the captured sessions.")
+        ] = None,
         pace: Annotated[str, typer.Option(help="'fast', or 'real' for the capture's own timing.")] = "fast",
         max_message: Annotated[int, typer.Option(help="Bytes kept of a message.")] = 1 << 20,
         json: Annotated[bool, typer.Option("--json", help="Newline-delimited JSON.")] = False,

@@ -37,7 +37,9 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise HostError(f"{host}:{port}: {error.strerror}: is Leeward running already? Else give another --port") from error
+        raise HostError(
+            f"{host}:{port}: {error.strerror}: is Leeward running already? Else give another --port"
+        ) from error
     listener.listen(128)
     return listener
 
@@ -48,7 +50,9 @@ class _Api:
     def __init__(self, app: Any, listener: socket.socket) -> None:
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]}, name="api", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="api", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -71,13 +75,17 @@ def _status(live: Live, store: EventStore) -> dict[str, Any]:
 
 def _welcome(host: str, port: int, state: Path, token: str | None) -> None:
     shown = f"[{host}]" if ":" in host else host
-    print(f"Leeward {__version__} watches this host. Page and API: http://{shown}:{port}  State: {state}", file=sys.stderr)
+    print(
+        f"Leeward {__version__} watches this host. Page and API: http://{shown}:{port}  State: {state}", file=sys.stderr
+    )
     if token:
         print(f"Token for the page and the API (shown once, role admin): {token}", file=sys.stderr)
     print("In another terminal: leeward watch, leeward exchanges, leeward coverage. Ctrl-C stops.", file=sys.stderr)
 
 
-def watch_host(host: str, port: int, state: Path, options: Options, retention: Retention, stop: threading.Event) -> None:
+def watch_host(
+    host: str, port: int, state: Path, options: Options, retention: Retention, stop: threading.Event
+) -> None:
     """Runs until `stop` is set."""
     listener = _bind(host, port)
     store = EventStore(state / DATABASE_NAME, retention=retention)
@@ -128,9 +136,13 @@ def register(app: typer.Typer) -> None:
         port: Annotated[int, typer.Option(help="Its port.", min=1, max=65535)] = 8420,
         state: Annotated[Path | None, typer.Option(help="Where the store and the tokens are kept.")] = None,
         keep_days: Annotated[int, typer.Option(help="Rows older than this are deleted.", min=1)] = 30,
-        keep_mib: Annotated[int, typer.Option(help="Beyond this size on disk the oldest rows are deleted.", min=64)] = 2048,
+        keep_mib: Annotated[
+            int, typer.Option(help="Beyond this size on disk the oldest rows are deleted.", min=64)
+        ] = 2048,
         max_message: Annotated[int, typer.Option(help="Bytes kept of a message.", min=1024, max=1 << 22)] = _MIB,
-        ring_mib: Annotated[int, typer.Option(help="Kernel buffer for payload, in MiB (a power of two).", min=1, max=512)] = 32,
+        ring_mib: Annotated[
+            int, typer.Option(help="Kernel buffer for payload, in MiB (a power of two).", min=1, max=512)
+        ] = 32,
     ) -> None:
         """Watches this host: sensor, store, API and page. Needs root."""
         need_root()

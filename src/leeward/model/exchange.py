@@ -29,7 +29,7 @@ class Tls(msgspec.Struct):
 
 
 class Network(msgspec.Struct):
-    """src opened the connection, dst accepted it. domain: the best name known for dst (`domain_from`: "sni" | "host" | "dns")."""
+    """src opened the connection, dst accepted it. domain: the best name known for dst, from `domain_from`: sni, host or dns."""
 
     src: str = ""
     dst: str = ""
@@ -56,7 +56,7 @@ class ChatMessage(msgspec.Struct, omit_defaults=True):
     """
 
     role: str
-    content: str = ""
+    content: str
     name: str = ""
     parts: list[dict[str, Any]] = []
     tool_calls: list[ToolCall] = []
@@ -84,7 +84,7 @@ class Tool(msgspec.Struct, omit_defaults=True):
 
 class GenAI(msgspec.Struct):
     """provider: OpenTelemetry provider name, e.g. "openai", "anthropic", "ollama"; "openai_compatible" for an unknown host that
-    speaks OpenAI's API. operation: chat | text_completion | embeddings | generate_content | list_models ... Tokens None: not reported.
+    speaks OpenAI's API. operation: chat | text_completion | embeddings | list_models ... Tokens None: not reported.
     time_to_first_token_ms: request's first byte to the first piece of output; None when not streamed or not seen.
     """
 

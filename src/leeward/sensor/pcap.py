@@ -57,11 +57,13 @@ class Capture:
             magic = file.read(4)
             file.seek(0)
             if magic[:2] == b"\x1f\x8b":
-                file = gzip.open(file)  # type: ignore[assignment]
+                file = gzip.open(file)  # type: ignore[assignment]  # noqa: SIM115 - open while it is iterated
                 magic = file.read(4)
                 file.seek(0)
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}: name a capture that can be read") from error
+            raise InputError(
+                f"{path}: {getattr(error, 'strerror', None) or error}: name a capture that can be read"
+            ) from error
         if magic not in _MAGICS and magic != _SECTION:
             raise InputError(f"{path}: not a capture: expected pcap or pcapng (tcpdump -w, dumpcap, tshark -w)")
         self._file, self._magic = file, magic

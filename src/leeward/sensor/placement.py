@@ -103,8 +103,9 @@ def jump_target(code: bytes, address: int) -> int | None:
 def field_offset(code: bytes, address: int, least: int, *, follow: bool) -> tuple[int | None, int] | None:
     """Which field of its first argument a getter touches: (offset of a pointer to follow first or None, the field's offset).
 
-    For SSL_get_client_random and SSL_get_rbio; `least` is below any offset that the field can have, `follow`
-    says that it may lie behind a pointer. A good guess, never trusted alone: a random that is not the one on the wire joins nothing, and a BIO that says it is no socket is left.
+    For SSL_get_client_random and SSL_get_rbio; `least` is below any offset that the field can have, `follow` says that it
+    may lie behind a pointer. A good guess, never trusted alone: a random that is not the one on the wire joins nothing, and
+    a BIO that says it is no socket is left.
     """
     holds: dict[int, int | None] = {Register.RDI: None}  # register → the argument (None), or the pointer at this offset
     fields: list[tuple[int | None, int]] = []
@@ -122,9 +123,13 @@ def field_offset(code: bytes, address: int, least: int, *, follow: bool) -> tupl
         elif instruction.mnemonic == Mnemonic.MOV and instruction.op1_kind == OpKind.REGISTER:
             if instruction.op0_kind == OpKind.REGISTER and instruction.op1_register in holds:
                 holds[target] = holds[instruction.op1_register]
-        elif instruction.mnemonic == Mnemonic.ADD and target in holds and instruction.op1_kind in _IMMEDIATES:
-            if least <= instruction.immediate(1) < 0x1000:
-                fields.append((holds[target], instruction.immediate(1)))
+        elif (
+            instruction.mnemonic == Mnemonic.ADD
+            and target in holds
+            and instruction.op1_kind in _IMMEDIATES
+            and least <= instruction.immediate(1) < 0x1000
+        ):
+            fields.append((holds[target], instruction.immediate(1)))
     through = [f for f in fields if f[0] is not None and follow]
     direct = [f for f in fields if f[0] is None]
     return min(through or direct, key=lambda f: f[1], default=None)

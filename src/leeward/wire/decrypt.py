@@ -174,7 +174,8 @@ class TlsDecryptor:
             self._begin12(answer)
 
     def _begin12(self, answer: ServerHello) -> None:
-        assert self.hello is not None and self._suite is not None
+        assert self.hello is not None
+        assert self._suite is not None
         master = self._secrets.get("CLIENT_RANDOM")
         if master is None:
             self._fail("no-keys", "the key log has no line for this session")

@@ -73,7 +73,9 @@ def _hints(data: bytes, name: str, kind: int, ttl: int, at: int, end: int) -> li
         key, size = int.from_bytes(data[at : at + 2]), int.from_bytes(data[at + 2 : at + 4])
         value = data[at + 4 : min(at + 4 + size, end)]
         if key == _IPV4_HINT:
-            answers += [Answer(owner, _A, ttl, inet_ntop(AF_INET, value[i : i + 4])) for i in range(0, len(value) - 3, 4)]
+            answers += [
+                Answer(owner, _A, ttl, inet_ntop(AF_INET, value[i : i + 4])) for i in range(0, len(value) - 3, 4)
+            ]
         elif key == _IPV6_HINT:
             answers += [
                 Answer(owner, _AAAA, ttl, inet_ntop(AF_INET6, value[i : i + 16])) for i in range(0, len(value) - 15, 16)

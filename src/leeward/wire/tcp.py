@@ -64,7 +64,9 @@ class TcpStreams:
     def feed(self, segment: Segment, key: Hashable | None = None, client: Endpoint | None = None) -> list[StreamEvent]:
         """key: the connection's name, the pair of addresses if not given. client: who opened it, if that is known."""
         source, target = (segment.local, segment.remote) if segment.sent else (segment.remote, segment.local)
-        place: Hashable = key if key is not None else (min(_order(source), _order(target)), max(_order(source), _order(target)))
+        place: Hashable = (
+            key if key is not None else (min(_order(source), _order(target)), max(_order(source), _order(target)))
+        )
         events: list[StreamEvent] = []
         connection = self._connections.get(place)
         if connection is not None and segment.syn and self._anew(connection, source, segment):
@@ -126,7 +128,14 @@ class TcpStreams:
         return connection
 
     def _take(
-        self, connection: _Connection, to_server: bool, ts: int, seq: int, data: bytes, size: int, events: list[StreamEvent]
+        self,
+        connection: _Connection,
+        to_server: bool,
+        ts: int,
+        seq: int,
+        data: bytes,
+        size: int,
+        events: list[StreamEvent],
     ) -> None:
         side = connection.up if to_server else connection.down
         if side.next is None:
@@ -139,7 +148,14 @@ class TcpStreams:
         self._drain(connection, to_server, events)
 
     def _deliver(
-        self, connection: _Connection, to_server: bool, ts: int, seq: int, data: bytes, size: int, events: list[StreamEvent]
+        self,
+        connection: _Connection,
+        to_server: bool,
+        ts: int,
+        seq: int,
+        data: bytes,
+        size: int,
+        events: list[StreamEvent],
     ) -> None:
         """A segment that begins at or before the byte that is due."""
         side = connection.up if to_server else connection.down
@@ -158,7 +174,14 @@ class TcpStreams:
         side.next = (seq + size) & 0xFFFFFFFF
 
     def _hold(
-        self, connection: _Connection, to_server: bool, ts: int, seq: int, data: bytes, size: int, events: list[StreamEvent]
+        self,
+        connection: _Connection,
+        to_server: bool,
+        ts: int,
+        seq: int,
+        data: bytes,
+        size: int,
+        events: list[StreamEvent],
     ) -> None:
         side = connection.up if to_server else connection.down
         if side.held is None:

@@ -99,7 +99,9 @@ def _extensions(reader: _Reader) -> Iterator[tuple[int, bytes]]:
 
 
 def _name(raw: bytes) -> str:
-    return "".join(c if c.isprintable() and c not in " \\" else f"\\x{ord(c):02x}" for c in raw.decode("latin-1").lower())
+    return "".join(
+        c if c.isprintable() and c not in " \\" else f"\\x{ord(c):02x}" for c in raw.decode("latin-1").lower()
+    )
 
 
 def parse_client_hello(data: bytes) -> ClientHello | NeedMore | None:
