@@ -135,8 +135,7 @@ class Pipeline:
         return records
 
     def _on_socket(self, event: SocketOpened) -> list[Record]:
-        socket = self.flows.opened(event)
-        return self._flow(socket) if socket is not None else []
+        return self._flow(self.flows.opened(event))
 
     def _on_stats(self, event: SocketStats) -> list[Record]:
         records = self._heard(self.connections.socket_closed(event.sock, event.ts)) if event.closed else []
@@ -153,15 +152,14 @@ class Pipeline:
             self._suspect(socket, event.ts)
         return records
 
-    def _capture_flow(self, event: Segment | Datagram) -> Socket | None:
+    def _capture_flow(self, event: Segment | Datagram) -> Socket:
         """A capture has no sockets: the flow is made from its packets; the side that sent first opened it."""
         socket = self.flows.find(0, event.local, event.remote) or self.flows.find(0, event.remote, event.local)
         fresh = socket is None or (isinstance(event, Segment) and event.syn and socket.closed)
         if fresh:
             proto = "udp" if isinstance(event, Datagram) else "tcp"
             socket = self.flows.opened(SocketOpened(event.ts, 0, 0, "client", proto, event.local, event.remote))
-        if socket is None:
-            return None
+        assert socket is not None
         flow, ours = socket.flow, socket.local == event.local
         flow.bytes_sent += event.size if ours else 0
         flow.bytes_received += 0 if ours else event.size

@@ -124,7 +124,8 @@ def test_a_stream_that_is_cut_still_gives_an_exchange(path: Path) -> None:
     file.send(
         1, 8000, False, b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     )
-    event = b'data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"content":"so far"}}]}\n\n'
+    choice = b'{"index":0,"delta":{"content":"so far"}}'
+    event = b'data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[%s]}\n\n' % choice
     file.send(1, 8000, False, b"%x\r\n%s\r\n" % (len(event), event))
     file.close()
     lines, _ = replay(path)

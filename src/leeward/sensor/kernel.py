@@ -33,6 +33,7 @@ _UPROBES = ("on_write", "on_write_ex", "on_write_ex2", "on_read", "on_read_ex", 
 _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
+_HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
 _U32, _U64 = Struct("<I"), Struct("<Q")
 
 
@@ -77,7 +78,8 @@ class KernelSensor:
         maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
         self._maps = maps | {n: self._object.map(n) for n in _SHARED}
         only = int(options.only_tracked)
-        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), min(options.max_message, 1 << 22), 0)
+        most = min(options.max_message + _HEADS, 1 << 22)
+        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), most, 0)
         self._control = Ring(self._object.map("control").fd, self._object.map_entries("control"))
         self._payload = Ring(self._object.map("payload").fd, self._object.map_entries("payload"))
         self._poll = select.poll()

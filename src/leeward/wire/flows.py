@@ -50,11 +50,10 @@ class FlowTable:
 
     # -- fed ---------------------------------------------------------------------------------------------------
 
-    def opened(self, event: SocketOpened) -> Socket | None:
+    def opened(self, event: SocketOpened) -> Socket:
         """A socket was opened, accepted or found; what is learned later (a pid, a role) is added to what is known."""
         if event.role == "listener":
-            self.counters["listeners"] += 1
-            return None
+            return self._listening(event)
         key: Hashable = (event.sock, event.remote) if event.proto == "udp" else event.sock
         known = self._sockets.get(key) if event.sock else self._by_tuple.get((event.local, event.remote))
         if known is None and event.sock:
@@ -66,6 +65,22 @@ class FlowTable:
         else:
             self._learn(known, key, event)
         return known
+
+    def _listening(self, event: SocketOpened) -> Socket:
+        """A listening socket is a flow that is open to anybody: `src` is nobody, `dst` the address listened on."""
+        key: Hashable = ("listener", event.pid, event.local)
+        known = self._sockets.get(key)
+        if known is None:
+            flow = Flow(self._id(key, event), event.ts, event.proto, event.remote, event.local, "inbound", event.pid)
+            flow.start, flow.state = event.ts, "listening"
+            known = self._sockets[key] = Socket(key, event.sock, "listener", event.local, event.remote, flow)
+            self._bound()
+        return known
+
+    def _bound(self) -> None:
+        if len(self._sockets) > self._limit:
+            self._forget(next(iter(self._sockets)))
+            self.counters["flows_evicted"] += 1
 
     def _add(self, key: Hashable, event: SocketOpened) -> Socket:
         flow = Flow(
@@ -81,9 +96,7 @@ class FlowTable:
         self._sockets[key] = socket
         self._by_tuple[event.local, event.remote] = socket
         self._learn(socket, key, event)
-        if len(self._sockets) > self._limit:
-            self._forget(next(iter(self._sockets)))
-            self.counters["flows_evicted"] += 1
+        self._bound()
         return socket
 
     def _learn(self, socket: Socket, key: Hashable, event: SocketOpened) -> None:
