@@ -65,9 +65,7 @@ class Authority:
         pair = Pair(self._dir / f"{hosts[0]}.pem", self._dir / f"{hosts[0]}.key")
         pair.cert.write_bytes(cert.public_bytes(pem) + self._cert.public_bytes(pem))
         pair.key.touch(mode=0o600)
-        pair.key.write_bytes(
-            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
+        pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         return pair
 
 

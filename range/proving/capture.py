@@ -33,7 +33,22 @@ class Capture:
 def capture(net: Net, path: Path, interface: str = "eth0", expression: str = "") -> Iterator[Capture]:
     """Whole packets of an interface in the clients' namespace: `eth0` (towards the servers), `lo` (Ollama, vLLM), or
     `any` (both, cooked headers, loopback packets twice). Begins when tcpdump listens, ends when it has written all."""
-    command = ["tcpdump", "-i", interface, "-n", "-s", "0", "-B", "32768", "--immediate-mode", "-U", "-Z", "root", "-w", str(path)]
+    command = [
+        "tcpdump",
+        "-i",
+        interface,
+        "-n",
+        "-s",
+        "0",
+        "-B",
+        "32768",
+        "--immediate-mode",
+        "-U",
+        "-Z",
+        "root",
+        "-w",
+        str(path),
+    ]
     try:
         process = subprocess.Popen(
             net.inside(net.client, [*command, *expression.split()]), stderr=subprocess.PIPE, start_new_session=True

@@ -31,7 +31,7 @@ from typing import IO, Any
 
 from proving import keys, netns
 from proving.capture import Capture, capture
-from proving.files import CLIENTS, SOURCE, client_python, client_script, clients, server_python
+from proving.files import SOURCE, client_python, client_script, clients, server_python
 from proving.names import DNS_PART, LOOPBACK, NAMES
 
 _START_SECONDS = 20.0
@@ -82,9 +82,7 @@ class RunningClient:
         for file in (self._out, self._err):
             file.seek(0)
             texts.append(file.read().decode("utf-8", "replace"))
-        return ClientResult(
-            self.process.returncode, texts[0], texts[1], self.truth(), time.monotonic() - self.started
-        )
+        return ClientResult(self.process.returncode, texts[0], texts[1], self.truth(), time.monotonic() - self.started)
 
     def kill(self) -> None:
         """Kills it and its process group, which is its own."""
@@ -176,11 +174,12 @@ class Range:
         extra = {"RANGE_TRUTH": str(truth), "RANGE_RUN": run, **(env or {})}
         return self.popen([*wrap, *command, *options], env=extra, truth=truth)
 
-    def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None, truth: Path | None = None) -> RunningClient:
+    def popen(
+        self, command: Sequence[str], *, env: Mapping[str, str] | None = None, truth: Path | None = None
+    ) -> RunningClient:
         """Starts any command in the clients' namespace."""
-        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        self._stack.callback(out.close)
-        self._stack.callback(err.close)
+        out = self._stack.enter_context(tempfile.TemporaryFile())
+        err = self._stack.enter_context(tempfile.TemporaryFile())
         process = subprocess.Popen(
             self.net.inside_host_sys(self.net.client, command),
             stdin=subprocess.DEVNULL,
@@ -198,7 +197,9 @@ class Range:
         records = [r for kind in ("srv", "cli") for r in read_lines(self.directory / f"server-{kind}.jsonl")]
         return sorted(records, key=lambda r: float(r["started"]))
 
-    def capture(self, path: str | Path, interface: str = "eth0", expression: str = "") -> contextlib.AbstractContextManager[Capture]:
+    def capture(
+        self, path: str | Path, interface: str = "eth0", expression: str = ""
+    ) -> contextlib.AbstractContextManager[Capture]:
         """tcpdump in the clients' namespace while the block runs; see `capture.capture`."""
         return capture(self.net, Path(path), interface, expression)
 
@@ -214,12 +215,23 @@ class Range:
         for name in NAMES:
             if name.tls_port:
                 pairs[name.host] = authority.issue(name.host)
-        outer = [self._listener(n.host, n.api, n, n.tls_port, pairs[n.host]) for n in NAMES if n.tls_port and n.host[:4] != "www."]
+        outer = [
+            self._listener(n.host, n.api, n, n.tls_port, pairs[n.host])
+            for n in NAMES
+            if n.tls_port and n.host[:4] != "www."
+        ]
         outer += [self._listener(n.host, n.api, n, n.plain_port, None) for n in NAMES if n.plain_port]
         records = {n.host: ([self.net.address4(n.part)], [self.net.address6(n.part)] if n.v6 else []) for n in NAMES}
         dns = {"addresses": [self.net.address4(DNS_PART), self.net.address6(DNS_PART)], "records": records}
         inner = [
-            {"name": f"localhost:{port}", "api": api, "cert": "", "key": "", "addresses": ["127.0.0.1", "::1"], "port": port}
+            {
+                "name": f"localhost:{port}",
+                "api": api,
+                "cert": "",
+                "key": "",
+                "addresses": ["127.0.0.1", "::1"],
+                "port": port,
+            }
             for api, port in LOOPBACK
         ]
         waiting = [
@@ -313,7 +325,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def main(arguments: Sequence[str]) -> int:
     """`python -m proving list|serve|run|cleanup`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="proving", description="The proving ground: real clients and servers in namespaces.")
+    parser = argparse.ArgumentParser(
+        prog="proving", description="The proving ground: real clients and servers in namespaces."
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="the clients and the servers")
     verbs.add_parser("cleanup", help="remove what killed ranges left behind")
@@ -332,7 +346,12 @@ def main(arguments: Sequence[str]) -> int:
         match options.verb:
             case "list":
                 print("clients: " + " ".join(sorted(clients())))
-                print("servers: " + " ".join(n.host for n in NAMES) + " " + " ".join(f"localhost:{p}" for _, p in LOOPBACK))
+                print(
+                    "servers: "
+                    + " ".join(n.host for n in NAMES)
+                    + " "
+                    + " ".join(f"localhost:{p}" for _, p in LOOPBACK)
+                )
             case "cleanup":
                 print("removed: " + (" ".join(netns.cleanup()) or "nothing"))
             case "serve":
@@ -375,8 +394,15 @@ def _run_clients(options: argparse.Namespace) -> int:
             for stream in (False, True) if options.stream is None else (options.stream,):
                 done = r.client(name, n=options.n, stream=stream, mode=options.mode)
                 failed += done.returncode != 0
-                line = {"type": "client", "client": name, "stream": stream, "returncode": done.returncode,
-                        "exchanges": len(done.truth), "seconds": round(done.seconds, 2), "stderr": done.stderr[-500:]}
+                line = {
+                    "type": "client",
+                    "client": name,
+                    "stream": stream,
+                    "returncode": done.returncode,
+                    "exchanges": len(done.truth),
+                    "seconds": round(done.seconds, 2),
+                    "stderr": done.stderr[-500:],
+                }
                 print(json.dumps(line), flush=True)
         print(json.dumps({"type": "servers", "requests": len(r.server_truth())}))
     return 1 if failed else 0

@@ -14,6 +14,8 @@ from pathlib import Path
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import Blindness
 from leeward.identity.processes import ProcessTable
+from leeward.identity.runtimes import RuntimeReaders
+from leeward.identity.state import RuntimePaths
 from leeward.model.raw import ProcessExited, ProcessStarted
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.sensor.kernel import KernelSensor, Options
@@ -35,14 +37,16 @@ class Live:
         *,
         tree: set[int] | None = None,
         libraries: Iterable[Path] = (),
+        runtimes: RuntimePaths | None = None,
     ) -> None:
         """`tree`: watch only these processes and their children, which are added as they appear (with
-        Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them."""
+        Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
+        runtimes keep their state, the usual places if not given."""
         self._tree = tree
         self.started = time.time_ns()
         self.sensor = KernelSensor(options)
         try:
-            self.processes = ProcessTable()
+            self.processes = ProcessTable(runtimes=RuntimeReaders(runtimes))
             self.processes.scan()
             self.sensor.scan(libraries)
         except BaseException:

@@ -37,6 +37,7 @@ def talkative(n: int = 1) -> Exchange:
     x.gen_ai.output.append(
         ChatMessage(
             role="assistant",
+            content="",
             reasoning="reasoning secret",
             parts=[{"type": "file", "part secret": "part secret", "sha256": "part secret"}],
             tool_calls=[call],

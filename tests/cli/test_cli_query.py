@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -235,35 +234,43 @@ def test_cli_watch_prints_what_happens_and_ends_with_ctrl_c(
         assert any("flow" in line for line in lines) == (len(args) == 2)
 
 
-def _read(master: int) -> bytes:
-    try:
-        return os.read(master, 65536) if select.select([master], [], [], 0.1)[0] else b""
-    except OSError:  # EIO: the other side of the terminal is closed
-        return b""
-
-
 def test_cli_watch_on_a_terminal(served: tuple[World, dict[str, str]]) -> None:
     master, slave = pty.openpty()
     publisher = Publisher(served[0])
     env = {**served[1], "TERM": "xterm-256color", "COLUMNS": "160", "LINES": "30"}
-    with start(env, "watch", stdout=slave, stdin=slave, stderr=subprocess.PIPE) as child:
-        os.close(slave)
-        seen, deadline = b"", time.monotonic() + 15
-        while b"app2" not in seen and time.monotonic() < deadline:
-            seen += _read(master)
+    child = start(env, "watch", stdout=slave, stdin=slave, stderr=subprocess.PIPE)
+    os.close(slave)
+    screen = bytearray()
+    reader = threading.Thread(target=_drain, args=(master, screen), daemon=True)  # a full terminal would stop the child
+    reader.start()
+    try:
+        deadline = time.monotonic() + 60
+        while b"app2" not in screen and time.monotonic() < deadline:
+            time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        end = time.monotonic() + 10
-        while child.poll() is None and time.monotonic() < end:  # keep reading, or it cannot write its last screen
-            seen += _read(master)
-        assert child.wait(1) == 0
+        assert child.wait(60) == 0
         assert child.stderr is not None
         assert child.stderr.read() == b""
+    finally:
+        child.kill()
+        child.communicate()
+    reader.join(10)
+    seen = bytes(screen)
     publisher.stop()
     os.close(master)
     assert b"exchanges" in seen
     assert b"app2" in seen
     assert b"\x1b[2J\x1b]0;title" not in seen
     assert b"\xc2\x9b" not in seen
+
+
+def _drain(terminal: int, into: bytearray) -> None:
+    """Reads until the other side is closed."""
+    while True:
+        try:
+            into += os.read(terminal, 65536)
+        except OSError:
+            return
 
 
 def test_cli_watch_comes_back_after_the_stream_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def seen(exchanges: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 class Run:
     """`leeward run` with a state of its own."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *options: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -102,7 +102,7 @@ class Run:
         self.log = state.parent / f"{state.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [LEEWARD, "run", "--port", str(self.port), "--state", str(state)], stdout=log, stderr=log
+                [LEEWARD, "run", "--port", str(self.port), "--state", str(state), *options], stdout=log, stderr=log
             )
         self.wait(lambda: httpx.get(f"{self.url}/api/v1/health", timeout=2).status_code == 200)
 

@@ -54,6 +54,8 @@ def test_sixteen_clients_at_once(run: Run, tls_url: str) -> None:
     expected = sorted(row for output in outputs for row in told(output))
     run.wait(lambda: run.stored() >= len(expected))
     exchanges = run.exchanges()
+    doubtful = [e["evidence"] for e in exchanges if not e["evidence"]["complete"] or e["evidence"]["gap"]]
+    assert doubtful == [], run.get("/stats")["status"]
     assert seen(exchanges) == expected
     assert {e["process"]["pid"] for e in exchanges} == {c.pid for c in clients}
     assert Counter(e["process"]["pid"] for e in exchanges) == Counter({c.pid: COUNT // 16 + 1 for c in clients})

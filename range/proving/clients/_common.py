@@ -12,8 +12,9 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 _TOPICS = (
     "Explain why the sky is blue",
@@ -21,7 +22,7 @@ _TOPICS = (
     "東京の天気はどうですか",
     "Напиши стихотворение о море",
     "اكتب قصة قصيرة",
-    "Summarise this: \"quotes\", back\\slashes,\ttabs and\nnew lines",
+    'Summarise this: "quotes", back\\slashes,\ttabs and\nnew lines',
     "What does 👩‍💻 mean, and 𝕗𝕒𝕟𝕔𝕪 letters, and e\u0301",
 )
 
@@ -76,7 +77,9 @@ class Truth:
         self._file = open(options.truth, "a", encoding="utf-8") if options.truth else None  # noqa: SIM115
 
     @contextmanager
-    def exchange(self, api: str, worker: int, counter: int, mark: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def exchange(
+        self, api: str, worker: int, counter: int, mark: str, request: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
         """One request; the body fills in `text`, `texts`, `tool_calls`, `usage`, `finish`, `response_id`,
         `response_model` and, for a request that fails as it should, `status` and `error`."""
         record = {

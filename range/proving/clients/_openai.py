@@ -23,8 +23,10 @@ def chat_request(options: Any, worker: int, counter: int) -> tuple[str, dict[str
         case "tools":
             request["tools"] = [{"type": "function", "function": t} for t in TOOLS]
         case "multi":
-            parts = [{"type": "text", "text": prompt(mark)},
-                     {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}}]
+            parts = [
+                {"type": "text", "text": prompt(mark)},
+                {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}},
+            ]
             messages[:] = [
                 {"role": "system", "content": "You are terse. Ünïcode: ✓"},
                 {"role": "user", "content": "Hello"},

@@ -78,12 +78,23 @@ def main() -> None:
             got = ask(client, counter, mark, request)
             if options.mode == "tools":
                 said = [{"type": "text", "text": got["text"]}] if got["text"] else []
-                uses = [{"type": "tool_use", "id": c["id"], "name": c["name"], "input": c["arguments"]}
-                        for c in got["tool_calls"]]
-                results = [{"type": "tool_result", "tool_use_id": c["id"],
-                            "content": json.dumps({"for": mark, "°C": 12}, ensure_ascii=False)} for c in got["tool_calls"]]
-                messages = [*request["messages"], {"role": "assistant", "content": said + uses},
-                            {"role": "user", "content": results}]
+                uses = [
+                    {"type": "tool_use", "id": c["id"], "name": c["name"], "input": c["arguments"]}
+                    for c in got["tool_calls"]
+                ]
+                results = [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": c["id"],
+                        "content": json.dumps({"for": mark, "°C": 12}, ensure_ascii=False),
+                    }
+                    for c in got["tool_calls"]
+                ]
+                messages = [
+                    *request["messages"],
+                    {"role": "assistant", "content": said + uses},
+                    {"role": "user", "content": results},
+                ]
                 final = ask(client, counter, mark, {**request, "messages": messages})
                 if final["tool_calls"] or not got["tool_calls"]:
                     raise SystemExit("the tool loop did not end")

@@ -21,7 +21,11 @@ def note(record: dict, whole) -> None:
     record["text"] = whole.content
     # LangChain decodes the arguments; how they were spelt on the wire is not its to say.
     record["tool_calls"] = [
-        {"id": c["id"], "name": c["name"], "arguments": json.dumps(c["args"], ensure_ascii=False, separators=(",", ":"))}
+        {
+            "id": c["id"],
+            "name": c["name"],
+            "arguments": json.dumps(c["args"], ensure_ascii=False, separators=(",", ":")),
+        }
         for c in whole.tool_calls
     ]
     spent = whole.usage_metadata or {}

@@ -43,7 +43,11 @@ for counter in range(options.n):
                 got = client.generate(**request, stream=options.stream)
                 for last in got if options.stream else [got]:
                     record["text"] += last.response
-                record["usage"], record["response_model"], record["finish"] = usage_of(last), last.model, [last.done_reason]
+                record["usage"], record["response_model"], record["finish"] = (
+                    usage_of(last),
+                    last.model,
+                    [last.done_reason],
+                )
             check(mark, record)
         case "embed":
             request = {"model": model, "input": [text, "zwei"]}
@@ -61,9 +65,13 @@ for counter in range(options.n):
                 request["tools"] = [{"type": "function", "function": t} for t in TOOLS]
             got_record = chat(counter, mark, request)
             if options.mode == "tools":
-                calls = [{"function": {"name": c["name"], "arguments": c["arguments"]}} for c in got_record["tool_calls"]]
-                results = [{"role": "tool", "tool_name": c["name"], "content": f"12 °C {mark}"}
-                           for c in got_record["tool_calls"]]
+                calls = [
+                    {"function": {"name": c["name"], "arguments": c["arguments"]}} for c in got_record["tool_calls"]
+                ]
+                results = [
+                    {"role": "tool", "tool_name": c["name"], "content": f"12 °C {mark}"}
+                    for c in got_record["tool_calls"]
+                ]
                 more = [*messages, {"role": "assistant", "content": "", "tool_calls": calls}, *results]
                 chat(counter, mark, {**request, "messages": more})
     pause(options)

@@ -15,7 +15,10 @@ for counter in range(options.n):
             record["texts"] = [m.id for m in client.models.list()]
         continue
     text = prompt(mark)
-    request = {"model": options.model or "text-embedding-3-small", "input": [text, "zwei"] if options.mode == "many" else text}
+    request = {
+        "model": options.model or "text-embedding-3-small",
+        "input": [text, "zwei"] if options.mode == "many" else text,
+    }
     with truth.exchange("openai.embeddings", 0, counter, mark, request) as record:
         got = client.embeddings.create(**request)
         record["response_model"] = got.model

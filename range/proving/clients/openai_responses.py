@@ -50,7 +50,12 @@ for counter in range(options.n):
         request["tools"] = [{"type": "function", **t} for t in TOOLS]
         got = ask(counter, mark, request)
         for call in got["tool_calls"]:
-            item = {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": call["arguments"]}
+            item = {
+                "type": "function_call",
+                "call_id": call["id"],
+                "name": call["name"],
+                "arguments": call["arguments"],
+            }
             result = json.dumps({"result": f"12 °C for {mark}"}, ensure_ascii=False)
             items += [item, {"type": "function_call_output", "call_id": call["id"], "output": result}]
     ask(counter, mark, request)

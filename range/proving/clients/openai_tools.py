@@ -42,8 +42,9 @@ for turn in range(options.n):
     calls = got["tool_calls"]
     if not calls:
         raise SystemExit("no tool call")
-    functions = [{"id": c["id"], "type": "function",
-                  "function": {"name": c["name"], "arguments": c["arguments"]}} for c in calls]
+    functions = [
+        {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}} for c in calls
+    ]
     messages.append({"role": "assistant", "content": None, "tool_calls": functions})
     for call in calls:
         value = json.loads(call["arguments"])

@@ -39,7 +39,9 @@ def _bind(address: str, port: int) -> socket.socket:
     return sock
 
 
-def _server(listener: dict[str, Any], habits: Habits, truth: Truth, keylog: str | None) -> tuple[_Server, list[socket.socket]]:
+def _server(
+    listener: dict[str, Any], habits: Habits, truth: Truth, keylog: str | None
+) -> tuple[_Server, list[socket.socket]]:
     """`listener`: {name, api, cert, key, addresses, port}; cert is empty for plain HTTP."""
     tls = bool(listener["cert"])
     config = uvicorn.Config(

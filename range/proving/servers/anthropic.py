@@ -25,8 +25,12 @@ def _operation(ask: Ask) -> Reply:
             meaning = Meaning("count_tokens", ask.data["model"], usage={"input_tokens": _spent(ask.data)})
             return json_reply(dict(meaning.usage), meaning)
         case "GET", "/v1/models":
-            one = {"type": "model", "id": "claude-sonnet-5", "display_name": "Claude Sonnet 5",
-                   "created_at": "2025-09-29T00:00:00Z"}
+            one = {
+                "type": "model",
+                "id": "claude-sonnet-5",
+                "display_name": "Claude Sonnet 5",
+                "created_at": "2025-09-29T00:00:00Z",
+            }
             page = {"data": [one], "has_more": False, "first_id": one["id"], "last_id": one["id"]}
             return json_reply(page, Meaning("models"))
     return _failure(ask, 404, "not_found_error", "Not Found")
@@ -88,7 +92,9 @@ def _text_of(message: dict[str, Any]) -> str:
         return content
     texts = []
     for block in content or []:
-        texts.append(content_text(block.get("content")) if block.get("type") == "tool_result" else block.get("text", ""))
+        texts.append(
+            content_text(block.get("content")) if block.get("type") == "tool_result" else block.get("text", "")
+        )
     return "\n".join(texts)
 
 

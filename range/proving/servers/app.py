@@ -189,7 +189,9 @@ def choose_coding(habits: Habits, accepted: str, reply: Reply) -> str:
         return ""
     if not reply.chunked and sum(map(len, reply.pieces)) < 256:
         return ""
-    offered = {o.split(";")[0].strip().lower() for o in accepted.split(",") if "q=0" not in o.replace(" ", "").split(";")}
+    offered = {
+        o.split(";")[0].strip().lower() for o in accepted.split(",") if "q=0" not in o.replace(" ", "").split(";")
+    }
     wanted = _ORDER if habits.compress == "auto" else (habits.compress,)
     return next((c for c in wanted if c in offered), "")
 

@@ -47,7 +47,12 @@ def _generate(ask: Ask, model: str, verb: str) -> Reply:
         candidate: dict[str, Json] = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}
         if last:
             candidate["finishReason"] = "STOP"
-        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": meaning.response_id}
+        return {
+            "candidates": [candidate],
+            "usageMetadata": usage,
+            "modelVersion": model,
+            "responseId": meaning.response_id,
+        }
 
     if not meaning.stream:
         return json_reply(chunk(meaning.text, True), meaning, indent=2)

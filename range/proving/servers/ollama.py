@@ -31,13 +31,22 @@ def handle(ask: Ask) -> Reply:
         case "/api/embed":
             return _embed(body)
         case "/api/show":
-            return json_reply({"details": _details(), "model_info": {}, "capabilities": ["completion", "tools"]}, Meaning())
+            return json_reply(
+                {"details": _details(), "model_info": {}, "capabilities": ["completion", "tools"]}, Meaning()
+            )
     return Reply(404, [b"404 page not found"], "text/plain", Meaning(error="not_found"))
 
 
 def _read(ask: Ask) -> Reply:
     models = [
-        {"name": t, "model": t, "modified_at": _stamp(ask), "size": 2019393189, "digest": "a80c4f17acd5", "details": _details()}
+        {
+            "name": t,
+            "model": t,
+            "modified_at": _stamp(ask),
+            "size": 2019393189,
+            "digest": "a80c4f17acd5",
+            "details": _details(),
+        }
         for t in _TAGS
     ]
     match ask.path:
@@ -53,8 +62,14 @@ def _read(ask: Ask) -> Reply:
 
 
 def _details() -> Json:
-    return {"parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"], "parameter_size": "3.2B",
-            "quantization_level": "Q4_K_M"}
+    return {
+        "parent_model": "",
+        "format": "gguf",
+        "family": "llama",
+        "families": ["llama"],
+        "parameter_size": "3.2B",
+        "quantization_level": "Q4_K_M",
+    }
 
 
 def _stamp(ask: Ask) -> str:
@@ -63,8 +78,12 @@ def _stamp(ask: Ask) -> str:
 
 def _end(meaning: Meaning) -> dict[str, Json]:
     counts = {"prompt_eval_count": meaning.usage["input_tokens"], "eval_count": meaning.usage["output_tokens"]}
-    times = {"total_duration": 4935886791, "load_duration": 534986708, "prompt_eval_duration": 107345000,
-             "eval_duration": 4289432000}
+    times = {
+        "total_duration": 4935886791,
+        "load_duration": 534986708,
+        "prompt_eval_duration": 107345000,
+        "eval_duration": 4289432000,
+    }
     return {"done": True, "done_reason": meaning.finish[0], **times, **counts}
 
 

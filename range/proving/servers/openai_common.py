@@ -85,12 +85,15 @@ def refused(flavour: Flavour, ask: Ask) -> Reply | None:
     match model:
         case "range-429":
             return failure(
-                429, "You exceeded your current quota, please check your plan and billing details.",
-                "insufficient_quota", "insufficient_quota",
+                429,
+                "You exceeded your current quota, please check your plan and billing details.",
+                "insufficient_quota",
+                "insufficient_quota",
             )
         case "range-500":
-            return failure(500, "The server had an error while processing your request. Sorry about that!",
-                           "server_error", None)
+            return failure(
+                500, "The server had an error while processing your request. Sorry about that!", "server_error", None
+            )
         case "range-404":
             text = f"The model `{model}` does not exist or you do not have access to it."
             return failure(404, text, "invalid_request_error", "model_not_found")

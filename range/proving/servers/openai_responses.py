@@ -128,7 +128,11 @@ def _events(ask: Ask, meaning: Meaning, items: list[dict[str, Json]]) -> list[tu
     add("response.in_progress", response=begun)
     for index, item in enumerate(items):
         if item["type"] == "function_call":
-            add("response.output_item.added", output_index=index, item={**item, "status": "in_progress", "arguments": ""})
+            add(
+                "response.output_item.added",
+                output_index=index,
+                item={**item, "status": "in_progress", "arguments": ""},
+            )
             where = {"item_id": item["id"], "output_index": index}
             for part in words.fragments(item["arguments"], item["call_id"]):
                 add("response.function_call_arguments.delta", **where, delta=part, obfuscation="x" * (len(part) % 5))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 import uvicorn
 
@@ -19,8 +20,9 @@ from leeward.ai.catalogue import load_catalogue
 from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
 from leeward.api.tokens import TokenStore
+from leeward.identity.state import RuntimePaths
 from leeward.live import Live
-from leeward.model.errors import HostError
+from leeward.model.errors import HostError, InputError
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.store import EventStore, Retention
@@ -83,8 +85,26 @@ def _welcome(host: str, port: int, state: Path, token: str | None) -> None:
     print("In another terminal: leeward watch, leeward exchanges, leeward coverage. Ctrl-C stops.", file=sys.stderr)
 
 
+def _runtimes(extra: list[str]) -> RuntimePaths:
+    """The usual places, and containerd's from `STATE:ROOT` options before them."""
+    pairs = []
+    for text in extra:
+        state, colon, root = text.partition(":")
+        if not colon or not state.startswith("/") or not root.startswith("/"):
+            raise InputError(f"--containerd {text}: give STATE:ROOT, as in containerd's configuration")
+        pairs.append((Path(state), Path(root)))
+    usual = RuntimePaths()
+    return msgspec.structs.replace(usual, containerd=(*pairs, *usual.containerd))
+
+
 def watch_host(
-    host: str, port: int, state: Path, options: Options, retention: Retention, stop: threading.Event
+    host: str,
+    port: int,
+    state: Path,
+    options: Options,
+    retention: Retention,
+    runtimes: RuntimePaths,
+    stop: threading.Event,
 ) -> None:
     """Runs until `stop` is set."""
     listener = _bind(host, port)
@@ -93,7 +113,7 @@ def watch_host(
         tokens = TokenStore(state / TOKENS_NAME)
         token = tokens.ensure()
         tokens.ensure_local_cli(state / CLI_TOKEN_NAME)
-        live = Live(options, load_catalogue())
+        live = Live(options, load_catalogue(), runtimes=runtimes)
         try:
             hub = LiveHub()
             api = _Api(create_app(store, hub, tokens, lambda: _status(live, store), hosts=[host]), listener)
@@ -143,6 +163,9 @@ def register(app: typer.Typer) -> None:
         ring_mib: Annotated[
             int, typer.Option(help="Kernel buffer for payload, in MiB (a power of two).", min=1, max=512)
         ] = 32,
+        containerd: Annotated[
+            list[str], typer.Option(help="STATE:ROOT of a containerd that is not in a usual place; may be repeated.")
+        ] = [],  # noqa: B006 - typer copies it
     ) -> None:
         """Watches this host: sensor, store, API and page. Needs root."""
         need_root()
@@ -154,4 +177,4 @@ def register(app: typer.Typer) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, 5)  # the workloads come first; the rings bridge the wait
         options = Options(max_message=max_message, payload_ring=ring_mib * _MIB)
         retention = Retention(days=keep_days, size_bytes=keep_mib * _MIB)
-        watch_host(host, port, state or state_dir(), options, retention, stop)
+        watch_host(host, port, state or state_dir(), options, retention, _runtimes(containerd), stop)

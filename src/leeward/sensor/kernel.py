@@ -7,6 +7,7 @@ every program: links live as long as this process's descriptors.
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import time
@@ -70,6 +71,7 @@ class KernelSensor:
         self._examined: set[tuple[int, int]] = set()
         self._held: list[tuple[int, int, RawEvent]] = []
         self._number = 0
+        self._horizon = 0
         self._flow_counts: dict[bytes, tuple[int, ...]] = {}
         self._told: Counter[str] = Counter()
         self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
@@ -202,21 +204,24 @@ class KernelSensor:
     def poll(self, timeout: float) -> list[RawEvent]:
         """The events since the last call, in order; waits up to `timeout` seconds for the first."""
         self._poll.poll(int(timeout * 1000))
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._epoch
+        horizon = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._epoch
         found = self._held
-        mapped = []
-        for memory, at in self._control.records(_BATCH):
-            if L.HEAD.unpack_from(memory, at)[1] == L.LIB:
-                mapped.append(decode.library(memory, at))
-            else:
-                self._take(found, memory, at)
-        for memory, at in self._payload.records(_BATCH):
-            self._take(found, memory, at)
+        mapped: list[tuple[int, int, int, int]] = []
+        for ring in (self._control, self._payload):
+            last = 0
+            for memory, at in ring.records(_BATCH):
+                if L.HEAD.unpack_from(memory, at)[1] == L.LIB:
+                    mapped.append(decode.library(memory, at))
+                else:
+                    last = self._take(found, memory, at)
+            if ring.waiting():  # what the other ring says of later times has to wait for this one
+                horizon = min(horizon, last or self._horizon)
+        self._horizon = horizon
         for pid, inode, device, address in mapped:
             self._maps["libraries"][L.LIBRARY_KEY.pack(inode, device, 0)] = b"\x01"
             self._scan_process(pid, address)
         found.sort(key=lambda item: item[:2])
-        ready = [event for ts, _, event in found if ts <= now]
+        ready = [event for ts, _, event in found if ts <= horizon]
         self._held = found[len(ready) :]
         self.counters["events"] += len(ready)
         return ready
@@ -225,13 +230,15 @@ class KernelSensor:
         """Is anything on its way?"""
         return bool(self._held) or self._control.waiting() or self._payload.waiting()
 
-    def _take(self, found: list[tuple[int, int, RawEvent]], memory: object, at: int) -> None:
-        event = decode.record(memory, at, self._epoch)  # type: ignore[arg-type]
+    def _take(self, found: list[tuple[int, int, RawEvent]], memory: mmap.mmap, at: int) -> int:
+        """Adds a record's event to `found`; returns its time."""
+        event = decode.record(memory, at, self._epoch)
         if event is None:
             self.counters["unknown_record"] += 1
-            return
+            return 0
         self._number += 1
         found.append((event.ts, self._number, event))
+        return event.ts
 
     def stats(self) -> list[RawEvent]:
         """Totals of the sockets that moved since the last call, and what was lost. Call it about once a second."""
