@@ -9,7 +9,7 @@ APT_RUN := libbpf1
 APT_TEST := iproute2 tcpdump curl openssl containerd runc
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
-.PHONY: help setup setup-range run demo test lint bench soak clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range run demo test lint bench clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
@@ -58,7 +58,5 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 bench: setup setup-range apt-bench
 	$(SUDO) $(BIN)/python -m bench
-soak: setup setup-range apt-test
-	$(SUDO) $(BIN)/python -m pytest -m soak --override-ini addopts="-q -ra" tests
 clean:
 	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
