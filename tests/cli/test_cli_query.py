@@ -63,7 +63,13 @@ def ask(env: dict[str, str], *args: str) -> Any:
 
 
 def start(env: dict[str, str], *args: str, **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", APP, *args], env={**os.environ, **env}, **options)
+    """A command of its own. Ctrl-C works in it even where the tests run in the background, which ignores it."""
+    command = [sys.executable, "-c", APP, *args]
+    return subprocess.Popen(command, env={**os.environ, **env}, preexec_fn=_heed_interrupts, **options)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def harmless(text: str) -> bool:
