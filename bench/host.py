@@ -40,8 +40,6 @@ def nginx(folder: Path) -> Iterator[None]:
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     keys = ["-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem")]
     subprocess.run(["openssl", "req", *certificate, *names, *keys], check=True, capture_output=True)
-    (folder / "page.html").write_text("x" * 900)
-    (folder / "answer.json").write_text(ANSWER)
     (folder / "nginx.conf").write_text(
         f"""daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
         events {{ worker_connections 512; }}
@@ -49,10 +47,8 @@ def nginx(folder: Path) -> Iterator[None]:
           client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
           uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
           server {{ listen 127.0.0.1:{TLS_PORT} ssl; ssl_certificate {folder}/c.pem; ssl_certificate_key {folder}/k.pem;
-            location = / {{ root {folder}; try_files /page.html =404; }}
-            location = /v1/chat/completions {{ root {folder}; default_type application/json;
-              error_page 405 =200 /answer.json; try_files /answer.json =404; }}
-            location = /answer.json {{ root {folder}; default_type application/json; }} }} }}"""
+            location / {{ return 200 "{"x" * 900}"; }}
+            location = /v1/chat/completions {{ default_type application/json; return 200 '{ANSWER}'; }} }} }}"""
     )
     process = subprocess.Popen(["taskset", "-c", "1", "nginx", "-c", str(folder / "nginx.conf"), "-e", "stderr"])
     try:
@@ -96,9 +92,11 @@ def bpftrace() -> Iterator[None]:
     process = subprocess.Popen(["bpftrace", "-e", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        if b"Attaching" not in line:
-            raise RuntimeError(f"bpftrace: {line!r}")
+        said = []
+        while not said or b"Attaching" not in said[-1]:
+            said.append(process.stdout.readline())
+            if not said[-1]:
+                raise RuntimeError(f"bpftrace: {b''.join(said)!r}")
         time.sleep(2)
         yield
     finally:
