@@ -6,6 +6,7 @@ The services live in network namespaces of their own and are reached by nothing 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,6 @@ def register(app: typer.Typer) -> None:
         finally:
             for process in (calling, watching):
                 if process is not None:
-                    process.terminate()
+                    process.send_signal(signal.SIGINT)  # both clean up after themselves then
                     process.wait(30)
         raise typer.Exit(watching.returncode if not rounds else 0)
