@@ -74,7 +74,7 @@ class Truth:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._lock = threading.Lock()
-        self._file = open(options.truth, "a", encoding="utf-8") if options.truth else None  # noqa: SIM115
+        self._file = open(options.truth, "a", encoding="utf-8") if options.truth else None
 
     @contextmanager
     def exchange(
