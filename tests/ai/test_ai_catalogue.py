@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from leeward.ai.catalogue import BUILT_IN, SCHEMA, Catalogue, default_catalogue, load_catalogue
+from leeward.ai.catalogue import BASE, SCHEMA, Catalogue, default_catalogue, load_catalogue
 from leeward.ai.datafile import Schema, load_yaml, parse_yaml
 from leeward.ai.decode import DIALECTS
 from leeward.model.errors import InputError
@@ -156,7 +156,7 @@ def test_key_patterns_are_narrow() -> None:
 
 
 def test_built_in_file_passes_its_schema_and_the_schema_is_understood() -> None:
-    assert load_yaml(BUILT_IN, Schema.read(SCHEMA))["providers"]
+    assert load_yaml(BASE, Schema.read(SCHEMA))["providers"]
     with pytest.raises(ValueError, match="oneOf"):
         Schema({"properties": {"a": {"oneOf": []}}})
 

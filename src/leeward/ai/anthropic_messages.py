@@ -251,3 +251,8 @@ def _count_response(body: Json, ai: GenAI) -> bool:
 
 MESSAGES = Dialect(_messages_request, _response, _stream)
 COUNT_TOKENS = Dialect(_request, _count_response)
+
+DIALECTS = {
+    "anthropic.messages": MESSAGES,
+    "anthropic.count_tokens": COUNT_TOKENS,
+}

@@ -1,4 +1,4 @@
-"""Which provider and which API a request is for. All knowledge is in `providers.yaml`; this is its reader.
+"""Which provider and which API a request is for. All knowledge is in `providers/*.yaml`; this is its reader.
 
 `Catalogue.match` runs for every HTTP request on the host: dictionary look-ups by host and by the path's last segment,
 one compiled pattern only for hosts with a `*` inside a label. It returns None for what is not AI.
@@ -19,7 +19,9 @@ from leeward.ai.keys import KeyForm, KeyForms
 from leeward.model.errors import InputError
 
 HERE = Path(__file__).parent
-BUILT_IN = HERE / "providers.yaml"
+BASE = HERE / "providers" / "base.yaml"
+#: The base comes first; the others name what it defines.
+BUILT_IN = (BASE, *sorted(p for p in BASE.parent.glob("*.yaml") if p != BASE))
 SCHEMA = HERE / "providers.schema.json"
 UNKNOWN = "unknown"
 MAX_MEMO = 4096
@@ -245,7 +247,7 @@ def load_catalogue(extra: Sequence[Path] = ()) -> Catalogue:
     Raises InputError with file and line."""
     schema = Schema.read(SCHEMA)
     loader = _Loader()
-    for path in (BUILT_IN, *extra):
+    for path in (*BUILT_IN, *extra):
         loader.add(path, load_yaml(path, schema))
     return loader.catalogue()
 

@@ -29,27 +29,11 @@ from leeward.model.message import Message
 from leeward.wire.ndjson import parse_lines
 from leeward.wire.sse import parse_sse
 
+#: API id (providers/*.yaml) → its decoder.
 DIALECTS: dict[str, Dialect] = {
-    "openai.chat": openai_chat.CHAT,
-    "openai.completions": openai_chat.COMPLETIONS,
-    "openai.responses": openai_responses.RESPONSES,
-    "openai.embeddings": openai_embeddings.EMBEDDINGS,
-    "openai.models": models_list.MODELS,
-    "anthropic.messages": anthropic_messages.MESSAGES,
-    "anthropic.count_tokens": anthropic_messages.COUNT_TOKENS,
-    "anthropic.models": models_list.MODELS,
-    "ollama.chat": ollama.CHAT,
-    "ollama.generate": ollama.GENERATE,
-    "ollama.embed": ollama.EMBED,
-    "ollama.tags": ollama.LIST,
-    "ollama.ps": ollama.LIST,
-    "ollama.show": ollama.SHOW,
-    "ollama.pull": ollama.PROGRESS,
-    "ollama.push": ollama.PROGRESS,
-    "ollama.create": ollama.PROGRESS,
-    "ollama.copy": ollama.MANAGE,
-    "ollama.delete": ollama.MANAGE,
-    "ollama.version": ollama.VERSION,
+    api: dialect
+    for module in (anthropic_messages, models_list, ollama, openai_chat, openai_embeddings, openai_responses)
+    for api, dialect in module.DIALECTS.items()
 }
 # Only the port says what these are: their bodies have no shape of their own.
 _BY_PORT = ("ollama.copy", "ollama.delete")

@@ -29,3 +29,8 @@ def _response(body: Json, ai: GenAI) -> bool:
 
 
 MODELS = Dialect(_request, _response)
+
+DIALECTS = {
+    "openai.models": MODELS,
+    "anthropic.models": MODELS,
+}

@@ -185,3 +185,18 @@ SHOW = Dialect(_manage_request, _show_response)
 PROGRESS = Dialect(_manage_request, _progress_response, _progress, lines=True)
 MANAGE = Dialect(_manage_request, _no_request)
 VERSION = Dialect(_no_request, _version_response)
+
+DIALECTS = {
+    "ollama.chat": CHAT,
+    "ollama.generate": GENERATE,
+    "ollama.embed": EMBED,
+    "ollama.tags": LIST,
+    "ollama.ps": LIST,
+    "ollama.show": SHOW,
+    "ollama.pull": PROGRESS,
+    "ollama.push": PROGRESS,
+    "ollama.create": PROGRESS,
+    "ollama.copy": MANAGE,
+    "ollama.delete": MANAGE,
+    "ollama.version": VERSION,
+}

@@ -289,3 +289,8 @@ def _completion_response(body: Json, ai: GenAI) -> bool:
 
 CHAT = Dialect(_chat_request, _chat_response, _stream)
 COMPLETIONS = Dialect(_completion_request, _completion_response, _stream)
+
+DIALECTS = {
+    "openai.chat": CHAT,
+    "openai.completions": COMPLETIONS,
+}

@@ -28,3 +28,7 @@ def _response(body: Json, ai: GenAI) -> bool:
 
 
 EMBEDDINGS = Dialect(_request, _response)
+
+DIALECTS = {
+    "openai.embeddings": EMBEDDINGS,
+}

@@ -217,3 +217,7 @@ def _stream(items: Iterable[Item], ai: GenAI) -> StreamEnd:
 
 
 RESPONSES = Dialect(_request, _response, _stream)
+
+DIALECTS = {
+    "openai.responses": RESPONSES,
+}
