@@ -7,7 +7,6 @@ swallowed: the loop ends and says so, and with it every probe is gone.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from leeward.ai.ledger import Blindness
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
-from leeward.model.raw import ProcessExited, ProcessStarted
+from leeward.model.raw import ProcessStarted, TlsOpened
 from leeward.pipeline import Pipeline, Record, Settings
-from leeward.sensor.kernel import KernelSensor, Options
+from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
 
 _TICK_NS = 10**9
@@ -52,7 +51,6 @@ class Live:
         except BaseException:
             self.sensor.close()
             raise
-        self._libraries: OrderedDict[int, str] = OrderedDict()
         watched = None if tree is None else tree.__contains__
         settings = Settings(boot_id(), options.max_message, watched)
         self.pipeline = Pipeline(
@@ -73,9 +71,9 @@ class Live:
         for event in events:
             if type(event) is ProcessStarted and self._tree is not None:
                 self._tree.add(event.pid)
+            if type(event) is TlsOpened and not event.client_random and not event.sock:
+                event = self.sensor.calibrate(event, self.pipeline.flows.randoms_of(event.pid))
             yield from self.pipeline.feed(event)
-            if type(event) is ProcessExited:
-                self._libraries.pop(event.pid, None)
         now = time.time_ns()
         if now - self._tick >= _TICK_NS:
             self._tick = now
@@ -119,33 +117,31 @@ class Live:
             return []
         return sorted({line.split(maxsplit=5)[5] for line in lines if line.count("/") and "x" in line.split()[1]})
 
-    def library_of(self, pid: int) -> str:
-        """Name and version of the probed TLS library that this process maps, "" if none is known."""
-        known = self._libraries.get(pid)
-        if known is None:
-            mapped = set(self._mapped(pid))
-            found = [p for p in self.sensor.probed.values() if p.paths & mapped]
-            known = ", ".join(sorted({f"{p.target.version} ({p.target.name}, {p.target.placement})" for p in found}))
-            self._libraries[pid] = known
-            if len(self._libraries) > 4096:
-                self._libraries.popitem(last=False)
-        return known
+    def library_of(self, number: int) -> tuple[str, str]:
+        """Name and version of a probed file, and the rung by which its functions were found; ("", "symbol") if unknown."""
+        probed = next((p for p in self.sensor.probed.values() if p.layout == number), None)
+        return (_describe(probed), probed.target.rung) if probed else ("", "symbol")
+
+    def _probed_in(self, mapped: list[str]) -> str:
+        """The probed files among those that a process maps."""
+        found = [p for p in self.sensor.probed.values() if not p.paths.isdisjoint(mapped)]
+        return ", ".join(sorted({_describe(p) for p in found}))
 
     def explain(self, pid: int) -> Blindness:
         """Why the content of this process's connections is not seen."""
         mapped = self._mapped(pid)
         if not mapped:
             return Blindness("the process ended before its TLS library could be looked at")
-        if library := self.library_of(pid):
+        if library := self._probed_in(mapped):
             return Blindness(
                 "its TLS library is seen into, but nothing readable came through it on this connection",
-                "if the connection is older than Leeward, restart the workload; HTTP/2 is not decoded yet",
+                "if the connection is older than Leeward, restart the workload",
                 library,
             )
         for path in mapped:
             for pattern, name in OTHER_TLS:
                 if pattern.search(path.rsplit("/", 1)[-1]):
-                    return Blindness(f"{name} is not probed yet", "metadata only until a later version", name)
+                    return Blindness(f"{name} is not probed", "metadata only", name)
         for unseen in self.sensor.unseen.values():
             if any(unseen.name in path for path in mapped):
                 return Blindness(unseen.reason, "report the library to the project", unseen.name)
@@ -153,3 +149,7 @@ class Live:
             "no TLS library is mapped: TLS is inside the executable (linked statically, Go, Rust or Java)",
             "metadata only until a later version",
         )
+
+
+def _describe(probed: Probed) -> str:
+    return f"{probed.target.version} ({probed.target.name}, {probed.target.placement})"

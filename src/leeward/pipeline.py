@@ -75,7 +75,7 @@ class Pipeline:
         quiet: Quiet | None = None,
         keylog: KeyLog | None = None,
         explain: Callable[[int], Blindness] | None = None,
-        library_of: Callable[[int], str] | None = None,
+        library_of: Callable[[int], tuple[str, str]] | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -88,7 +88,7 @@ class Pipeline:
             lambda _pid: Blindness("its plaintext is not in the capture", "give the key log: --keylog")
         )
         self.ledger = Ledger(self._process, explain)
-        self._library_of = library_of or (lambda _pid: "")
+        self._library_of = library_of or (lambda _number: ("", "symbol"))
         self._stages: dict[type, Callable[..., list[Record]]] = {
             ProcessStarted: self._on_process,
             ProcessExec: self._on_process,
@@ -226,11 +226,11 @@ class Pipeline:
         self.counters["exchanges"] += 1
         self._place(exchange, connection, request, response, number)
         network = exchange.network
-        if not connection.pid and self._processes is None:
-            rung = "key-log" if connection.decryptor else "plaintext"
-        else:
-            rung = "symbol" if connection.source == "openssl" else "plaintext"
-        library = self._library_of(connection.pid) if connection.source == "openssl" else ""
+        library, rung = "", "plaintext"
+        if connection.source == "library":
+            library, rung = self._library_of(connection.library)
+        elif connection.decryptor:
+            rung = "key-log"
         flow_key = connection.socket.key if connection.socket else connection.key
         row = self.ledger.exchange(flow_key, connection.pid, request.start, network.domain, rung, library)
         return [exchange, row]
@@ -246,12 +246,12 @@ class Pipeline:
         exchange.time = _iso(request.start)
         exchange.duration_ms = (end - request.start) / 1e6
         exchange.network = _network(flow, request, connection)
-        scheme = "https" if connection.source == "openssl" or connection.decryptor else "http"
+        scheme = "https" if connection.source == "library" or connection.decryptor else "http"
         if "://" not in exchange.http.url[:12]:
             exchange.http.url = f"{scheme}://{exchange.http.url}"
         evidence = exchange.evidence
         evidence.source, evidence.joined = connection.source, connection.joined
-        evidence.late = not connection.from_start and number == 0 and connection.source == "openssl"
+        evidence.late = not connection.from_start and number == 0 and connection.source == "library"
         if self._processes is not None and connection.pid:
             process = self._process(connection.pid, request.start)
             exchange.process, exchange.workload, exchange.container = (
@@ -349,7 +349,7 @@ def _network(flow: Flow | None, request: Message, connection: Connection) -> Net
         domain=named or flow.domain or host,
         domain_from=source or ("host" if host else ""),
         direction=flow.direction,
-        tls=Tls(sni=flow.sni) if connection.source == "openssl" or connection.decryptor else None,
+        tls=Tls(sni=flow.sni) if connection.source == "library" or connection.decryptor else None,
     )
 
 

@@ -84,5 +84,5 @@ def test_a_client_in_a_container(containerd: Containerd, watching: Run, tls_url:
         assert (exchange["container"]["id"], exchange["container"]["image"]) == (name, IMAGE)
         assert exchange["container"]["labels"]["team"] == "agents"
         assert exchange["workload"]["kind"] == "container"
-        assert exchange["evidence"]["source"] == "openssl"
+        assert exchange["evidence"]["source"] == "library"
         assert exchange["evidence"]["joined"] == "client-random"

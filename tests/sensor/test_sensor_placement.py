@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from leeward.sensor.libraries import Target, Unseen, describable, describe, host_libraries
+from leeward.sensor.libraries import describe, host_libraries
 from leeward.sensor.placement import calls, cheap_offset, field_offset, jump_target, thin_wrapper_target
+from leeward.sensor.target import Target, Unseen
 
 PUSH_R14 = b"\x41\x56"
 ENDBR64 = b"\xf3\x0f\x1e\xfa"
@@ -84,21 +85,6 @@ def test_field_offset_through_a_pointer_and_without() -> None:
     assert field_offset(direct, 0x1000, 8, follow=False) == (None, 0x10)
     assert field_offset(through, 0x1000, 0x40, follow=True) == (0xA8, 0xB8)
     assert field_offset(RET, 0x1000, 8, follow=True) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "worth"),
-    [
-        ("/usr/lib/x86_64-linux-gnu/libssl.so.3", True),
-        ("/x/site-packages/psycopg2_binary.libs/libssl-2ba7d5d9.so.1.1", True),
-        ("/usr/lib/libssl.so.1.1 (deleted)", True),
-        ("/usr/lib/x86_64-linux-gnu/libgnutls.so.30.34.3", True),
-        ("/usr/lib/x86_64-linux-gnu/libc.so.6", False),
-        ("/usr/bin/python3.11", False),
-    ],
-)
-def test_describable(name: str, worth: bool) -> None:
-    assert describable(name) is worth
 
 
 def test_host_openssl_is_understood() -> None:

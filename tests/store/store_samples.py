@@ -66,7 +66,7 @@ def exchange(n: int = 0, **changes: Any) -> Exchange:
             time_to_first_token_ms=42.0,
         ),
         "key": Key(provider="openai", fingerprint="00112233aabbccdd", header="authorization"),
-        "evidence": Evidence(source="openssl", complete=changes.pop("complete", True)),
+        "evidence": Evidence(source="library", complete=changes.pop("complete", True)),
     }
     return Exchange(**{**fields, **changes})
 

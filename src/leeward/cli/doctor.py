@@ -14,6 +14,7 @@ import typer
 from leeward.cli.printer import printer
 from leeward.model.errors import HostError
 from leeward.sensor import host, kernel, libbpf, libraries
+from leeward.sensor.target import Target
 
 
 class Check(msgspec.Struct):
@@ -70,7 +71,7 @@ def _multi() -> str:
 def _uprobe() -> str:
     for library in libraries.host_libraries():
         target = libraries.describe(library, str(library))
-        if isinstance(target, libraries.Target):
+        if isinstance(target, Target):
             program = libbpf.Object(str(kernel.OBJECT))
             try:
                 probe = target.probes[0]

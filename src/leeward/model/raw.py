@@ -107,6 +107,7 @@ class TlsOpened(Raw, frozen=True, gc=False):
 
     tls is unique with `pid` and `generation`. client_random: the 32 bytes that name the TLS session on the wire too,
     b"" if unknown. sock/local/remote: from the descriptor inside the object, 0/None when it has none (memory BIO).
+    library: the source's own number for the file whose code was called.
     """
 
     pid: int
@@ -116,6 +117,7 @@ class TlsOpened(Raw, frozen=True, gc=False):
     sock: int = 0
     local: Endpoint | None = None
     remote: Endpoint | None = None
+    library: int = 0
 
 
 class Plaintext(Raw, frozen=True, gc=False):

@@ -91,7 +91,7 @@ def _closed(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
 
 def _tls_opened(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     values = L.TLS_CONN.unpack_from(memory, at)
-    ts, _, pid, tls, cookie, generation, _, local, remote, lport, rport, family, _, _, random = values
+    ts, _, pid, tls, cookie, generation, library, local, remote, lport, rport, family, _, _, random = values
     return TlsOpened(
         ts + epoch,
         pid,
@@ -101,6 +101,7 @@ def _tls_opened(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
         cookie,
         endpoint(local, lport, family) if family else None,
         endpoint(remote, rport, family) if family else None,
+        library,
     )
 
 

@@ -11,7 +11,7 @@ import mmap
 import os
 import select
 import time
-from collections import Counter
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from struct import Struct
@@ -19,12 +19,13 @@ from struct import Struct
 import msgspec
 
 from leeward.model.errors import HostError
-from leeward.model.raw import Lost, RawEvent, SocketOpened, SocketStats
-from leeward.sensor import decode, host, libraries
+from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, TlsOpened
+from leeward.sensor import calibrate, decode, host, libraries
 from leeward.sensor import layout as L
 from leeward.sensor.libbpf import BpfError, Object
 from leeward.sensor.proc_sockets import open_sockets
 from leeward.sensor.ring import Ring
+from leeward.sensor.target import Target, Unseen
 
 OBJECT = Path(__file__).with_name("bpf") / "leeward.bpf.o"
 _TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
@@ -35,6 +36,7 @@ _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
+_MOST_LOOKED = 1 << 16  # files that were looked at and need not be again
 _U32, _U64 = Struct("<I"), Struct("<Q")
 
 
@@ -49,9 +51,10 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Probed(msgspec.Struct):
-    """A TLS library file that is seen into. paths: as mapped, for people."""
+    """A file that speaks TLS and is seen into. layout: its place in the kernel's table. paths: as mapped, for people."""
 
-    target: libraries.Target
+    target: Target
+    layout: int
     paths: set[str]
     since: int
     detach: list[Callable[[], None]]
@@ -67,8 +70,9 @@ class KernelSensor:
         host.tracefs()
         self.counters: Counter[str] = Counter()
         self.probed: dict[tuple[int, int], Probed] = {}
-        self.unseen: dict[tuple[int, int], libraries.Unseen] = {}
+        self.unseen: dict[tuple[int, int], Unseen] = {}
         self._examined: set[tuple[int, int]] = set()
+        self._looked: OrderedDict[str, None] = OrderedDict()
         self._held: list[tuple[int, int, RawEvent]] = []
         self._number = 0
         self._horizon = 0
@@ -103,7 +107,7 @@ class KernelSensor:
     # -- libraries ---------------------------------------------------------------------------------------------
 
     def scan(self, extra: Iterable[Path] = ()) -> None:
-        """Looks at every library that is mapped now, at those of the host, and at `extra`."""
+        """Looks at every file that is mapped executable now, at the libraries of the host, and at `extra`."""
         for path in (*libraries.host_libraries(), *extra):
             self._examine(path, str(path))
         for entry in os.listdir("/proc"):
@@ -118,17 +122,24 @@ class KernelSensor:
             self.counters["process_gone_before_scan"] += 1
             return
         for line in text.splitlines():
-            fields = line.split(maxsplit=5)
-            if len(fields) < 6 or "x" not in fields[1] or not fields[5].startswith("/"):
+            span, rights, _, rest = line.split(" ", 3)
+            if "x" not in rights or "/" not in rest:
                 continue
-            if address is not None:
-                low, high = (int(x, 16) for x in fields[0].split("-"))
-                if not low <= address < high:
-                    continue
-            name = fields[5]
-            if libraries.describable(name):
-                start, end = (int(x, 16) for x in fields[0].split("-"))
-                self._examine(Path(f"/proc/{pid}/map_files/{start:x}-{end:x}"), name)
+            start, end = (int(x, 16) for x in span.split("-"))
+            if address is not None and not start <= address < end:
+                continue
+            if address is None and not self._fresh(rest):
+                continue
+            self._examine(Path(f"/proc/{pid}/map_files/{start:x}-{end:x}"), "/" + rest.split("/", 1)[1])
+
+    def _fresh(self, what: str) -> bool:
+        """Is this "device inode path" of /proc/PID/maps new? Saves looking at the same library in each process."""
+        if what in self._looked:
+            return False
+        self._looked[what] = None
+        if len(self._looked) > _MOST_LOOKED:
+            self._looked.popitem(last=False)
+        return True
 
     def _examine(self, path: Path, name: str) -> None:
         try:
@@ -141,35 +152,51 @@ class KernelSensor:
             if key in self.probed:
                 self.probed[key].paths.add(name)
             return
+        if len(self._examined) >= _MOST_LOOKED:
+            self._examined = set(self.probed) | set(self.unseen)
         self._examined.add(key)
         match libraries.describe(path, name):
-            case libraries.Target() as target:
+            case Target() as target:
                 self._probe(key, path, name, target)
-            case libraries.Unseen() as unseen:
+            case Unseen() as unseen:
                 self.unseen[key] = unseen
 
-    def _probe(self, key: tuple[int, int], path: Path, name: str, target: libraries.Target) -> None:
+    def _probe(self, key: tuple[int, int], path: Path, name: str, target: Target) -> None:
         number = self._layouts % 256
         self._layouts += 1
         self._maps["layouts"][_U32.pack(number)] = target.layout
         detach: list[Callable[[], None]] = []
+        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for probe in target.probes:
+            groups[probe.program, probe.returns].append(probe.offset)
         try:
-            for probe in target.probes:
-                detach.append(self._uprobe(str(path), probe, number))
+            for (program, returns), offsets in groups.items():
+                detach += self._uprobes(str(path), program, offsets, returns, number)
         except BpfError as error:
             for undo in detach:
                 undo()
             self.counters["library_attach_failed"] += 1
-            self.unseen[key] = libraries.Unseen(target.name, str(error))
+            self.unseen[key] = Unseen(target.name, str(error))
             return
-        self.probed[key] = Probed(target, {name}, time.time_ns(), detach)
+        self.probed[key] = Probed(target, number, {name}, time.time_ns(), detach)
 
-    def _uprobe(self, path: str, probe: libraries.Probe, cookie: int) -> Callable[[], None]:
+    def _uprobes(
+        self, path: str, program: str, offsets: list[int], returns: bool, cookie: int
+    ) -> list[Callable[[], None]]:
         if self._multi:
-            return self._object.attach_uprobe_multi(
-                probe.program, path, [probe.offset], returns=probe.returns, cookie=cookie
-            )
-        return self._object.attach_uprobe(probe.program, path, probe.offset, returns=probe.returns, cookie=cookie)
+            return [self._object.attach_uprobe_multi(program, path, offsets, returns=returns, cookie=cookie)]
+        return [self._object.attach_uprobe(program, path, o, returns=returns, cookie=cookie) for o in offsets]
+
+    def calibrate(self, event: TlsOpened, randoms: Iterable[bytes]) -> TlsOpened:
+        """The event with its client random, found in the process's memory if it is one of `randoms`; from then on the kernel
+        reads it there itself."""
+        probed = next((p for p in self.probed.values() if p.layout == event.library), None)
+        if probed is None or (place := calibrate.find_random(event.pid, event.tls, randoms)) is None:
+            self.counters["layout_not_found"] += 1
+            return event
+        self.counters["layout_found"] += 1
+        self._maps["layouts"][_U32.pack(event.library)] = calibrate.with_random(probed.target.layout, place)
+        return msgspec.structs.replace(event, client_random=place.random)
 
     # -- what user space decides -------------------------------------------------------------------------------
 
@@ -205,7 +232,7 @@ class KernelSensor:
         """The events since the last call, in order; waits up to `timeout` seconds for the first."""
         self._poll.poll(int(timeout * 1000))
         horizon = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._epoch
-        found = self._held
+        found, seen = self._held, self._number
         mapped: list[tuple[int, int, int, int]] = []
         for ring in (self._control, self._payload):
             last = 0
@@ -220,6 +247,9 @@ class KernelSensor:
         for pid, inode, device, address in mapped:
             self._maps["libraries"][L.LIBRARY_KEY.pack(inode, device, 0)] = b"\x01"
             self._scan_process(pid, address)
+        for _, number, event in found:
+            if number > seen and type(event) is ProcessExec:
+                self._examine(Path(f"/proc/{event.pid}/exe"), event.exe)
         found.sort(key=lambda item: item[:2])
         ready = [event for ts, _, event in found if ts <= horizon]
         self._held = found[len(ready) :]

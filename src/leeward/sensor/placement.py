@@ -8,6 +8,7 @@ return address that a return probe needs, are where they were at entry. What can
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from iced_x86 import (
@@ -23,7 +24,10 @@ from iced_x86 import (
     RegisterExt,
 )
 
-_ARGUMENTS = frozenset({Register.RDI, Register.RSI, Register.RDX, Register.RCX, Register.R8})
+from leeward.sensor.elf import Elf
+
+_ARGUMENTS = (Register.RDI, Register.RSI, Register.RDX, Register.RCX, Register.R8)
+_NEAR_CALL = re.compile(rb"\xe8", re.DOTALL)
 _WRITES = frozenset({OpAccess.WRITE, OpAccess.READ_WRITE, OpAccess.COND_WRITE, OpAccess.READ_COND_WRITE})
 _BRANCHES = frozenset({FlowControl.CALL, FlowControl.CONDITIONAL_BRANCH, FlowControl.UNCONDITIONAL_BRANCH})
 _IMMEDIATES = frozenset({OpKind.IMMEDIATE32TO64, OpKind.IMMEDIATE8TO64})
@@ -47,12 +51,14 @@ def _emulated(instruction: Instruction) -> bool:
     return near and instruction.flow_control in _BRANCHES
 
 
-def cheap_offset(code: bytes, address: int) -> int | None:
-    """Bytes from the entry to an instruction where a probe is cheap and sees what it would see at the entry; None: no such."""
+def cheap_offset(code: bytes, address: int, arguments: int = 5) -> int | None:
+    """Bytes from the entry to an instruction where a probe is cheap and sees the stack and the first `arguments` arguments as
+    they were at the entry; None: no such."""
+    fixed = {*_ARGUMENTS[:arguments], Register.RSP}
     for number, instruction in enumerate(_instructions(code, address)):
         if _emulated(instruction):
             return int(instruction.ip - address)
-        moved = _written(instruction) & (_ARGUMENTS | {Register.RSP})
+        moved = _written(instruction) & fixed
         if number >= _MOST or moved or instruction.flow_control != FlowControl.NEXT:
             return None
     return None
@@ -71,7 +77,7 @@ def thin_wrapper_target(code: bytes, address: int) -> int | None:
         if target is None:
             if instruction.code == Code.CALL_REL32_64:
                 target = int(instruction.near_branch_target)
-            elif instruction.flow_control != FlowControl.NEXT or _written(instruction) & _ARGUMENTS:
+            elif instruction.flow_control != FlowControl.NEXT or _written(instruction) & set(_ARGUMENTS):
                 return None
         elif instruction.flow_control == FlowControl.RETURN:
             return target
@@ -88,6 +94,29 @@ def calls(code: bytes, address: int, target: int) -> bool:
         if number >= _MOST or instruction.flow_control == FlowControl.RETURN:
             break
     return False
+
+
+def calls_anywhere(code: bytes, address: int, target: int) -> bool:
+    """Does the function's straight text hold a direct call of, or jump to, `target`?"""
+    return any(
+        instruction.op_count == 1
+        and instruction.op0_kind == OpKind.NEAR_BRANCH64
+        and instruction.near_branch_target == target
+        for instruction in _instructions(code, address)
+    )
+
+
+def call_sites(elf: Elf, target: int) -> list[int]:
+    """Addresses of bytes that would be a direct call of `target` if an instruction begins there."""
+    found = []
+    for load in elf.executable():
+        code = elf.data[load.offset : load.offset + load.file_size]
+        for match in _NEAR_CALL.finditer(code):
+            at = match.start()
+            distance = int.from_bytes(code[at + 1 : at + 5], "little", signed=True)
+            if load.address + at + 5 + distance == target:
+                found.append(load.address + at)
+    return found
 
 
 def jump_target(code: bytes, address: int) -> int | None:

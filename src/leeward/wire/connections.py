@@ -43,11 +43,12 @@ class Quiet(Protocol):
 
 
 class Connection(msgspec.Struct, eq=False):
-    """One connection and what is known of it. source: "openssl" | "plaintext" | "capture".
+    """One connection and what is known of it. source: "library" | "plaintext" | "capture".
 
     joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
     reason: why its content is not seen, "" if it is (or not yet known). missing: (bytes, to_server) of the last call that
     the source did not copy (so far: the call's next piece may bring them). opener: the side that opened it (packets only).
+    library: the source's number for the library, -1 if there is none.
     """
 
     key: Hashable
@@ -71,6 +72,7 @@ class Connection(msgspec.Struct, eq=False):
     missing: tuple[int, bool] | None = None
     decryptor: TlsDecryptor | None = None
     opener: Endpoint | None = None
+    library: int = -1
 
 
 InterestOf = Callable[[Connection, Message], Interest]
@@ -115,7 +117,7 @@ class Connections:
     def tls_opened(self, event: TlsOpened) -> list[Heard]:
         key = (event.pid, event.tls)
         heard = self._end(key, event.ts, "tls object used again")
-        connection = Connection(key, "openssl", event.pid, client_random=event.client_random)
+        connection = Connection(key, "library", event.pid, client_random=event.client_random, library=event.library)
         self._add(connection)
         self._join(connection, event)
         return heard + self._settle(connection, event.ts)
@@ -173,7 +175,7 @@ class Connections:
         connection = self._connections.get((event.pid, event.tls))
         if connection is None:
             self.counters["plaintext_without_opening"] += 1
-            connection = Connection((event.pid, event.tls), "openssl", event.pid, next_seq=event.seq)
+            connection = Connection((event.pid, event.tls), "library", event.pid, next_seq=event.seq)
             self._add(connection)
         if connection.dropped:
             return []
@@ -415,7 +417,7 @@ class Connections:
         """A process is gone with all its TLS objects."""
         heard: list[Heard] = []
         for key, connection in list(self._connections.items()):
-            if connection.source == "openssl" and connection.pid == pid:
+            if connection.source == "library" and connection.pid == pid:
                 heard += self._end(key, ts, "process exited")
                 if self._quiet is not None and isinstance(key, tuple):
                     self._quiet.forget_tls(*key)

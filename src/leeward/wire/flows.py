@@ -7,6 +7,7 @@ first and are counted. A flow's `src` is the side that opened it, whichever side
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
 
@@ -194,6 +195,12 @@ class FlowTable:
     def by_random(self, random: bytes) -> list[Socket]:
         """The sockets through which the TLS session with this client random passes: two when both ends are on this host."""
         return self._by_random.get(random, []) if random else []
+
+    def randoms_of(self, pid: int) -> list[bytes]:
+        """Client randoms of the TLS sessions of this process (and of sockets whose process is not known), the latest first, at
+        most 64."""
+        mine = (r for r, sockets in reversed(self._by_random.items()) if any(s.flow.pid in (pid, 0) for s in sockets))
+        return list(itertools.islice(mine, 64))
 
     def open_flows(self) -> list[Socket]:
         return list(self._sockets.values())

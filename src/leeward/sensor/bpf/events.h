@@ -40,7 +40,7 @@ struct ev_socket_closed { struct head h; u64 cookie; struct counts c; };
 struct ev_tls_conn {
 	struct head h;
 	u64 tls, cookie;
-	u32 generation, flags;
+	u32 generation, library; /* library: index in `layouts` */
 	struct tuple t;
 	u8 client_random[32];
 };

@@ -59,7 +59,7 @@ INLINE struct sock *tls_socket(const struct tls_layout *l, u64 tls)
 	return sock_of(fd);
 }
 
-INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const struct tls_layout *l, u32 pid, u32 flags)
+INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const struct tls_layout *l, u32 pid, u32 library)
 {
 	struct ev_tls_conn *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);
 	if (!e) {
@@ -72,7 +72,7 @@ INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const st
 	e->h.pid = pid;
 	e->tls = c->tls;
 	e->generation = conn->generation;
-	e->flags = flags;
+	e->library = library;
 	u64 random = random_at(l, c->tls);
 	if (random && bpf_probe_read_user(e->client_random, 32, (void *)random))
 		count(COPY_FAULT);
@@ -204,7 +204,7 @@ int on_done(struct pt_regs *ctx)
 			return 0;
 		}
 		bpf_map_delete_elem(&tls_verdicts, &key);
-		say_conn(&c, &fresh, l, key.pid, 0);
+		say_conn(&c, &fresh, l, key.pid, which);
 		conn = bpf_map_lookup_elem(&tls_conns, &key);
 		if (!conn)
 			return 0;
