@@ -6,14 +6,16 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the benchmarks.
 APT_RUN := libbpf1
-APT_TEST := iproute2 tcpdump curl openssl containerd runc
+APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc containerd runc
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
-.PHONY: help setup setup-range run demo test lint bench clean apt-run apt-test apt-bench
+# requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
+.PHONY: help setup setup-range library-table run demo test lint bench clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
 	@echo "make test    set up and run the tests (kernel tests too when root)"
+	@echo "make library-table  try TLS libraries one by one and write docs/tls-libraries.md"
 	@echo "make lint    format, lint, types, import rules"
 	@echo "make bench   what the sensor costs, beside bpftrace and an empty probe"
 
@@ -43,10 +45,15 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml hatch_build.py
 src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
 	$(BIN)/python hatch_build.py
 setup-range: .venv-range/.ready
-.venv-range/.ready: requirements/range.txt
+.venv-range/.ready: requirements/range.txt $(wildcard requirements/libraries/*.txt)
 	test -x .venv-range/bin/python || $(PYTHON) -m venv .venv-range
 	.venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/range.txt
+	for f in requirements/libraries/*.txt; do \
+	  .venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --upgrade \
+	    --target .venv-range/libraries/$$(basename $$f .txt) -r $$f || exit 1; done
 	touch $@
+library-table: setup setup-range apt-test
+	$(BIN)/python -m pytest -q -p no:randomly tests/live/test_live_libraries.py --library-table docs/tls-libraries.md
 
 run: setup
 	$(SUDO) $(BIN)/leeward run

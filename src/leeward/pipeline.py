@@ -29,6 +29,7 @@ from leeward.model.process import Process
 from leeward.model.raw import (
     Datagram,
     Lost,
+    Piped,
     Plaintext,
     ProcessExec,
     ProcessExited,
@@ -100,6 +101,7 @@ class Pipeline:
             TlsOpened: lambda e: self._heard(self.connections.tls_opened(e)),
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
+            Piped: lambda _event: [],
             Lost: self._on_lost,
         }
 

@@ -33,6 +33,10 @@ def why_no_sensor() -> str:
     return ""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--library-table", default="", help="write which TLS libraries were seen into to this file")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = why_no_sensor()
     for item in items:

@@ -75,7 +75,7 @@ def _uprobe() -> str:
             program = libbpf.Object(str(kernel.OBJECT))
             try:
                 probe = target.probes[0]
-                program.attach_uprobe(probe.program, str(library), probe.offset, returns=False, cookie=0)
+                program.attach_uprobe("on_call", str(library), probe.offset, returns=False, cookie=0)
             finally:
                 program.close()
             return f"{library}: {target.version}, probes {target.placement}"

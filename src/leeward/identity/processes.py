@@ -128,6 +128,24 @@ class ProcessTable:
             return False
         return not entries or self._same(entries[-1].start_ns, stat.start_ticks * self._tick)
 
+    def stdio_client(self, pid: int, ts: int) -> int:
+        """Which process talks to this one over its standard input: the nearest ancestor that does not have the same pipe as
+        its own standard input (wrappers such as npx and uv hand theirs on). 0: none is known, or it is a terminal or a file."""
+        pipe = self._stdin(pid)
+        if not pipe.startswith(("pipe:", "socket:")):
+            return 0
+        for ancestor in self.get(pid, ts).ancestors:
+            if self._stdin(ancestor.pid) != pipe:
+                return ancestor.pid
+        return 0
+
+    def _stdin(self, pid: int) -> str:
+        files = self._proc.process(pid)
+        if files is None:
+            return ""
+        with files:
+            return files.stdin()
+
     # -- events --------------------------------------------------------------------------------------------------
 
     def _on_start(self, event: ProcessStarted) -> None:

@@ -147,6 +147,16 @@ class Observer(msgspec.Struct):
     workload: Workload | None = None
 
 
+class TimedExchange(msgspec.Struct):
+    """An exchange of a session that holds many (WebSocket, JSON-RPC), with its times, which the pipeline writes into it.
+
+    start: Unix ns of its first byte. end: of its last."""
+
+    exchange: Exchange
+    start: int
+    end: int
+
+
 class Exchange(msgspec.Struct, kw_only=True):
     type: str = "exchange"
     id: str = ""

@@ -147,6 +147,22 @@ class TlsClosed(Raw, frozen=True, gc=False):
     generation: int
 
 
+class Piped(Raw, frozen=True, gc=False):
+    """Bytes that a process wrote to its standard output or read from its standard input, which are a pipe or a socket.
+
+    pipe: inode of that end. seq: counts the calls of the process from 0; a hole is a lost event. offset: of `data` in this
+    call's buffer; size: of the whole call.
+    """
+
+    pid: int
+    pipe: int
+    seq: int
+    written: bool
+    offset: int
+    size: int
+    data: bytes
+
+
 class Lost(Raw, frozen=True, gc=False):
     """The source lost `count` events of this kind since it last said so."""
 
@@ -165,5 +181,6 @@ RawEvent = (
     | TlsOpened
     | Plaintext
     | TlsClosed
+    | Piped
     | Lost
 )

@@ -9,6 +9,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from leeward.model.net import Endpoint
 from leeward.model.raw import (
     Datagram,
+    Piped,
     Plaintext,
     ProcessExec,
     ProcessExited,
@@ -151,7 +152,15 @@ def _datagram(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     )
 
 
+def _stdio(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, pipe, _, seq, _, flags, total, offset, length, _ = L.TLS_DATA.unpack_from(memory, at)
+    start = at + L.TLS_DATA.size
+    data = bytes(memory[start : start + length])
+    return Piped(ts + epoch, pid, pipe, seq, bool(flags & L.WRITTEN), offset, total, data)
+
+
 _DECODERS = {
+    L.STDIO: _stdio,
     L.FORK: _fork,
     L.EXEC: _exec,
     L.EXIT: _exit,

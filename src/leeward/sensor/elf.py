@@ -23,6 +23,8 @@ _HEADER = Struct("<16sHHIQQQIHHHHHH")
 _SECTION = Struct("<IIQQQQIIQQ")
 _SEGMENT = Struct("<IIQQQQQQ")
 _SYMBOL = Struct("<IBBHQQ")
+_ENTRY = Struct("<II")
+_DISTANCE = Struct("<i")
 _SYMTAB, _DYNSYM, _NOTE, _NOBITS = 2, 11, 7, 8
 _LOAD, _GNU_EH_FRAME = 1, 0x6474E550
 _EXECUTABLE = 1
@@ -179,7 +181,7 @@ class Elf:
 
     def _functions(self) -> list[int]:
         if self._starts is None:
-            self._starts = sorted(self._unwind_table())
+            self._starts = sorted(self._unwind_table()) or sorted(self._unwind_entries())
         return self._starts
 
     def _unwind_table(self) -> Iterator[int]:
@@ -192,6 +194,37 @@ class Elf:
         if header.offset + 12 + table.size > len(self.data):
             return
         yield from (header.address + start for start in table.unpack_from(self.data, header.offset + 12)[::2])
+
+    def _unwind_entries(self) -> Iterator[int]:
+        """The same from .eh_frame itself, for static programs, which have no table of it (LSB Core 5.0 §10.6.1)."""
+        section = self.section(".eh_frame")
+        if section is None:
+            return
+        at, end = section.offset, min(section.offset + section.size, len(self.data))
+        relative: dict[
+            int, bool
+        ] = {}  # where a CIE is → its addresses are relative to their own place, four bytes long
+        while at + 12 <= end:
+            length, kind = _ENTRY.unpack_from(self.data, at)
+            if length in (0, 0xFFFFFFFF):  # the end, or a 64-bit entry, which no compiler writes
+                return
+            if kind == 0:
+                relative[at] = self._is_relative(at + 8, at + 4 + length)
+            elif relative.get(at + 4 - kind):
+                (distance,) = _DISTANCE.unpack_from(self.data, at + 8)
+                yield section.address + at + 8 - section.offset + distance
+            at += 4 + length
+
+    def _is_relative(self, at: int, end: int) -> bool:
+        """Does this CIE, from its version on, say DW_EH_PE_pcrel | DW_EH_PE_sdata4 for addresses? After the augmentation string
+        come code and data alignment and return register, one byte each here, then the augmentation's data, R's byte last."""
+        head = self.data[at : min(end, at + 24)]
+        version, augmentation, rest = head[:1], head[1:].partition(b"\0")[0], head[1:].partition(b"\0")[2]
+        if version != b"\x01" or not augmentation.startswith(b"z"):
+            return False
+        if not augmentation.rstrip(b"S").endswith(b"R") or len(rest) < 5:
+            return False
+        return rest[3 + rest[3] : 4 + rest[3]] == b"\x1b"
 
     def address_of(self, offset: int) -> int | None:
         """Address of a byte of the file; None if it is not loaded."""

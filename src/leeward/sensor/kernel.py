@@ -30,9 +30,10 @@ from leeward.sensor.target import Target, Unseen
 OBJECT = Path(__file__).with_name("bpf") / "leeward.bpf.o"
 _TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
 _SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
+_STDIO = tuple(f"on_{call}_{end}" for call in ("read", "write", "readv", "writev") for end in ("enter", "exit"))
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
-_UPROBES = ("on_write", "on_write_ex", "on_write_ex2", "on_read", "on_read_ex", "on_done", "on_free")
-_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring")
+_UPROBES = ("on_call", "on_done")
+_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "stdio_verdicts")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
@@ -95,7 +96,7 @@ class KernelSensor:
         self._attach()
 
     def _attach(self) -> None:
-        for name in (*_TRACING, *_SYSCALLS):
+        for name in (*_TRACING, *_SYSCALLS, *_STDIO):
             self._object.attach(name)
         fd = os.open(host.cgroup2(), os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -166,12 +167,15 @@ class KernelSensor:
         self._layouts += 1
         self._maps["layouts"][_U32.pack(number)] = target.layout
         detach: list[Callable[[], None]] = []
-        groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        groups: dict[tuple[str, bool], dict[int, int]] = defaultdict(dict)
         for probe in target.probes:
-            groups[probe.program, probe.returns].append(probe.offset)
+            program, cookie = probe.program, number
+            if program in L.CALLS:
+                program, cookie = "on_call", number | L.CALLS.index(program) << 32
+            groups[program, probe.returns][probe.offset] = cookie
         try:
-            for (program, returns), offsets in groups.items():
-                detach += self._uprobes(str(path), program, offsets, returns, number)
+            for (program, returns), places in groups.items():
+                detach += self._uprobes(str(path), program, places, returns)
         except BpfError as error:
             for undo in detach:
                 undo()
@@ -180,18 +184,18 @@ class KernelSensor:
             return
         self.probed[key] = Probed(target, number, {name}, time.time_ns(), detach)
 
-    def _uprobes(
-        self, path: str, program: str, offsets: list[int], returns: bool, cookie: int
-    ) -> list[Callable[[], None]]:
+    def _uprobes(self, path: str, program: str, places: dict[int, int], returns: bool) -> list[Callable[[], None]]:
         if self._multi:
-            return [self._object.attach_uprobe_multi(program, path, offsets, returns=returns, cookie=cookie)]
-        return [self._object.attach_uprobe(program, path, o, returns=returns, cookie=cookie) for o in offsets]
+            return [self._object.attach_uprobe_multi(program, path, list(places.items()), returns=returns)]
+        return [self._object.attach_uprobe(program, path, at, returns=returns, cookie=c) for at, c in places.items()]
 
     def calibrate(self, event: TlsOpened, randoms: Iterable[bytes]) -> TlsOpened:
         """The event with its client random, found in the process's memory if it is one of `randoms`; from then on the kernel
         reads it there itself."""
         probed = next((p for p in self.probed.values() if p.layout == event.library), None)
-        if probed is None or (place := calibrate.find_random(event.pid, event.tls, randoms)) is None:
+        if probed is None or probed.target.certain:
+            return event
+        if (place := calibrate.find_random(event.pid, event.tls, randoms)) is None:
             self.counters["layout_not_found"] += 1
             return event
         self.counters["layout_found"] += 1
@@ -215,6 +219,10 @@ class KernelSensor:
         if line is not None:
             self._maps["boring"][_U64.pack(L.line_hash(line, sock))] = b"\x01"
         self._maps["flow_verdicts"][_U64.pack(sock)] = _U32.pack(L.IGNORE if line is None else L.DORMANT)
+
+    def quiet_stdio(self, pid: int) -> None:
+        """Stops copying what this process reads and writes on its standard descriptors."""
+        self._maps["stdio_verdicts"][_U32.pack(pid)] = _U32.pack(L.IGNORE)
 
     def forget_tls(self, pid: int, tls: int) -> None:
         """The process ended without freeing this object: another one of this number is another connection."""
@@ -316,7 +324,7 @@ def load(sizes: dict[str, int]) -> tuple[Object, bool]:
     faster than links of their own."""
     try:
         made = Object(str(OBJECT), sizes, _UPROBES)
-        if made.has_uprobe_multi("on_free"):
+        if made.has_uprobe_multi("on_call"):
             return made, True
         made.close()
     except BpfError:
@@ -324,7 +332,7 @@ def load(sizes: dict[str, int]) -> tuple[Object, bool]:
     return Object(str(OBJECT), sizes), False
 
 
-def missing_programs(names: Sequence[str] = (*_TRACING, *_SYSCALLS)) -> list[str]:
+def missing_programs(names: Sequence[str] = (*_TRACING, *_SYSCALLS, *_STDIO)) -> list[str]:
     """Names of tracing programs that cannot be attached here (for `leeward doctor`)."""
     refused = []
     program = Object(str(OBJECT))

@@ -48,7 +48,9 @@ FLOW: Final = Struct(FORMATS["flow"])
 TLS_KEY: Final = Struct(FORMATS["tls_key"])
 LIBRARY_KEY: Final = Struct(FORMATS["library_key"])
 
-FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
+FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM, STDIO = range(1, 13)
+#: enum call_kind: what an entry probe says was called.
+CALLS: Final = ("on_write", "on_write_ex", "on_write_ex2", "on_read", "on_read_ex", "on_free")
 ROLES: Final = ("unknown", "client", "server", "listener")
 UDP: Final = 17
 PROTOCOLS: Final = {6: "tcp", UDP: "udp"}

@@ -197,11 +197,13 @@ class Object:
         return detach
 
     def attach_uprobe_multi(
-        self, name: str, path: str, offsets: Sequence[int], *, returns: bool, cookie: int
+        self, name: str, path: str, places: Sequence[tuple[int, int]], *, returns: bool
     ) -> Callable[[], None]:
-        """The same for several offsets of one file in one link (kernel 6.6; 13 ms for 100 where links of one take 8 ms each)."""
+        """The same for several (offset, cookie) of one file in one link (kernel 6.6; 13 ms for 100 where links of one take 8 ms
+        each)."""
+        offsets = [offset for offset, _ in places]
         at = (C.c_uint64 * len(offsets))(*offsets)
-        cookies = (C.c_uint64 * len(offsets))(*([cookie] * len(offsets)))
+        cookies = (C.c_uint64 * len(offsets))(*(cookie for _, cookie in places))
         text = C.create_string_buffer(os.fsencode(path))
         # union bpf_attr, link_create.uprobe_multi (include/uapi/linux/bpf.h, 6.6)
         attr = C.create_string_buffer(128)
@@ -227,7 +229,7 @@ class Object:
     def has_uprobe_multi(self, name: str) -> bool:
         """Does the kernel know uprobe_multi links? Asked with a file that does not exist: it must miss the file."""
         try:
-            self.attach_uprobe_multi(name, "/nonexistent/file", [1], returns=False, cookie=0)
+            self.attach_uprobe_multi(name, "/nonexistent/file", [(1, 0)], returns=False)
         except BpfError as error:
             return error.number == errno.ENOENT
         return False

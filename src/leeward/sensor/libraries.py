@@ -1,7 +1,8 @@
 """Which file speaks TLS, by which library, and where its probes go.
 
 Invariant: an offset is probed only if it comes from the file's own symbol table, was proven from one by disassembly
-(placement.py), or belongs to the only function that fits what is known of it. What is not understood is reported with a reason and left alone.
+(placement.py), or belongs to the only function that fits what is known of it. What is not understood is reported with a
+reason and left alone.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from iced_x86 import Decoder, Instruction, Mnemonic, Register
 from leeward.sensor import placement
 from leeward.sensor.elf import Elf
 from leeward.sensor.layout import TLS_LAYOUT, UNKNOWN_OFFSET
-from leeward.sensor.target import NO_LAYOUT, Probe, Target, Unseen
+from leeward.sensor.target import Probe, Target, Unseen
 
 #: crypto/cversion.c: OPENSSL_VERSION_TEXT, "OpenSSL 3.0.19 27 Jan 2026"
 _VERSION = re.compile(rb"OpenSSL (\d+\.\d+\.\d+[a-z]?)")
@@ -56,7 +56,15 @@ def by_pattern(elf: Elf, name: str) -> Target | Unseen | None:
         if not found:
             return Unseen(name, "OpenSSL without symbols, and its functions cannot be told apart")
         probes += found
-    return Target(name, _version(elf, "OpenSSL"), elf.build_id(), tuple(probes), "entry", NO_LAYOUT, "pattern")
+    return Target(name, _version(elf, "OpenSSL"), elf.build_id(), tuple(probes), "entry", _usual_layout(elf), "pattern")
+
+
+def _usual_layout(elf: Elf) -> bytes:
+    """What the layout is in builds of this version as they are commonly made. A guess: if it is wrong, the random that is read
+    is none that was seen on the wire and joins nothing."""
+    since_3_2 = bool(elf.strings(b"ssl/quic/quic_impl.c", most=1))
+    random, rbio = (0x188, 0x50) if since_3_2 else (0x160, 0x10)
+    return TLS_LAYOUT.pack(UNKNOWN_OFFSET, random, rbio, 8, 0x38)
 
 
 _RAISING = (b"SSL_write", b"SSL_read", b"ssl_write_internal", b"ssl_read_internal")

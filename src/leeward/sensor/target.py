@@ -33,6 +33,11 @@ class Target(msgspec.Struct, frozen=True):
     layout: bytes = NO_LAYOUT
     rung: str = "symbol"
 
+    @property
+    def certain(self) -> bool:
+        """Does the layout come from the library's own code? Else it is a guess or nothing, which a look into memory may mend."""
+        return self.rung == "symbol" and self.layout[2:4] != NO_LAYOUT[2:4]
+
 
 class Unseen(msgspec.Struct, frozen=True):
     """A TLS library that cannot be seen into, and why."""

@@ -10,7 +10,7 @@ enum event_type {
 	EV_FORK = 1, EV_EXEC = 2, EV_EXIT = 3, EV_LIBRARY = 4,
 	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
 	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
-	EV_SEGMENT = 10, EV_DATAGRAM = 11,
+	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
 enum { PROTO_TCP = 6, PROTO_UDP = 17 };
@@ -44,6 +44,7 @@ struct ev_tls_conn {
 	struct tuple t;
 	u8 client_random[32];
 };
+/* EV_TLS_DATA; EV_STDIO too, where `tls` is the inode of the pipe. */
 struct ev_tls_data {
 	struct head h;
 	u64 tls;
@@ -76,6 +77,11 @@ struct flow {
 struct owner { u32 pid, role; };
 struct tls_key { u64 tls; u32 pid, pad; };
 struct tls_conn { u32 generation, seq; };
+/* Standard input and output of a process: looks that found no JSON, whether one did, messages so far. */
+struct stdio { u32 misses, begun, seq, pad; };
+
+/* Which function of a TLS library was called; the upper half of an entry probe's cookie, the lower half is the layout. */
+enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE };
 
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,

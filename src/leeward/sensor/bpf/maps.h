@@ -23,8 +23,11 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, str
 /* Request lines that user space has found to be no AI call: (connection, hash of the line up to '?'). */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, u64); __type(value, u8); } boring SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, struct tls_conn); } tls_conns SEC(".maps");
-struct call { u64 tls, buffer, count_at, ts; u32 size, written, probe, pad; };
+struct call { u64 tls, buffer, count_at, ts; u32 size, written, type, pad; };
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct call); } calls SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct call); } stdio_calls SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u32); __type(value, struct stdio); } stdios SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u32); __type(value, u32); } stdio_verdicts SEC(".maps");
 struct { __uint(type, MAP_ARRAY); __uint(max_entries, 256); __type(key, u32); __type(value, struct tls_layout); } layouts SEC(".maps");
 
 INLINE void count(u32 which)

@@ -23,12 +23,6 @@ INLINE int enter(struct pt_regs *ctx, u32 written, u64 count_at)
 	return 0;
 }
 
-SEC("uprobe/write") int on_write(struct pt_regs *ctx) { return enter(ctx, 1, 0); }
-SEC("uprobe/write_ex") int on_write_ex(struct pt_regs *ctx) { return enter(ctx, 1, ARG4(ctx)); }
-SEC("uprobe/write_ex2") int on_write_ex2(struct pt_regs *ctx) { return enter(ctx, 1, ARG5(ctx)); }
-SEC("uprobe/read") int on_read(struct pt_regs *ctx) { return enter(ctx, 0, 0); }
-SEC("uprobe/read_ex") int on_read_ex(struct pt_regs *ctx) { return enter(ctx, 0, ARG4(ctx)); }
-
 INLINE u64 user_pointer(u64 base, u16 offset)
 {
 	u64 p = 0;
@@ -81,7 +75,8 @@ INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const st
 		e->cookie = tuple_of(sk, &e->t);
 		e->t.proto = PROTO_TCP;
 	}
-	bpf_ringbuf_submit(e, RB_NO_WAKEUP);
+	/* Nothing joins it: user space has to look into the process while it is there. */
+	bpf_ringbuf_submit(e, random || sk ? RB_NO_WAKEUP : RB_FORCE_WAKEUP);
 }
 
 struct tls_512 { struct ev_tls_data e; u8 data[512]; };
@@ -93,7 +88,7 @@ INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct 
 {
 	/* A request counts from when it was handed over, an answer from when it was there. */
 	e->h.ts = c->written ? c->ts : bpf_ktime_get_ns();
-	e->h.type = EV_TLS_DATA;
+	e->h.type = c->type ? c->type : EV_TLS_DATA;
 	e->h.pid = id >> 32;
 	e->tls = c->tls;
 	e->generation = conn->generation;
@@ -121,14 +116,14 @@ INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct 
 
 enum { MAX_CHUNKS = 256 }; /* of 16 KiB: 4 MiB, the upper bound of config.max_copy */
 
-INLINE void copy_call(const struct call *c, const struct tls_conn *conn, u64 id, u32 total, u32 limit, u32 flags)
+INLINE void copy_chunks(const struct call *c, const struct tls_conn *conn, u64 id, u32 total, u32 limit, u32 flags, int chunks)
 {
 	u32 done = 0, want = total, last = 0;
 	if (want > limit) {
 		want = limit;
 		count(COPY_CUT);
 	}
-	for (int i = 0; i < MAX_CHUNKS; i++) {
+	for (int i = 0; i < chunks; i++) {
 		if (want - done <= 16384)
 			break;
 		COPY_CALL(tls_16k, 16384, 16384)
@@ -143,6 +138,11 @@ INLINE void copy_call(const struct call *c, const struct tls_conn *conn, u64 id,
 		COPY_CALL(tls_4k, 4096, n)
 	else if (n <= 16384)
 		COPY_CALL(tls_16k, 16384, n)
+}
+
+INLINE void copy_call(const struct call *c, const struct tls_conn *conn, u64 id, u32 total, u32 limit, u32 flags)
+{
+	copy_chunks(c, conn, id, total, limit, flags, MAX_CHUNKS);
 }
 
 /* 0: leave it, 1: copy, 2: copy and it was dormant until now */
@@ -218,8 +218,7 @@ int on_done(struct pt_regs *ctx)
 	return 0;
 }
 
-SEC("uprobe/free")
-int on_free(struct pt_regs *ctx)
+INLINE int freed(struct pt_regs *ctx)
 {
 	struct tls_key key = {ARG1(ctx), bpf_get_current_pid_tgid() >> 32, 0};
 	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
@@ -239,5 +238,20 @@ int on_free(struct pt_regs *ctx)
 	}
 	bpf_map_delete_elem(&tls_conns, &key);
 	bpf_map_delete_elem(&tls_verdicts, &key);
+	return 0;
+}
+
+/* One program for all entries: one link attaches a whole library. */
+SEC("uprobe/call")
+int on_call(struct pt_regs *ctx)
+{
+	switch (bpf_get_attach_cookie(ctx) >> 32) {
+	case CALL_WRITE: return enter(ctx, 1, 0);
+	case CALL_WRITE_EX: return enter(ctx, 1, ARG4(ctx));
+	case CALL_WRITE_EX2: return enter(ctx, 1, ARG5(ctx));
+	case CALL_READ: return enter(ctx, 0, 0);
+	case CALL_READ_EX: return enter(ctx, 0, ARG4(ctx));
+	case CALL_FREE: return freed(ctx);
+	}
 	return 0;
 }

