@@ -111,14 +111,14 @@ class Pipeline:
     def tick(self, ts: int) -> list[Record]:
         """About once a second of event time: what waited long enough, and flows that moved."""
         records = self._heard(self.connections.tick(ts))
-        records += self.ledger.tick(ts)
+        records += self._unseen(ts)
         self.flows.prune(ts)
         return records
 
     def finish(self, ts: int) -> list[Record]:
         """The observation ends: everything that is unfinished comes out as it is."""
         records = self._heard(self.connections.finish(ts))
-        records += self.ledger.tick(ts, everything=True)
+        records += self._unseen(ts, everything=True)
         for socket in self.flows.open_flows():
             records += self._flow(socket)
         return records
@@ -233,7 +233,10 @@ class Pipeline:
             library, rung = self._library_of(connection.library)
         elif connection.decryptor:
             rung = "key-log"
-        flow_key = connection.socket.key if connection.socket else connection.key
+        flow_key = connection.key
+        if (socket := connection.socket) is not None:
+            flow_key = socket.key
+            socket.flow.provider, socket.flow.content = exchange.gen_ai.provider, "visible"
         row = self.ledger.exchange(flow_key, connection.pid, request.start, network.domain, rung, library)
         return [exchange, row]
 
@@ -295,8 +298,20 @@ class Pipeline:
         """A flow to a known AI host: its content should follow."""
         flow = socket.flow
         host = flow.domain
-        if host and flow.direction != "inbound" and self._catalogue.is_ai_host(host) and self._may_show(flow.pid):
+        provider = self._catalogue.is_ai_host(host) if host and flow.direction != "inbound" else None
+        if provider and self._may_show(flow.pid):
+            flow.provider = provider
             self.ledger.suspect(socket.key, flow.pid, ts, host, reason)
+
+    def _unseen(self, ts: int, everything: bool = False) -> list[Record]:
+        """Connections to AI services whose content does not show: their processes' rows, and the flows with the reason."""
+        records: list[Record] = []
+        for dark in self.ledger.tick(ts, everything):
+            records.append(dark.row)
+            if (socket := self.flows.get(dark.flow)) is not None:
+                socket.flow.content = f"not visible: {dark.reason}"
+                records += self._flow(socket)
+        return records
 
     def _may_show(self, pid: int) -> bool:
         watched = self._settings.watched

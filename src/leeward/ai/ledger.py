@@ -25,6 +25,14 @@ class Blindness(msgspec.Struct, frozen=True):
     library: str = ""
 
 
+class Unseen(msgspec.Struct, frozen=True):
+    """A connection to an AI host has had its time and shows no content. flow: as it was given to `suspect`."""
+
+    flow: Hashable
+    reason: str
+    row: Coverage
+
+
 Explain = Callable[[int], Blindness]
 
 
@@ -72,8 +80,8 @@ class Ledger:
             self._suspects.popitem(last=False)
             self.counters["suspects_evicted"] += 1
 
-    def tick(self, ts: int, everything: bool = False) -> list[Coverage]:
-        """Rows of connections that have had their time (`everything`: the observation ends)."""
+    def tick(self, ts: int, everything: bool = False) -> list[Unseen]:
+        """Connections that have had their time (`everything`: the observation ends)."""
         changed = []
         due = [k for k, s in self._suspects.items() if everything or ts - s.since > _PATIENCE_NS]
         for key in due:
@@ -85,7 +93,7 @@ class Ledger:
                 row.visible, row.rung = "metadata", "sni"
             row.reason, row.remedy = blindness.reason, blindness.remedy
             row.library = blindness.library or row.library
-            changed.append(row)
+            changed.append(Unseen(key, blindness.reason, row))
         return changed
 
     def _serve(self, row: Coverage, host: str) -> None:

@@ -19,7 +19,7 @@ _CONTENT_CHARACTERS = 100_000
 
 EXCHANGE_HEADS = ("time", "workload", "provider", "model", "operation", ("in", "right"), ("out", "right"),
                   ("ms", "right"), ("ttft", "right"), ("status", "right"))  # fmt: skip
-FLOW_HEADS = ("time", "proto", "from", "to", "domain", "l7", "state", ("sent", "right"), ("received", "right"),
+FLOW_HEADS = ("time", "proto", "from", "to", "domain", "l7", "content", "state", ("sent", "right"), ("received", "right"),
               ("pid", "right"))  # fmt: skip
 COVERAGE_HEADS = ("workload", ("pid", "right"), "exe", "visible", "rung", "reason", "remedy", "services",
                   ("exchanges", "right"))  # fmt: skip
@@ -102,6 +102,7 @@ def flow_row(flow: dict[str, Any]) -> tuple[Any, ...]:
         flow.get("dst"),
         flow.get("domain") or flow.get("sni"),
         flow.get("l7"),
+        flow.get("content"),
         flow.get("state"),
         flow.get("bytes_sent"),
         flow.get("bytes_received"),

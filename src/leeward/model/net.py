@@ -21,6 +21,8 @@ class Flow(msgspec.Struct, omit_defaults=False):
     direction: "outbound" (this host's socket opened it), "inbound" (it accepted), "unknown" (seen from the middle).
     bytes_*/packets_*: layer-3 sizes counted in the kernel, sent and received by the socket observed.
     state: "open" | "closed" | "listening". l7: "tls" | "http" | "quic" | "dns" | "" (not recognised).
+    provider: whose AI service `dst` is, "" if it is none by its name. content: "" | "visible" | "not visible: <reason>", for
+    flows to an AI service and those that carried an exchange.
     """
 
     id: str
@@ -42,3 +44,5 @@ class Flow(msgspec.Struct, omit_defaults=False):
     sni: str = ""
     alpn: tuple[str, ...] = ()
     l7: str = ""
+    provider: str = ""
+    content: str = ""

@@ -53,6 +53,8 @@ class FlowRecord(msgspec.Struct, kw_only=True):
     sni: str
     alpn: list[str]
     l7: str
+    provider: str = ""
+    content: str = ""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -119,6 +121,8 @@ def public(record: Record) -> Any:
         sni=record.sni,
         alpn=list(record.alpn),
         l7=record.l7,
+        provider=record.provider,
+        content=record.content,
     )
 
 

@@ -156,7 +156,7 @@ class FlowTable:
     def news(self, socket: Socket) -> Flow | None:
         """The flow, if it changed since it was last given out."""
         flow = socket.flow
-        now = (flow.state, flow.bytes_sent, flow.bytes_received, flow.pid, flow.domain, flow.l7)
+        now = (flow.state, flow.bytes_sent, flow.bytes_received, flow.pid, flow.domain, flow.l7, flow.content)
         if now == socket.told:
             return None
         socket.told = now
@@ -177,6 +177,10 @@ class FlowTable:
             alike.remove(socket)
             if not alike:
                 del self._by_random[socket.client_random]
+
+    def get(self, key: Hashable) -> Socket | None:
+        """By `Socket.key`."""
+        return self._sockets.get(key)
 
     # -- asked -------------------------------------------------------------------------------------------------
 
