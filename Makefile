@@ -10,13 +10,14 @@ APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc containerd runc
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range library-table run demo test lint bench clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range library-table run demo test lint bench fuzz clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
 	@echo "make test    set up and run the tests (kernel tests too when root)"
 	@echo "make library-table  try TLS libraries one by one and write docs/tls-libraries.md"
 	@echo "make lint    format, lint, types, import rules"
+	@echo "make fuzz    fuzz every parser, an hour in all; the corpus is kept"
 	@echo "make bench   what the sensor costs, beside bpftrace and an empty probe"
 
 # Installs Debian packages that are not there; says their names where it cannot.
@@ -65,5 +66,7 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 bench: setup setup-range apt-bench
 	$(SUDO) $(BIN)/python -m bench
+fuzz: setup
+	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
 clean:
 	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o

@@ -73,9 +73,10 @@ class Reader:
         if field.label == "map":
             entry = self._message(field.type, value, depth + 1) if kind == 2 else {}
             found.setdefault(field.name, {})[str(entry.get("key", ""))] = entry.get("value")
-        elif field.label == "repeated" and kind == 2 and (one := _PACKED.get(self._scalar(field.type))) is not None:
+        elif field.label == "repeated" and (one := _PACKED.get(self._scalar(field.type))) is not None:
             held = found.setdefault(field.name, Vector())
-            for item in one(value):
+            items = one(value) if kind == 2 else [_SCALARS[self._scalar(field.type)](value)]
+            for item in items:  # a packed field may come in parts, and unpacked
                 held.length += 1
                 if len(held) < _NUMBERS_KEPT:
                     held.append(self._named(field.type, item))
