@@ -18,6 +18,7 @@ CORPUS, FOUND = HERE / "corpus", HERE / "found"
 SECONDS_EACH = 10  # one input may take so long
 MEMORY_MB = 1024
 LONGEST = 8192  # bytes of an input
+MOST_KEPT = 300  # inputs of a target
 
 
 def _fuzz(name: str, seconds: int) -> None:
@@ -41,30 +42,11 @@ def _fuzz(name: str, seconds: int) -> None:
     atheris.Fuzz()
 
 
-def _minimise(name: str) -> None:
-    """Keeps of a corpus what adds coverage."""
-    folder, small = CORPUS / name, CORPUS / f".{name}"
-    small.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "fuzz", "merge", name]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for old in folder.iterdir():
-        old.unlink()
-    for kept in small.iterdir():
-        kept.rename(folder / kept.name)
-    small.rmdir()
-
-
-def _merge(name: str) -> None:
-    import atheris
-
-    with atheris.instrument_imports(include=["leeward"]):
-        from fuzz.targets import TARGETS
-    target = TARGETS[name]
-    flags = ["-merge=1", f"-max_len={LONGEST}", "-verbosity=0"]
-    atheris.Setup(
-        [sys.argv[0], *flags, str(CORPUS / f".{name}"), str(CORPUS / name)], lambda data: target.run(data) and None
-    )
-    atheris.Fuzz()
+def _prune(name: str) -> None:
+    """Keeps the smallest inputs of a corpus: small ones are read and replayed most cheaply."""
+    kept = sorted((CORPUS / name).iterdir(), key=lambda path: path.stat().st_size)
+    for path in kept[MOST_KEPT:]:
+        path.unlink()
 
 
 def _run(name: str, seconds: int) -> tuple[str, int, str]:
@@ -83,15 +65,13 @@ def _stat(text: str, name: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("verb", choices=["list", "run", "all", "one", "merge"])
+    parser.add_argument("verb", choices=["list", "run", "all", "one"])
     parser.add_argument("target", nargs="?", default="")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     if options.verb == "one":
         _fuzz(options.target, options.seconds)
-    elif options.verb == "merge":
-        _merge(options.target)
     from fuzz.targets import TARGETS
 
     if options.verb == "list":
@@ -112,7 +92,7 @@ def main() -> int:
             if code:
                 print("\n".join(_told(text)[-60:]), file=sys.stderr)
             else:
-                _minimise(name)
+                _prune(name)
     return 1 if failed else 0
 
 

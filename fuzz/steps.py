@@ -1,7 +1,7 @@
 """Bytes of a fuzzer as what a connection's parser is fed: pieces of two directions, gaps, and an end.
 
-A step is one control byte and its argument: bit 0 the direction, bits 1-2 the kind (0, 1: data; 2: a gap; 3: data that is the rest).
-For data one length byte follows, then so many bytes.
+A step is one control byte and its argument: bit 0 the direction, bits 1-2 the kind (0, 1: data; 2: a gap; 3: all that is left).
+After the control byte comes a length, then for data so many bytes.
 """
 
 from __future__ import annotations

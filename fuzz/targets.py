@@ -158,18 +158,33 @@ _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r
 _CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 _SSE = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\ndata: [DONE]\n\n'
 
+_PCAP = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000") + bytes(8) + b"\x2a\0\0\0" * 2 + bytes(42)
+_PCAPNG = bytes.fromhex("0a0d0d0a1c0000004d3c2b1a01000000ffffffffffffffff1c000000") + bytes.fromhex(
+    "01000000140000000100000000000000" + "14000000"
+)
+_DNS = bytes.fromhex(
+    "123481800001000200000000" + "03617069066f70656e616903636f6d0000010001" + "c00c00050001000000100002c010"
+)
+
+
+def _program() -> bytes:
+    """The beginning of an ELF file, if there is one at hand."""
+    path = Path("/bin/true")
+    return path.read_bytes()[:8192] if path.exists() else b"\x7fELF\x02\x01"
+
+
 TARGETS: dict[str, Target] = {
     "http1": Target(http1, (seed((True, _REQUEST), (False, _CHUNKED)), seed((True, b"GET /skip HTTP/1.1\r\n\r\n")))),
     "content": Target(content),
     "tls": Target(tls),
     "keylog": Target(keylog, (b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n",)),
-    "dns": Target(parse_dns),
+    "dns": Target(parse_dns, (_DNS,)),
     "frames": Target(frames),
-    "pcap": Target(pcap),
+    "pcap": Target(pcap, (_PCAP, _PCAPNG)),
     "bodies": Target(bodies, (_SSE, _CHAT + b"\n" + _CHAT, b"\0\0\0\0\x02hi")),
     "json": Target(json, (_CHAT,)),
     "exchange": Target(exchange, tuple(bytes([i, i % 5]) + _CHAT + b"\0" + _SSE for i in range(len(_APIS)))),
     "protobuf": Target(protobuf),
-    "elf": Target(elf),
+    "elf": Target(elf, (_program(),)),
     "proc": Target(proc, (b"1 (a) S 1 1 1 0 -1 0 0 0", b"0::/system.slice/docker-abc.scope\n")),
 }

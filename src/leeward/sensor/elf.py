@@ -43,6 +43,8 @@ class ElfError(ValueError):
 
 
 class Section(msgspec.Struct, frozen=True):
+    """offset, size: 0 for what has no place in the file."""
+
     name: str
     kind: int
     address: int
@@ -70,7 +72,7 @@ class Elf:
                 raise ElfError("empty") from error
         try:
             self._read()
-        except (StructError, IndexError) as error:
+        except (StructError, OverflowError) as error:
             self.data.close()
             raise ElfError(f"cut or damaged: {error}") from error
         except ElfError:
@@ -91,10 +93,15 @@ class Elf:
             raise ElfError(f"machine {machine} is not supported")
         if max(phnum, shnum) > _MOST:
             raise ElfError("too many sections or segments")
-        self.segments = [self._segment(phoff + i * _SEGMENT.size) for i in range(phnum)]
+        segments = [self._segment(phoff + i * _SEGMENT.size) for i in range(phnum)]
+        self.segments = [s for s in segments if s.offset + s.file_size <= len(self.data)]
         raw = [_SECTION.unpack_from(self.data, shoff + i * _SECTION.size) for i in range(shnum)]
         names = raw[shstrndx][4] if shstrndx < len(raw) else 0
-        self.sections = [Section(self._string(names + s[0]), s[1], s[3], s[4], s[5], s[6]) for s in raw]
+        held = [(s[4], s[5]) if s[4] + s[5] <= len(self.data) and s[1] != _NOBITS else (0, 0) for s in raw]
+        self.sections = [
+            Section(self._string(names + s[0]), s[1], s[3], at, size, s[6])
+            for s, (at, size) in zip(raw, held, strict=True)
+        ]
         self._symbols = [s for s in self.sections if s.kind in (_DYNSYM, _SYMTAB)]
         self._found: dict[str, tuple[int, int] | None] = {}
         self._starts: list[int] | None = None
