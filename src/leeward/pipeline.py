@@ -1,7 +1,8 @@
 """Which stage follows which: raw events in; exchanges, flows and coverage rows out.
 
-    raw event ─► flows (names, SNI) ─► connections ─► http1 ─► ai.decode ─► Exchange, with its process and network
-                                                                      └───► ledger ─► Coverage
+    raw event ─► flows (names, SNI) ─► connections ─► http parsers ─► ai.hearing ─┐
+                                        standard input and output ──► ai.stdio ───┴► placing ─► Exchange, with who and where
+                                                                                       └──► ledger ─► Coverage
 
 Invariants: no threads, no clock, no I/O here but what the injected readers do (`processes` reads /proc when told of a
 process, `explain` when a connection stays dark). Every HTTP request is counted once: heard = exchanges + named drops.
@@ -9,23 +10,21 @@ process, `explain` when a connection stays dark). Every HTTP request is counted 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
-from leeward.ai.catalogue import Catalogue, Match
-from leeward.ai.decode import decode
-from leeward.ai.keys import redact_argv
+from leeward.ai.catalogue import Catalogue
+from leeward.ai.hearing import Hearing
 from leeward.ai.ledger import Blindness, Ledger
+from leeward.ai.stdio import StdioSessions
 from leeward.model.coverage import Coverage
-from leeward.model.exchange import Exchange, Network, Observer, ProcessRef, Tls
+from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.message import Message
 from leeward.model.net import Flow
-from leeward.model.process import Process
+from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
     Datagram,
     Lost,
@@ -41,6 +40,7 @@ from leeward.model.raw import (
     TlsClosed,
     TlsOpened,
 )
+from leeward.placing import Placing, bare
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
@@ -55,6 +55,7 @@ class Processes(Protocol):
 
     def feed(self, event: ProcessStarted | ProcessExec | ProcessExited) -> None: ...
     def get(self, pid: int, ts: int) -> Process: ...
+    def stdio_client(self, pid: int, pipe: int, ts: int) -> int: ...
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -88,7 +89,11 @@ class Pipeline:
         explain = explain or (
             lambda _pid: Blindness("its plaintext is not in the capture", "give the key log: --keylog")
         )
-        self.ledger = Ledger(self._process, explain)
+        self.ledger = Ledger(processes.get if processes else lambda _pid, _ts: NOBODY, explain)
+        self.hearing = Hearing(catalogue)
+        self.stdio = StdioSessions(quiet.quiet_stdio if quiet else lambda _pid: None, line=settings.max_message)
+        self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
+        self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
         self._library_of = library_of or (lambda _number: ("", "symbol"))
         self._stages: dict[type, Callable[..., list[Record]]] = {
             ProcessStarted: self._on_process,
@@ -101,7 +106,7 @@ class Pipeline:
             TlsOpened: lambda e: self._heard(self.connections.tls_opened(e)),
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
-            Piped: lambda _event: [],
+            Piped: self._on_piped,
             Lost: self._on_lost,
         }
 
@@ -111,6 +116,7 @@ class Pipeline:
     def tick(self, ts: int) -> list[Record]:
         """About once a second of event time: what waited long enough, and flows that moved."""
         records = self._heard(self.connections.tick(ts))
+        records += self._alone(self.hearing.tick(ts))
         records += self._unseen(ts)
         self.flows.prune(ts)
         return records
@@ -118,6 +124,9 @@ class Pipeline:
     def finish(self, ts: int) -> list[Record]:
         """The observation ends: everything that is unfinished comes out as it is."""
         records = self._heard(self.connections.finish(ts))
+        for server, timed in self.stdio.finish(ts):
+            records += self._said(server, [timed])
+        records += self._alone(self.hearing.finish(ts))
         records += self._unseen(ts, everything=True)
         for socket in self.flows.open_flows():
             records += self._flow(socket)
@@ -132,6 +141,9 @@ class Pipeline:
 
     def _on_exit(self, event: ProcessExited) -> list[Record]:
         records = self._heard(self.connections.process_exited(event.pid, event.ts))
+        records += self._said(event.pid, self.stdio.exited(event.pid, event.ts))
+        self._placing.forget(event.pid)
+        self._clients.pop(event.pid, None)
         if self._processes is not None:
             self._processes.feed(event)
         return records
@@ -191,43 +203,30 @@ class Pipeline:
 
     def _interest(self, connection: Connection, request: Message) -> Interest:
         """Is this request for an AI service?"""
-        self.counters["requests"] += 1
-        if self._match(connection, request) is None:
-            self.counters["requests_not_ai"] += 1
-            return Interest.SKIP
-        return Interest.FULL
-
-    def _match(self, connection: Connection, request: Message) -> Match | None:
-        flow = connection.socket.flow if connection.socket else None
-        host = request.header("host") or (flow.sni if flow else "")
-        port = flow.dst.port if flow else 0
-        path = request.target.split("?", 1)[0]
-        return self._catalogue.match(_bare(host), port, request.method, path, request.headers)
+        return self.hearing.interest(*_where(connection, request), request)
 
     def _heard(self, heard: list[Heard]) -> list[Record]:
         records: list[Record] = []
         for connection, event in heard:
-            if isinstance(event, ExchangeDone):
-                records += self._exchange(connection, event.request, event.response)
+            if not isinstance(event, ExchangeDone):
+                continue
+            if event.request is None:
+                self.counters["responses_without_request"] += 1
+                continue
+            where = _where(connection, event.request)
+            for timed in self.hearing.exchanges(*where, event.request, event.response):
+                records += self._exchange(connection, timed)
         return records
 
-    def _exchange(self, connection: Connection, request: Message | None, response: Message | None) -> list[Record]:
-        if request is None:
-            self.counters["responses_without_request"] += 1
-            return []
-        match = self._match(connection, request)
-        exchange = decode(request, response, match, self._catalogue, self.counters) if match else None
-        if exchange is None or match is None:
-            self.counters["requests_not_ai_shape"] += 1
-            return []
+    def _exchange(self, connection: Connection, timed: TimedExchange) -> list[Record]:
+        """An exchange of this connection comes out, if it may be shown."""
         number = connection.exchanges
         connection.exchanges += 1
         if not self._may_show(connection.pid):
             self.counters["exchanges_of_others"] += 1
             return []
         self.counters["exchanges"] += 1
-        self._place(exchange, connection, request, response, number)
-        network = exchange.network
+        exchange = self._placing.on_connection(timed, connection, number)
         library, rung = "", "plaintext"
         if connection.source == "library":
             library, rung = self._library_of(connection.library)
@@ -237,56 +236,34 @@ class Pipeline:
         if (socket := connection.socket) is not None:
             flow_key = socket.key
             socket.flow.provider, socket.flow.content = exchange.gen_ai.provider, "visible"
-        row = self.ledger.exchange(flow_key, connection.pid, request.start, network.domain, rung, library)
+        row = self.ledger.exchange(flow_key, connection.pid, timed.start, exchange.network.domain, rung, library)
         return [exchange, row]
 
-    def _place(
-        self, exchange: Exchange, connection: Connection, request: Message, response: Message | None, number: int
-    ) -> None:
-        """Adds who, where and when."""
-        flow = connection.socket.flow if connection.socket else None
-        identity = flow.id if flow else f"{self._settings.origin}|{connection.key}"
-        exchange.id = hashlib.sha256(f"{identity}|{number}".encode()).hexdigest()[:32]
-        end = max(response.end if response else 0, request.end, request.start)
-        exchange.time = _iso(request.start)
-        exchange.duration_ms = (end - request.start) / 1e6
-        exchange.network = _network(flow, request, connection)
-        scheme = "https" if connection.source == "library" or connection.decryptor else "http"
-        if "://" not in exchange.http.url[:12]:
-            exchange.http.url = f"{scheme}://{exchange.http.url}"
-        evidence = exchange.evidence
-        evidence.source, evidence.joined = connection.source, connection.joined
-        evidence.late = not connection.from_start and number == 0 and connection.source == "library"
-        if self._processes is not None and connection.pid:
-            process = self._process(connection.pid, request.start)
-            exchange.process, exchange.workload, exchange.container = (
-                self._ref(process),
-                process.workload,
-                process.container,
-            )
-            exchange.observers = [self._observer(pid, request.start) for pid in connection.observers if pid][:8]
+    def _alone(self, waited: list[TimedExchange]) -> list[Record]:
+        """Exchanges that came to no end on any connection."""
+        self.counters["exchanges"] += len(waited)
+        return [self._placing.alone(timed) for timed in waited]
 
-    def _observer(self, pid: int, ts: int) -> Observer:
-        process = self._process(pid, ts)
-        return Observer(self._ref(process), process.workload)
+    # -- standard input and output ---------------------------------------------------------------------------------
 
-    def _ref(self, process: Process) -> ProcessRef:
-        """A process as an exchange carries it: without the credentials on its command line."""
-        forms = self._catalogue.key_forms
-        return ProcessRef(
-            pid=process.pid,
-            exe=process.exe,
-            argv=redact_argv(process.argv, forms),
-            user=process.user,
-            cwd=process.cwd,
-            start_ns=process.start_ns,
-            ancestors=[{"pid": a.pid, "exe": a.exe, "argv": redact_argv(a.argv, forms)} for a in process.ancestors],
-        )
+    def _on_piped(self, event: Piped) -> list[Record]:
+        if event.pid not in self._clients and self._processes is not None:  # asked now: later one of them may be gone
+            self._clients[event.pid] = self._processes.stdio_client(event.pid, event.pipe, event.ts)
+        return self._said(event.pid, self.stdio.feed(event))
 
-    def _process(self, pid: int, ts: int) -> Process:
-        if self._processes is None:
-            return _NOBODY
-        return self._processes.get(pid, ts)
+    def _said(self, server: int, said: list[TimedExchange]) -> list[Record]:
+        """Exchanges over the standard input and output of the process `server`."""
+        records: list[Record] = []
+        for timed in said:
+            client = self._clients.get(server, 0)
+            if not self._may_show(client) and not self._may_show(server):
+                self.counters["exchanges_of_others"] += 1
+                continue
+            self.counters["exchanges"] += 1
+            exchange = self._placing.on_stdio(timed, client, server)
+            row = self.ledger.exchange(("stdio", server), client or server, timed.start, "", "plaintext", "")
+            records += [exchange, row]
+        return records
 
     # -- flows ---------------------------------------------------------------------------------------------------
 
@@ -320,55 +297,23 @@ class Pipeline:
     def totals(self) -> dict[str, int]:
         """All stages' counters under their names."""
         total: Counter[str] = Counter(self.counters)
-        parts = (self.flows, self.connections, self.connections.streams, self.names, self.ledger, self._processes)
+        parts = (
+            self.flows,
+            self.connections,
+            self.connections.streams,
+            self.names,
+            self.ledger,
+            self._processes,
+            self.stdio,
+        )
         for part in parts:
             total.update(getattr(part, "counters", {}))
+        total.update(self.hearing.totals())
         return dict(sorted(total.items()))
 
 
-_NOBODY = msgspec.convert(
-    {
-        "pid": 0,
-        "start_ns": 0,
-        "exe": "",
-        "argv": (),
-        "cwd": "",
-        "uid": -1,
-        "user": "",
-        "ancestors": (),
-        "cgroup": "",
-        "workload": {"id": "", "name": "", "kind": ""},
-    },
-    Process,
-)
-
-
-def _bare(host: str) -> str:
-    """A Host header's value without port, brackets and final dot, in lower case."""
-    if host.startswith("["):
-        return host[1:].split("]", 1)[0]
-    return host.rsplit(":", 1)[0].rstrip(".").lower() if host.count(":") == 1 else host.rstrip(".").lower()
-
-
-def _iso(ts: int) -> str:
-    return datetime.fromtimestamp(ts // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ts % 10**9 // 1000:06d}Z"
-
-
-def _network(flow: Flow | None, request: Message, connection: Connection) -> Network:
-    host = _bare(request.header("host"))
-    if flow is None:
-        return Network(domain=host, domain_from="host" if host else "")
-    named = flow.sni or (host if not _is_address(host) else "")
-    source = "sni" if flow.sni else "host" if named else flow.domain_from
-    return Network(
-        src=str(flow.src),
-        dst=str(flow.dst),
-        domain=named or flow.domain or host,
-        domain_from=source or ("host" if host else ""),
-        direction=flow.direction,
-        tls=Tls(sni=flow.sni) if connection.source == "library" or connection.decryptor else None,
-    )
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _where(connection: Connection, request: Message) -> tuple[str, int]:
+    """Host (without port) and port that a request is for."""
+    flow = connection.socket.flow if connection.socket else None
+    host = request.header("host") or (flow.sni if flow else "")
+    return bare(host), flow.dst.port if flow else 0

@@ -14,9 +14,23 @@ from hypothesis import strategies as st
 from leeward.wire.grpc import parse_grpc
 from leeward.wire.protobuf import MAX_DEPTH, Field, Reader, Schema, Vector
 
-SCALARS = (
-    "double float int64 uint64 int32 fixed64 fixed32 bool string bytes uint32 sfixed32 sfixed64 sint32 sint64".split()
-)
+SCALARS = [
+    "double",
+    "float",
+    "int64",
+    "uint64",
+    "int32",
+    "fixed64",
+    "fixed32",
+    "bool",
+    "string",
+    "bytes",
+    "uint32",
+    "sfixed32",
+    "sfixed64",
+    "sint32",
+    "sint64",
+]
 T = descriptor_pb2.FieldDescriptorProto
 
 

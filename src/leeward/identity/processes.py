@@ -128,23 +128,18 @@ class ProcessTable:
             return False
         return not entries or self._same(entries[-1].start_ns, stat.start_ticks * self._tick)
 
-    def stdio_client(self, pid: int, ts: int) -> int:
-        """Which process talks to this one over its standard input: the nearest ancestor that does not have the same pipe as
-        its own standard input (wrappers such as npx and uv hand theirs on). 0: none is known, or it is a terminal or a file."""
-        pipe = self._stdin(pid)
-        if not pipe.startswith(("pipe:", "socket:")):
-            return 0
+    def stdio_client(self, pid: int, pipe: int, ts: int) -> int:
+        """Which process talks to this one over its standard input or output, whose inode is `pipe`: the nearest ancestor that
+        does not have it there itself (wrappers such as npx and uv hand theirs on). 0: none is known."""
         for ancestor in self.get(pid, ts).ancestors:
-            if self._stdin(ancestor.pid) != pipe:
+            files = self._proc.process(ancestor.pid)
+            if files is None:
+                return 0
+            with files:
+                ends = [files.descriptor(number) for number in (0, 1)]
+            if not any(end.endswith(f":[{pipe}]") for end in ends):
                 return ancestor.pid
         return 0
-
-    def _stdin(self, pid: int) -> str:
-        files = self._proc.process(pid)
-        if files is None:
-            return ""
-        with files:
-            return files.stdin()
 
     # -- events --------------------------------------------------------------------------------------------------
 

@@ -199,9 +199,9 @@ class ProcessFiles:
     def argv(self) -> tuple[str, ...]:
         return parse_cmdline(self._read("cmdline", ARGV_LIMIT))
 
-    def stdin(self) -> str:
-        """What descriptor 0 is: "pipe:[inode]", "socket:[inode]" or a path; "" if it cannot be told."""
-        return self._reader.link("fd/0", self._fd)
+    def descriptor(self, number: int) -> str:
+        """What a descriptor is: "pipe:[inode]", "socket:[inode]" or a path; "" if it cannot be told."""
+        return self._reader.link(f"fd/{number}", self._fd)
 
     def exe(self) -> str:
         return self._reader.link("exe", self._fd)

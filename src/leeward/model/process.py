@@ -59,3 +59,7 @@ class Process(msgspec.Struct, frozen=True):
     cgroup: str
     workload: Workload
     container: Container | None = None
+
+
+#: Stands where no process is known: captures have none.
+NOBODY = Process(0, 0, "", (), "", -1, "", (), "", Workload("", "", ""))

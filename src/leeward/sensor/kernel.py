@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import select
 import time
 from collections import Counter, OrderedDict, defaultdict
@@ -33,11 +34,12 @@ _SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
 _STDIO = tuple(f"on_{call}_{end}" for call in ("read", "write", "readv", "writev") for end in ("enter", "exit"))
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
 _UPROBES = ("on_call", "on_done")
-_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "stdio_verdicts")
+_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "stdios", "stdio_verdicts")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
 _MOST_LOOKED = 1 << 16  # files that were looked at and need not be again
+_PIPE = re.compile(r"(?:pipe|socket):\[(\d{1,19})\]")
 _U32, _U64 = Struct("<I"), Struct("<Q")
 
 
@@ -114,6 +116,7 @@ class KernelSensor:
         for entry in os.listdir("/proc"):
             if entry.isdigit() and int(entry) != os.getpid():
                 self._scan_process(int(entry), None)
+                self._scan_stdio(int(entry))
 
     def _scan_process(self, pid: int, address: int | None) -> None:
         """Looks at what process `pid` maps executable; only at the mapping that holds `address` if one is given."""
@@ -132,6 +135,19 @@ class KernelSensor:
             if address is None and not self._fresh(rest):
                 continue
             self._examine(Path(f"/proc/{pid}/map_files/{start:x}-{end:x}"), "/" + rest.split("/", 1)[1])
+
+    def _scan_stdio(self, pid: int) -> None:
+        """Does this process, which began before us, have pipes or sockets for its standard input and output?"""
+        pipes = []
+        for number in (0, 1):
+            try:
+                match = _PIPE.fullmatch(os.readlink(f"/proc/{pid}/fd/{number}"))
+            except OSError:
+                return
+            if match is None:
+                return
+            pipes.append(int(match[1]))
+        self._maps["stdios"][_U32.pack(pid)] = L.STDIO_STATE.pack(*pipes, 0, 0, 0, 0)
 
     def _fresh(self, what: str) -> bool:
         """Is this "device inode path" of /proc/PID/maps new? Saves looking at the same library in each process."""

@@ -29,6 +29,7 @@ FORMATS: Final[dict[str, str]] = {
     "flow": "<QQQQ" + _TUPLE + "IIIIQ",
     "tls_key": "<QII",
     "library_key": "<QII",
+    "stdio": "<QQIIII",
 }
 
 HEAD: Final = Struct(FORMATS["head"])
@@ -47,6 +48,7 @@ FLOW_KEY: Final = Struct(FORMATS["flow_key"])
 FLOW: Final = Struct(FORMATS["flow"])
 TLS_KEY: Final = Struct(FORMATS["tls_key"])
 LIBRARY_KEY: Final = Struct(FORMATS["library_key"])
+STDIO_STATE: Final = Struct(FORMATS["stdio"])
 
 FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM, STDIO = range(1, 13)
 #: enum call_kind: what an entry probe says was called.

@@ -51,6 +51,39 @@ int on_fork(u64 *ctx)
 	return 0;
 }
 
+INLINE struct file *file_of(u32 fd)
+{
+	struct task_struct *task = current_task();
+	struct files_struct *files = 0;
+	struct fdtable *table = 0;
+	struct file **slots = 0, *file = 0;
+	u32 max = 0;
+	READ(files, task->files);
+	READ(table, files->fdt);
+	READ(max, table->max_fds);
+	READ(slots, table->fd);
+	if (fd >= max || bpf_probe_read_kernel(&file, sizeof file, slots + fd))
+		return 0;
+	return file;
+}
+
+/* Inode of the pipe or socket behind a descriptor of the current process, 0 if it is something else. */
+INLINE u64 pipe_of(u32 fd)
+{
+	struct file *file = file_of(fd);
+	struct inode *inode = 0;
+	u16 mode = 0;
+	u64 number = 0;
+	if (!file)
+		return 0;
+	READ(inode, file->f_inode);
+	READ(mode, inode->i_mode);
+	if ((mode & 0170000) != 0010000 /* FIFO */ && (mode & 0170000) != 0140000 /* socket */)
+		return 0;
+	READ(number, inode->i_ino);
+	return number;
+}
+
 SEC("tp_btf/sched_process_exec")
 int on_exec(u64 *ctx)
 {
@@ -59,7 +92,11 @@ int on_exec(u64 *ctx)
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	if (!watched(pid))
 		return 0;
-	bpf_map_delete_elem(&stdios, &pid);
+	struct stdio pipes = {.input = pipe_of(0), .output = pipe_of(1)};
+	if (pipes.input && pipes.output)
+		bpf_map_update_elem(&stdios, &pid, &pipes, BPF_ANY);
+	else
+		bpf_map_delete_elem(&stdios, &pid);
 	bpf_map_delete_elem(&stdio_verdicts, &pid);
 	struct ev_process *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
 	if (!e) {
@@ -105,22 +142,6 @@ int on_exit(u64 *ctx)
 	e->pid = pid;
 	bpf_ringbuf_submit(e, wake(&control, 1 << 20));
 	return 0;
-}
-
-INLINE struct file *file_of(u32 fd)
-{
-	struct task_struct *task = current_task();
-	struct files_struct *files = 0;
-	struct fdtable *table = 0;
-	struct file **slots = 0, *file = 0;
-	u32 max = 0;
-	READ(files, task->files);
-	READ(table, files->fdt);
-	READ(max, table->max_fds);
-	READ(slots, table->fd);
-	if (fd >= max || bpf_probe_read_kernel(&file, sizeof file, slots + fd))
-		return 0;
-	return file;
 }
 
 struct sys_enter { u64 common; s64 nr; u64 args[6]; };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* What a process reads on descriptor 0 and writes on descriptor 1 when these are pipes or sockets: MCP servers and other
- * helpers of agents speak JSON-RPC there. Seen at the server's side, since clients use any descriptor. A process whose
- * first bytes are not JSON is left alone after a few looks. */
+/* What a process reads from and writes to the pipes or sockets that were its descriptors 0 and 1 when its program began:
+ * MCP servers and other helpers of agents speak JSON-RPC there (some move them to other descriptors first). Seen at the
+ * server's side, since clients use any descriptor. A process whose first bytes are not JSON is left alone after a few looks. */
 #include "openssl.h"
 
 enum { LOOKS = 4, MOST_PARTS = 4, PART_CHUNKS = 8 }; /* PART_CHUNKS: of 16 KiB; the verifier bounds their product */
@@ -10,29 +10,17 @@ struct user_vector { u64 base, len; };
 
 INLINE int read_or_write(u64 fd, u64 buffer, u64 size, u32 written, u32 parts)
 {
-	if (fd != written) /* 0 is read, 1 is written */
-		return 0;
 	u64 id = bpf_get_current_pid_tgid();
 	u32 pid = id >> 32;
-	struct stdio *known = bpf_map_lookup_elem(&stdios, &pid);
-	if (known && known->misses >= LOOKS)
+	struct stdio *s = bpf_map_lookup_elem(&stdios, &pid);
+	if (!s || s->misses >= LOOKS)
 		return 0;
 	u32 *verdict = bpf_map_lookup_elem(&stdio_verdicts, &pid);
-	if ((verdict && *verdict == IGNORE) || !watched(pid))
+	if (verdict && *verdict == IGNORE)
 		return 0;
-	struct file *file = file_of(fd);
-	struct inode *inode = 0;
-	u16 mode = 0;
-	u64 number = 0;
-	READ(inode, file->f_inode);
-	READ(mode, inode->i_mode);
-	if ((mode & 0170000) != 0010000 /* FIFO */ && (mode & 0170000) != 0140000 /* socket */) {
-		struct stdio never = {.misses = LOOKS};
-		if (!known)
-			bpf_map_update_elem(&stdios, &pid, &never, BPF_ANY);
+	u64 number = pipe_of(fd);
+	if (!number || number != (written ? s->output : s->input))
 		return 0;
-	}
-	READ(number, inode->i_ino);
 	struct call c = {
 		.tls = number, .buffer = buffer, .size = size, .count_at = parts, .ts = bpf_ktime_get_ns(),
 		.written = written, .type = EV_STDIO,
@@ -68,13 +56,8 @@ INLINE int read_or_written(s64 result, int vectored)
 	if (result <= 0 || !cfg)
 		return 0;
 	struct stdio *s = bpf_map_lookup_elem(&stdios, &pid);
-	if (!s) {
-		struct stdio fresh = {};
-		bpf_map_update_elem(&stdios, &pid, &fresh, BPF_ANY);
-		s = bpf_map_lookup_elem(&stdios, &pid);
-		if (!s)
-			return 0;
-	}
+	if (!s)
+		return 0;
 	if (!vectored) {
 		if (worth_copying(s, c.buffer)) {
 			struct tls_conn place = {0, s->seq++};
