@@ -13,7 +13,8 @@ class Message(msgspec.Struct, kw_only=True):
     content encoding undone), at most the configured limit. body_size: decoded bytes that passed, kept or not.
     marks: (decoded bytes so far, ts) at each arrival, so that a later stage can tell when byte n was there.
     complete: the end was seen. truncated: `body` lacks bytes because of a limit. gap: bytes in the middle were
-    never seen. anomalies: names of what was odd, e.g. "bad-gzip", "expansion-limit", "joined-mid-message".
+    never seen. anomalies: names of what was odd, e.g. "bad-gzip", "expansion-limit", "joined-mid-message". trailers: fields
+    that came after the body (HTTP/2 only).
     """
 
     index: int
@@ -32,6 +33,7 @@ class Message(msgspec.Struct, kw_only=True):
     truncated: bool = False
     gap: bool = False
     anomalies: list[str] = []
+    trailers: list[tuple[str, str]] = []
 
     def header(self, name: str) -> str:
         """First value of the header `name` (lower case), "" if there is none."""

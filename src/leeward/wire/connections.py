@@ -19,9 +19,11 @@ import msgspec
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import Plaintext, Segment, TlsClosed, TlsOpened
+from leeward.wire import http2
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.flows import FlowTable, Socket
-from leeward.wire.http1 import Http1Connection, HttpEvent, Interest, Limits, NotHttp, Skipped
+from leeward.wire.http import HttpConnection, HttpEvent, Interest, Limits, NotHttp, Skipped
+from leeward.wire.http1 import Http1Connection
 from leeward.wire.keylog import KeyLog
 from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap, StreamOpened
 from leeward.wire.tcp import TcpStreams
@@ -30,6 +32,7 @@ from leeward.wire.tls import ClientHello, NeedMore, parse_client_hello
 _CLEAN = ("fin", "closed")  # ends after which a response that is delimited by the end is whole
 _HOLD_NS = 2 * 10**9  # a server waits so long for its client's side to show up
 _HOLD_BYTES = 1 << 20  # a connection; all together 64 times that
+_H2_LOOKS = 64  # requests of no interest on an HTTP/2 connection before it is left alone
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
 
 
@@ -60,7 +63,7 @@ class Connection(msgspec.Struct, eq=False):
     joined: str = ""
     client_random: bytes = b""
     from_start: bool = False
-    http: Http1Connection | None = None
+    http: HttpConnection | None = None
     exchanges: int = 0
     skipped: int = 0
     reason: str = ""
@@ -349,12 +352,12 @@ class Connections:
             over = connection.held_bytes > _HOLD_BYTES or len(self._holding) > 4096
             return self._release(connection) if over or ts - connection.held_since > _HOLD_NS else []
         if connection.http is None:
-            if data.startswith(b"PRI * HTTP/2.0"):
-                connection.reason = "HTTP/2 is not decoded yet"
             if connection.reason:
                 self._hush(connection, None)
                 return []
-            connection.http = Http1Connection(self._limits, lambda request: self._interest(connection, request))
+            two = http2.sniff(data) or http2.role_of(data) != "unknown"
+            parser = http2.Http2Connection if two else Http1Connection
+            connection.http = parser(self._limits, lambda request: self._interest(connection, request))
         self._connections.move_to_end(connection.key)
         return self._hear(connection, connection.http.feed(to_server, ts, data))
 
@@ -364,12 +367,21 @@ class Connections:
                 case Skipped(line=line):
                     connection.skipped += 1
                     if not connection.exchanges:
-                        self._hush(connection, line)
+                        self._skipped(connection, line)
                 case NotHttp():
-                    connection.reason = connection.reason or f"not HTTP/1: {event.reason}"
+                    connection.reason = connection.reason or f"not HTTP: {event.reason}"
                     self.counters["not_http"] += 1
                     self._hush(connection, None)
         return [(connection, event) for event in events]
+
+    def _skipped(self, connection: Connection, line: bytes) -> None:
+        """A request of no interest, on a connection without any other. A source wakes at the line of an HTTP/1 request; it cannot
+        read HTTP/2's, so such a connection is left alone only after many, and for good."""
+        if isinstance(connection.http, Http1Connection):
+            self._hush(connection, line)
+        elif connection.skipped == _H2_LOOKS:
+            self.counters["http2_left_alone"] += 1
+            self._hush(connection, None)
 
     def _hush(self, connection: Connection, line: bytes | None) -> None:
         if self._quiet is None:
@@ -440,10 +452,15 @@ class Connections:
 
 def _role_of(data: bytes, written: bool) -> str:
     """Client or server, from the first bytes that a process wrote or read."""
-    if data.startswith(_METHODS) or data.startswith(b"PRI * HTTP/2.0"):
+    if data.startswith(_METHODS):
         return "client" if written else "server"
     if data.startswith(b"HTTP/1."):
         return "server" if written else "client"
+    match http2.role_of(data):
+        case "client":
+            return "client" if written else "server"
+        case "server":
+            return "server" if written else "client"
     return "unknown"
 
 

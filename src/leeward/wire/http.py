@@ -17,10 +17,10 @@ from leeward.model.message import Message
 class Limits(msgspec.Struct, frozen=True):
     """What one connection may cost. body: decoded bytes kept a message. head: bytes of a head, also of the trailers.
 
-    pending: requests that await their response. expansion: an encoded body is decoded up to `body` times this.
-    marks: arrival times kept a message. held: decoded bytes kept in all unfinished messages of the connection.
-    early: bytes of responses kept until the end of their request's head has been seen. unsynced: bytes without any
-    head after which a connection is taken not to be HTTP.
+    pending: requests that await their response (HTTP/1). streams: open at a time (HTTP/2). expansion: an encoded body is
+    decoded up to `body` times this. marks: arrival times kept a message. held: decoded bytes kept in all unfinished
+    messages of the connection. early: bytes of responses kept until the end of their request's head has been seen.
+    unsynced: bytes without any head after which a connection is taken not to be HTTP.
     """
 
     body: int = 1 << 20
@@ -31,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True):
     held: int = 16 << 20
     early: int = 64 << 10
     unsynced: int = 1 << 20
+    streams: int = 1024
 
 
 class Interest(enum.Enum):

@@ -11,7 +11,7 @@ INLINE int is_http(const u8 *p)
 	u32 w = p[0] | p[1] << 8 | p[2] << 16 | (u32)p[3] << 24;
 	return w == 0x54534f50 /* POST */ || w == 0x20544547 /* "GET " */ || w == 0x20545550 /* "PUT " */ ||
 	       w == 0x50545448 /* HTTP */ || w == 0x44414548 /* HEAD */ || w == 0x43544150 /* PATC */ ||
-	       w == 0x454c4544 /* DELE */ || w == 0x4954504f /* OPTI */ || w == 0x4e4e4f43 /* CONN */;
+	       w == 0x454c4544 /* DELE */ || w == 0x4954504f /* OPTI */ || w == 0x4e4e4f43 /* CONN */ || w == 0x20495250 /* "PRI ", HTTP/2 */;
 }
 
 /* A dormant connection is worth a look again only when a request with a body begins. */
