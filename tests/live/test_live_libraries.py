@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes.util
 import glob
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,15 +29,15 @@ PROMPT = "hello «{name}» – ünï✓"
 
 
 class Case(msgspec.Struct):
-    """library, version, linked: what the table says. command: given a port, a prompt and a folder to build in; None with a
-    reason when this machine cannot try it. seen: whether the content has to be seen; else `reason` has to name this."""
+    """library, version, linked: what the table says. command: made of a port, a prompt and a folder to build in; skips
+    when this machine cannot try it. seen: whether the content has to be seen. joined: how its socket has to be found."""
 
     library: str
     version: str
     linked: str
     command: Callable[[int, str, Path], list[str]]
     seen: bool = True
-    reason: str = ""
+    joined: str = "client-random"
 
 
 def _need(*programs: str) -> None:
@@ -75,6 +76,23 @@ def _node(program: str) -> Callable[[int, str, Path], list[str]]:
         return [program, str(HERE / "live_node.js"), str(port), prompt]
 
     return command
+
+
+def _go(form: str, *flags: str) -> Callable[[int, str, Path], list[str]]:
+    def build(port: int, prompt: str, folder: Path) -> list[str]:
+        _need("go")
+        out = str(folder / "client")
+        environment = os.environ | {"GOCACHE": str(folder.parent / "gocache"), "GO111MODULE": "off", "GOFLAGS": ""}
+        command = ["go", "build", *flags, "-o", out, str(HERE / "live_go.go")]
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        return [out, str(port), prompt, form]
+
+    return build
+
+
+def _go_version() -> str:
+    text = subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout
+    return text.split()[2].removeprefix("go")
 
 
 def _curl(port: int, prompt: str, _folder: Path) -> list[str]:
@@ -136,8 +154,14 @@ def _cases() -> Iterator[tuple[str, Case]]:
         if Path(program).exists():
             version = _node_version(program)
             yield f"node {version}", Case("OpenSSL", version, "inside the executable", _node(program))
+    for how, flags in (("", ()), (", stripped", ("-ldflags=-s -w",)), (", position independent", ("-buildmode=pie",))):
+        version = _go_version() if shutil.which("go") else "not installed"
+        yield (
+            f"go{how}",
+            Case("Go crypto/tls", version, f"inside the program{how}", _go("h1", *flags), joined="descriptor"),
+        )
     yield "wget", Case("GnuTLS", "of the system", "shared, by wget", _wget)
-    yield "java", Case("Java", "of the system", "inside the runtime", _java, False, "Java")
+    yield "java", Case("Java", "of the system", "inside the runtime", _java, seen=False)
 
 
 CASES = dict(_cases())
@@ -191,7 +215,7 @@ def test_library(name: str, tls_url: str, tmp_path: Path) -> None:
     )
     if case.seen:
         assert seen == [(prompt, answer(prompt))]
-        assert exchanges[0]["evidence"]["joined"] == "client-random"
+        assert exchanges[0]["evidence"]["joined"] == case.joined
         assert row["visible"] == "content"
     else:
         assert not seen

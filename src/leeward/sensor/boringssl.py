@@ -13,7 +13,7 @@ from iced_x86 import Code, Decoder, FlowControl, Instruction, Mnemonic, OpKind, 
 
 from leeward.sensor import placement
 from leeward.sensor.elf import Elf
-from leeward.sensor.layout import TLS_LAYOUT, UNKNOWN_OFFSET
+from leeward.sensor.layout import SSL_OBJECT, TLS_LAYOUT, UNKNOWN_OFFSET
 from leeward.sensor.openssl import free_probe
 from leeward.sensor.target import NO_LAYOUT, Probe, Target, Unseen
 
@@ -49,7 +49,7 @@ def by_symbols(elf: Elf, name: str) -> Target | None:
     if (getter := elf.symbol("SSL_get_client_random")) is not None:
         random = placement.field_offset(elf.code(getter), getter, 0x8, follow=True)
     pointer, field = random or (None, UNKNOWN_OFFSET)
-    layout = TLS_LAYOUT.pack(UNKNOWN_OFFSET if pointer is None else pointer, field, UNKNOWN_OFFSET, 0, 0)
+    layout = TLS_LAYOUT.pack(UNKNOWN_OFFSET if pointer is None else pointer, field, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT)
     return _target(elf, name, write, read, layout, "symbol")
 
 

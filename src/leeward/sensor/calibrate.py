@@ -68,6 +68,6 @@ def _read(memory: int, address: int, size: int) -> bytes:
 
 def with_random(layout: bytes, place: Place) -> bytes:
     """The layout (struct tls_layout) with what was found."""
-    _, _, rbio, method, number = TLS_LAYOUT.unpack(layout)
+    _, _, rbio, method, number, kind = TLS_LAYOUT.unpack(layout)
     pointer = UNKNOWN_OFFSET if place.pointer is None else place.pointer
-    return TLS_LAYOUT.pack(pointer, place.field, rbio, method, number)
+    return TLS_LAYOUT.pack(pointer, place.field, rbio, method, number, kind)

@@ -7,7 +7,7 @@ import re
 
 from leeward.sensor import placement
 from leeward.sensor.elf import Elf
-from leeward.sensor.layout import TLS_LAYOUT, UNKNOWN_OFFSET
+from leeward.sensor.layout import SSL_OBJECT, TLS_LAYOUT, UNKNOWN_OFFSET
 from leeward.sensor.openssl import free_probe
 from leeward.sensor.target import Probe, Target
 
@@ -46,7 +46,7 @@ def by_symbols(elf: Elf, name: str) -> Target | None:
         build_id=elf.build_id(),
         probes=(*probes, *free_probe(elf, "gnutls_deinit")),
         placement="proven" if proven else "entry",
-        layout=TLS_LAYOUT.pack(UNKNOWN_OFFSET, field, UNKNOWN_OFFSET, 0, 0),
+        layout=TLS_LAYOUT.pack(UNKNOWN_OFFSET, field, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT),
     )
 
 

@@ -33,7 +33,7 @@ _TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
 _SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
 _STDIO = tuple(f"on_{call}_{end}" for call in ("read", "write", "readv", "writev") for end in ("enter", "exit"))
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
-_UPROBES = ("on_call", "on_done")
+_UPROBES = ("on_call", "on_done", "on_go_call", "on_go_done")
 _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "stdios", "stdio_verdicts")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
@@ -187,7 +187,12 @@ class KernelSensor:
         for probe in target.probes:
             program, cookie = probe.program, number
             if program in L.CALLS:
-                program, cookie = "on_call", number | L.CALLS.index(program) << 32
+                kind = L.CALLS.index(program)
+                program = "on_go_call" if kind >= L.GO_WRITE else "on_call"
+                cookie |= kind << 32
+            elif program.startswith("on_go_done_"):
+                program, kind = "on_go_done", L.CALLS.index(program.replace("done_", ""))
+                cookie |= kind << 32
             groups[program, probe.returns][probe.offset] = cookie
         try:
             for (program, returns), places in groups.items():

@@ -24,7 +24,7 @@ FORMATS: Final[dict[str, str]] = {
     "ev_tls_free": "<QIIQII",
     "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
     "config": "<IIII",
-    "tls_layout": "<HHHHH6x",
+    "tls_layout": "<HHHHHH4x",
     "flow_key": "<Q16sII",
     "flow": "<QQQQ" + _TUPLE + "IIIIQ",
     "tls_key": "<QII",
@@ -52,7 +52,21 @@ STDIO_STATE: Final = Struct(FORMATS["stdio"])
 
 FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM, STDIO = range(1, 13)
 #: enum call_kind: what an entry probe says was called.
-CALLS: Final = ("on_write", "on_write_ex", "on_write_ex2", "on_read", "on_read_ex", "on_free")
+CALLS: Final = (
+    "on_write",
+    "on_write_ex",
+    "on_write_ex2",
+    "on_read",
+    "on_read_ex",
+    "on_free",
+    "on_go_write",
+    "on_go_read",
+    "on_go_free",
+)
+#: From here on they are Go's.
+GO_WRITE: Final = CALLS.index("on_go_write")
+#: struct tls_layout, kind.
+SSL_OBJECT, GO_OBJECT = 0, 1
 ROLES: Final = ("unknown", "client", "server", "listener")
 UDP: Final = 17
 PROTOCOLS: Final = {6: "tcp", UDP: "udp"}

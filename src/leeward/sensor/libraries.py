@@ -12,7 +12,7 @@ import re
 import stat
 from pathlib import Path
 
-from leeward.sensor import boringssl, gnutls, openssl, rustls
+from leeward.sensor import boringssl, gnutls, golang, openssl, rustls
 from leeward.sensor.elf import Elf, ElfError
 from leeward.sensor.target import Target, Unseen
 
@@ -26,6 +26,7 @@ OTHER_TLS = (
 )
 #: In this order: what has symbols before what has to be recognised.
 _FAMILIES = (
+    golang.by_table,
     boringssl.by_symbols,
     openssl.by_symbols,
     gnutls.by_symbols,

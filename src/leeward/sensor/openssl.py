@@ -13,7 +13,7 @@ from iced_x86 import Decoder, Instruction, Mnemonic, Register
 
 from leeward.sensor import placement
 from leeward.sensor.elf import Elf
-from leeward.sensor.layout import TLS_LAYOUT, UNKNOWN_OFFSET
+from leeward.sensor.layout import SSL_OBJECT, TLS_LAYOUT, UNKNOWN_OFFSET
 from leeward.sensor.target import Probe, Target, Unseen
 
 #: crypto/cversion.c: OPENSSL_VERSION_TEXT, "OpenSSL 3.0.19 27 Jan 2026"
@@ -64,7 +64,7 @@ def _usual_layout(elf: Elf) -> bytes:
     is none that was seen on the wire and joins nothing."""
     since_3_2 = bool(elf.strings(b"ssl/quic/quic_impl.c", most=1))
     random, rbio = (0x188, 0x50) if since_3_2 else (0x160, 0x10)
-    return TLS_LAYOUT.pack(UNKNOWN_OFFSET, random, rbio, 8, 0x38)
+    return TLS_LAYOUT.pack(UNKNOWN_OFFSET, random, rbio, 8, 0x38, SSL_OBJECT)
 
 
 _RAISING = (b"SSL_write", b"SSL_read", b"ssl_write_internal", b"ssl_read_internal")
@@ -196,4 +196,5 @@ def _layout(elf: Elf, three: bool) -> bytes:
         bio[1] if bio else UNKNOWN_OFFSET,
         method,
         number,
+        SSL_OBJECT,
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from leeward.sensor.layout import TLS_LAYOUT, UNKNOWN_OFFSET
+from leeward.sensor.layout import SSL_OBJECT, TLS_LAYOUT, UNKNOWN_OFFSET
 
 #: No field of the library's object is known: the kernel reads none, user space may find out (calibrate.py).
-NO_LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0)
+NO_LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT)
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -36,7 +36,8 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def certain(self) -> bool:
         """Does the layout come from the library's own code? Else it is a guess or nothing, which a look into memory may mend."""
-        return self.rung == "symbol" and self.layout[2:4] != NO_LAYOUT[2:4]
+        known = self.layout[2:4] != NO_LAYOUT[2:4] or TLS_LAYOUT.unpack(self.layout)[5] != SSL_OBJECT
+        return self.rung == "symbol" and known
 
 
 class Unseen(msgspec.Struct, frozen=True):

@@ -143,7 +143,8 @@ class Connections:
             self.counters["tls_without_socket"] += 1
             return
         connection.socket, connection.role = socket, socket.role
-        connection.from_start = connection.joined == "client-random"
+        connection.client_random = connection.client_random or socket.client_random
+        connection.from_start = bool(socket.client_random)
         if not socket.flow.pid:
             socket.flow.pid = event.pid
 

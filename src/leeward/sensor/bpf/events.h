@@ -65,7 +65,8 @@ struct config {
 	u32 pad;
 };
 /* Where OpenSSL keeps what we read of its SSL object; one per build, index is the probe's cookie. 0xffff: not known. */
-struct tls_layout { u16 random_pointer, random, rbio, bio_method, bio_num, pad[3]; };
+struct tls_layout { u16 random_pointer, random, rbio, bio_method, bio_num, kind, pad[2]; };
+enum { SSL_OBJECT = 0, GO_OBJECT = 1 }; /* kind: whose object it is */
 
 struct flow_key { u64 cookie; u8 remote[16]; u32 remote_port, pad; };
 struct flow {
@@ -81,7 +82,8 @@ struct tls_conn { u32 generation, seq; };
 struct stdio { u64 input, output; u32 misses, begun, seq, pad; };
 
 /* Which function of a TLS library was called; the upper half of an entry probe's cookie, the lower half is the layout. */
-enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE };
+enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE,
+		 CALL_GO_WRITE, CALL_GO_READ, CALL_GO_FREE };
 
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,

@@ -53,6 +53,21 @@ INLINE struct sock *tls_socket(const struct tls_layout *l, u64 tls)
 	return sock_of(fd);
 }
 
+/* The socket under Go's tls.Conn: conn (an interface, its data 8 bytes in) is a *net.TCPConn, whose first word leads to the netFD,
+ * which begins with poll.FD: a lock of 16 bytes, then the descriptor. If conn is something else, what is found there is no
+ * descriptor of a TCP socket, or nothing. */
+INLINE struct sock *go_socket(u64 tls)
+{
+	u64 connection = user_pointer(tls, 8), net_fd = connection ? user_pointer(connection, 0) : 0;
+	s32 fd = -1;
+	u16 family = 0;
+	if (!net_fd || bpf_probe_read_user(&fd, 4, (void *)(net_fd + 16)) || fd <= 2)
+		return 0;
+	struct sock *sk = sock_of(fd);
+	READ(family, sk->__sk_common.skc_family);
+	return family == 2 || family == 10 ? sk : 0;
+}
+
 INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const struct tls_layout *l, u32 pid, u32 library)
 {
 	struct ev_tls_conn *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);
@@ -70,7 +85,7 @@ INLINE void say_conn(const struct call *c, const struct tls_conn *conn, const st
 	u64 random = random_at(l, c->tls);
 	if (random && bpf_probe_read_user(e->client_random, 32, (void *)random))
 		count(COPY_FAULT);
-	struct sock *sk = tls_socket(l, c->tls);
+	struct sock *sk = l->kind == GO_OBJECT ? go_socket(c->tls) : tls_socket(l, c->tls);
 	if (sk) {
 		e->cookie = tuple_of(sk, &e->t);
 		e->t.proto = PROTO_TCP;
@@ -170,6 +185,38 @@ INLINE int worth(const struct call *c, struct tls_key *key, u32 total)
 	return 2;
 }
 
+/* A call has returned with `total` bytes that counted. cookie: its lower half is the layout. */
+INLINE void finish(struct call *c, u64 total, u64 cookie, u64 id)
+{
+	if (!total || total > c->size) /* more than was asked for: not the function we think it is */
+		return;
+	struct config *cfg = config();
+	u32 which = cookie;
+	struct tls_layout *l = bpf_map_lookup_elem(&layouts, &which);
+	if (!cfg || !l)
+		return;
+	struct tls_key key = {c->tls, id >> 32, 0};
+	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
+	if (!conn) {
+		struct tls_conn fresh = {.generation = (u32)c->ts};
+		if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY)) {
+			count(TLS_TABLE_FULL);
+			return;
+		}
+		bpf_map_delete_elem(&tls_verdicts, &key);
+		say_conn(c, &fresh, l, key.pid, which);
+		conn = bpf_map_lookup_elem(&tls_conns, &key);
+		if (!conn)
+			return;
+	}
+	int w = worth(c, &key, total);
+	if (!w)
+		return;
+	struct tls_conn now = *conn;
+	conn->seq++;
+	copy_call(c, &now, id, total, cfg->max_copy, w == 2 ? FLAG_WOKE : 0);
+}
+
 SEC("uretprobe/done")
 int on_done(struct pt_regs *ctx)
 {
@@ -187,40 +234,13 @@ int on_done(struct pt_regs *ctx)
 		count(COPY_FAULT);
 		return 0;
 	}
-	if (!total || total > c.size) /* more than was asked for: not the function we think it is */
-		return 0;
-
-	struct config *cfg = config();
-	u32 which = bpf_get_attach_cookie(ctx);
-	struct tls_layout *l = bpf_map_lookup_elem(&layouts, &which);
-	if (!cfg || !l)
-		return 0;
-	struct tls_key key = {c.tls, id >> 32, 0};
-	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
-	if (!conn) {
-		struct tls_conn fresh = {.generation = (u32)c.ts};
-		if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY)) {
-			count(TLS_TABLE_FULL);
-			return 0;
-		}
-		bpf_map_delete_elem(&tls_verdicts, &key);
-		say_conn(&c, &fresh, l, key.pid, which);
-		conn = bpf_map_lookup_elem(&tls_conns, &key);
-		if (!conn)
-			return 0;
-	}
-	int w = worth(&c, &key, total);
-	if (!w)
-		return 0;
-	struct tls_conn now = *conn;
-	conn->seq++;
-	copy_call(&c, &now, id, total, cfg->max_copy, w == 2 ? FLAG_WOKE : 0);
+	finish(&c, total, bpf_get_attach_cookie(ctx), id);
 	return 0;
 }
 
-INLINE int freed(struct pt_regs *ctx)
+INLINE int freed(u64 tls)
 {
-	struct tls_key key = {ARG1(ctx), bpf_get_current_pid_tgid() >> 32, 0};
+	struct tls_key key = {tls, bpf_get_current_pid_tgid() >> 32, 0};
 	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
 	if (!conn)
 		return 0;
@@ -251,7 +271,7 @@ int on_call(struct pt_regs *ctx)
 	case CALL_WRITE_EX2: return enter(ctx, 1, ARG5(ctx));
 	case CALL_READ: return enter(ctx, 0, 0);
 	case CALL_READ_EX: return enter(ctx, 0, ARG4(ctx));
-	case CALL_FREE: return freed(ctx);
+	case CALL_FREE: return freed(ARG1(ctx));
 	}
 	return 0;
 }
