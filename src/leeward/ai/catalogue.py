@@ -133,8 +133,8 @@ class Catalogue:
             return None
         provider = self._provider(host, port)
         path = _bare(path)
-        segments = path.rsplit("/", 4)
-        routes = self._routes.get((method, segments[-1]))
+        segments = path.rsplit("/", 5)
+        routes = self._routes.get((method, _last(segments[-1])))
         if provider is None:
             if routes is None:
                 return None
@@ -225,7 +225,12 @@ def _bare(path: str) -> str:
 def _ends(segments: list[str], wanted: tuple[str, ...]) -> bool:
     if len(segments) <= len(wanted):
         return False
-    return all(want in ("*", segments[-1 - i]) for i, want in enumerate(wanted))
+    return all(want in ("*", segments[-1 - i], _last(segments[-1 - i])) for i, want in enumerate(wanted))
+
+
+def _last(segment: str) -> str:
+    """Google's custom methods, `models/NAME:METHOD`, are looked for as `*:METHOD`."""
+    return "*:" + segment.rpartition(":")[2] if ":" in segment else segment
 
 
 def _allowed(provider: Provider, path: str) -> bool:

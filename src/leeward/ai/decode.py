@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from leeward.ai import anthropic_messages, models_list, ollama, openai_chat, openai_embeddings, openai_responses
+from leeward.ai.bodies import events, framing, media_type, read
 from leeward.ai.catalogue import UNKNOWN, Catalogue, Match, default_catalogue
 from leeward.ai.dialect import Dialect, Item, StreamEnd, error_in, failure
 from leeward.ai.jsontext import Json, Slice, load
@@ -26,8 +27,6 @@ from leeward.ai.keys import find_key, redact_url
 from leeward.ai.values import record, text
 from leeward.model.exchange import AiError, Evidence, Exchange, GenAI, Http
 from leeward.model.message import Message
-from leeward.wire.ndjson import parse_lines
-from leeward.wire.sse import parse_sse
 
 #: API id (providers/*.yaml) → its decoder.
 DIALECTS: dict[str, Dialect] = {
@@ -94,6 +93,8 @@ class _Decoder:
     def _bodies(self) -> bool:
         """Reads both bodies; whether one of them has the API's shape."""
         dialect = DIALECTS.get(self.match.api)
+        if dialect is not None and dialect.target is not None:
+            dialect.target(self.request, self.ai)
         asked = self._json(self.request, "request")
         if dialect is None:
             self.ai.request_model = text(record(asked.value).get("model"))
@@ -103,15 +104,17 @@ class _Decoder:
         if self.response is None or self._failed():
             return shape
         if self._streamed(dialect):
-            return self._stream(dialect, self.response) or shape
-        answer = self._json(self.response, "response")
-        self.error = error_in(answer.value)
-        return dialect.response(answer, self.ai) or shape
+            shape = self._stream(dialect, self.response) or shape
+        else:
+            answer = self._json(self.response, "response")
+            self.error = error_in(answer.value)
+            shape = dialect.response(answer, self.ai) or shape
+        if dialect.headers is not None:
+            dialect.headers(self.response, self.ai)
+        return shape
 
     def _json(self, message: Message, side: str) -> Json:
-        if not message.body.strip():
-            return Json(None, b"", True)
-        body = load(message.body)
+        body = read(self.request, message)
         if body.value is None and not body.exact:
             self.notes[f"{side}-unreadable"] = None
         elif not body.exact:
@@ -131,12 +134,18 @@ class _Decoder:
         response = self.response
         if response is None or dialect.stream is None:
             return False
-        kind = response.header("content-type").partition(";")[0].strip().lower()
-        if dialect.lines:
-            return self.ai.stream or kind in ("application/x-ndjson", "application/ndjson", "application/jsonl")
-        if kind == "text/event-stream":
+        how = framing(response)
+        if how == "grpc":
+            return self.ai.stream
+        if dialect.framing == "ndjson":
+            return self.ai.stream or bool(how)
+        if dialect.framing == "json-array" and not how:
+            return self.ai.stream
+        if how:
             return True
-        return kind != "application/json" and response.body.lstrip()[:6].startswith((b"data:", b"event:", b":"))
+        return media_type(response) != "application/json" and response.body.lstrip()[:6].startswith(
+            (b"data:", b"event:", b":")
+        )
 
     def _stream(self, dialect: Dialect, response: Message) -> bool:
         assert dialect.stream is not None
@@ -151,22 +160,20 @@ class _Decoder:
 
     def _items(self, dialect: Dialect, response: Message) -> Iterator[Item]:
         """The events of the stream. An error among them is noted on the way; [DONE] comes as an event of that name."""
-        for event, data, end, whole in _frames(dialect, response.body):
-            if data.strip() in ("[DONE]", b"[DONE]"):
-                yield Item("[DONE]", None, Slice(b""), end)
+        for event in events(self.request, response, framing(response) or dialect.framing):
+            if event.done:
+                yield Item("[DONE]", None, Slice(b""), event.end)
                 continue
-            if not data.strip():
-                continue
-            if not whole and response.body:
+            if not event.whole and response.body:
                 self.notes["stream-event-cut"] = None
-            body = load(data)
+            body = event.body
             if body.value is None and not body.exact:
                 self.notes["stream-json-unreadable"] = None
                 continue
             if not body.exact:
                 self.notes["stream-json-mended"] = None
-            self._stream_error(event, body)
-            yield Item(event, body.value, Slice(body.text), end)
+            self._stream_error(event.name, body)
+            yield Item(event.name, body.value, Slice(body.text), event.end)
 
     def _stream_error(self, event: str, body: Json) -> None:
         fields = record(body.value)
@@ -213,13 +220,3 @@ class _Decoder:
             gap=any(message.gap for message in messages),
             notes=list(self.notes),
         )
-
-
-def _frames(dialect: Dialect, body: bytes) -> Iterator[tuple[str, str | bytes, int, bool]]:
-    """(event, data, end, whole) of each frame of a stream."""
-    if dialect.lines:
-        for line, end in parse_lines(body):
-            yield "", line, end, True
-        return
-    for event in parse_sse(body):
-        yield event.event, event.data, event.end, event.complete

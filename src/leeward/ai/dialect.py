@@ -14,6 +14,7 @@ import msgspec
 from leeward.ai.jsontext import Json, Slice, clean, dumps
 from leeward.ai.values import record, records, scalar_text, sequence, text
 from leeward.model.exchange import AiError, ChatMessage, GenAI, Tool, ToolCall
+from leeward.model.message import Message
 
 MAX_ERROR_TEXT = 4096
 
@@ -39,13 +40,16 @@ class StreamEnd(msgspec.Struct):
 class Dialect(msgspec.Struct, frozen=True):
     """request, response: read a body into `GenAI` and return whether it has the API's shape.
     stream: the same for the events of a streamed response, None when the API has no streams.
-    lines: its streams are newline-delimited JSON, not server-sent events.
+    framing: how its streams are divided where their type does not say: "sse" | "ndjson" | "eventstream" (AWS) | "json-array".
+    target: reads what is in the path, called first. headers: reads what is in the response's headers, called last.
     """
 
     request: Callable[[Json, GenAI], bool]
     response: Callable[[Json, GenAI], bool]
     stream: Callable[[Iterable[Item], GenAI], StreamEnd] | None = None
-    lines: bool = False
+    framing: str = "sse"
+    target: Callable[[Message, GenAI], None] | None = None
+    headers: Callable[[Message, GenAI], None] | None = None
 
 
 class PartialCall:

@@ -177,12 +177,12 @@ def _version_response(body: Json, ai: GenAI) -> bool:
     return isinstance(record(body.value).get("version"), str)
 
 
-CHAT = Dialect(_chat_request, _whole, _stream, lines=True)
-GENERATE = Dialect(_generate_request, _whole, _stream, lines=True)
+CHAT = Dialect(_chat_request, _whole, _stream, framing="ndjson")
+GENERATE = Dialect(_generate_request, _whole, _stream, framing="ndjson")
 EMBED = Dialect(_embed_request, _embed_response)
 LIST = Dialect(_no_request, _list_response)
 SHOW = Dialect(_manage_request, _show_response)
-PROGRESS = Dialect(_manage_request, _progress_response, _progress, lines=True)
+PROGRESS = Dialect(_manage_request, _progress_response, _progress, framing="ndjson")
 MANAGE = Dialect(_manage_request, _no_request)
 VERSION = Dialect(_no_request, _version_response)
 

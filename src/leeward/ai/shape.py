@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from leeward.ai.bodies import events, framing
 from leeward.ai.catalogue import Match
 from leeward.ai.dialect import Dialect, Item, StreamEnd, finish
 from leeward.ai.jsontext import Json, Slice, load
 from leeward.ai.values import record, text
 from leeward.model.exchange import ChatMessage, GenAI
 from leeward.model.message import Message
-from leeward.wire.ndjson import parse_lines
-from leeward.wire.sse import parse_sse
 
 PROVIDER = "unknown AI service"
 STREAM = "unknown.stream"
@@ -53,9 +52,9 @@ def guess(request: Message, response: Message | None, dialects: dict[str, Dialec
         return None
     for api, wanted in _FIELDS.items():
         dialect = dialects.get(api)
-        if dialect is not None and all(name in fields for name in wanted) and _answers(dialect, response):
+        if dialect is not None and all(name in fields for name in wanted) and _answers(dialect, request, response):
             return Match(PROVIDER, api, _OPERATIONS.get(api, "chat"), False)
-    if longest_text(fields) and is_text_stream(response):
+    if longest_text(fields) and is_text_stream(request, response):
         return Match(PROVIDER, STREAM, "chat", False)
     return None
 
@@ -67,38 +66,27 @@ _OPERATIONS = {
 }
 
 
-def _answers(dialect: Dialect, response: Message) -> bool:
+def _answers(dialect: Dialect, request: Message, response: Message) -> bool:
     """Does the answer have the API's shape?"""
-    if is_stream(response):
-        return dialect.stream is not None and dialect.stream(iter(items(response)), GenAI()).shape
+    if framing(response):
+        return dialect.stream is not None and dialect.stream(items(request, response), GenAI()).shape
     return dialect.response(load(response.body), GenAI())
 
 
-def is_stream(response: Message) -> bool:
-    kind = response.header("content-type").partition(";")[0].strip().lower()
-    return kind in ("text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl")
-
-
-def items(response: Message) -> Iterator[Item]:
+def items(request: Message, response: Message) -> Iterator[Item]:
     """The events of a streamed answer that are JSON, and [DONE]."""
-    if "ndjson" in response.header("content-type") or "jsonl" in response.header("content-type"):
-        frames = [("", line, end) for line, end in parse_lines(response.body)]
-    else:
-        frames = [(e.event, e.data, e.end) for e in parse_sse(response.body)]  # type: ignore[misc]
-    for event, data, end in frames:
-        if data.strip() in ("[DONE]", b"[DONE]"):
-            yield Item("[DONE]", None, Slice(b""), end)
-        else:
-            body = load(data)
-            if body.value is not None:
-                yield Item(event, body.value, Slice(body.text), end)
+    for event in events(request, response, framing(response)):
+        if event.done:
+            yield Item("[DONE]", None, Slice(b""), event.end)
+        elif event.body.value is not None:
+            yield Item(event.name, event.body.value, Slice(event.body.text), event.end)
 
 
-def is_text_stream(response: Message) -> bool:
+def is_text_stream(request: Message, response: Message) -> bool:
     """Is it a stream of events that differ in one short text each?"""
-    if not is_stream(response):
+    if not framing(response):
         return False
-    found = list(items(response))
+    found = list(items(request, response))
     path = growing_path(item.value for item in found)
     pieces = [piece for item in found if (piece := _at(item.value, path))] if path else []
     return len(pieces) >= _PIECES and sum(map(len, pieces)) <= _PIECE * len(pieces)
