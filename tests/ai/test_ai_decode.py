@@ -71,10 +71,10 @@ def test_known_host_without_the_shape_is_an_exchange_with_a_note() -> None:
 
 
 def test_api_without_a_decoder() -> None:
-    target = "/v1beta/models/gemini:generateContent?key=" + "AI" + "za" + "a" * 35
+    target = "/v1beta/tunedModels/x:transferOwnership?key=" + "AI" + "za" + "a" * 35
     found = must(request("generativelanguage.googleapis.com", target, {"contents": []}), response({"candidates": []}))
     assert (found.gen_ai.provider, found.gen_ai.operation, found.gen_ai.api) == ("gcp.gemini", "unknown", "unknown")
-    assert found.http.url == "generativelanguage.googleapis.com/v1beta/models/gemini:generateContent?key=[secret]"
+    assert found.http.url == "generativelanguage.googleapis.com/v1beta/tunedModels/x:transferOwnership?key=[secret]"
     assert found.key is not None
     assert (found.key.provider, found.key.header) == ("gcp.gemini", "query:key")
     assert found.evidence.notes == []

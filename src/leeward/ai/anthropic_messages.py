@@ -33,7 +33,8 @@ PARAMETERS = [
 _CALLS = {"tool_use": "function", "server_tool_use": "server_tool_use", "mcp_tool_use": "mcp_tool_use"}
 
 
-def _request(body: Json, ai: GenAI) -> bool:
+def read_request(body: Json, ai: GenAI) -> bool:
+    """A request of the Messages API, whether or not it says how long the answer may be."""
     fields = record(body.value)
     ai.request_model = text(fields.get("model"))
     ai.stream = fields.get("stream") is True
@@ -57,7 +58,7 @@ def _request(body: Json, ai: GenAI) -> bool:
 
 def _messages_request(body: Json, ai: GenAI) -> bool:
     """`max_tokens` is required by the API, and tells it from other chats under /v1/messages."""
-    return _request(body, ai) and count(record(body.value).get("max_tokens")) is not None
+    return read_request(body, ai) and count(record(body.value).get("max_tokens")) is not None
 
 
 def read_message(message: dict[str, Any], source: Slice) -> list[ChatMessage]:
@@ -250,7 +251,7 @@ def _count_response(body: Json, ai: GenAI) -> bool:
 
 
 MESSAGES = Dialect(_messages_request, _response, _stream)
-COUNT_TOKENS = Dialect(_request, _count_response)
+COUNT_TOKENS = Dialect(read_request, _count_response)
 
 DIALECTS = {
     "anthropic.messages": MESSAGES,

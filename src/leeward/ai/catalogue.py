@@ -145,7 +145,7 @@ class Catalogue:
         if not _allowed(provider, path):
             return None
         for route in routes or ():
-            if _ends(segments, route.segments):
+            if provider.kind != "consumer" and _ends(segments, route.segments):  # chat sites speak APIs of their own
                 return Match(provider.id, route.api.id, route.api.operation, True)
         return _undecoded(provider, method, segments[-1])
 

@@ -18,7 +18,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from leeward.ai import anthropic_messages, models_list, ollama, openai_chat, openai_embeddings, openai_responses
+from leeward.ai import (
+    anthropic_messages,
+    bedrock,
+    cohere,
+    gemini,
+    model_servers,
+    models_list,
+    ollama,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+    shape,
+)
 from leeward.ai.bodies import events, framing, media_type, read
 from leeward.ai.catalogue import UNKNOWN, Catalogue, Match, default_catalogue
 from leeward.ai.dialect import Dialect, Item, StreamEnd, error_in, failure
@@ -31,7 +43,19 @@ from leeward.model.message import Message
 #: API id (providers/*.yaml) → its decoder.
 DIALECTS: dict[str, Dialect] = {
     api: dialect
-    for module in (anthropic_messages, models_list, ollama, openai_chat, openai_embeddings, openai_responses)
+    for module in (
+        anthropic_messages,
+        bedrock,
+        cohere,
+        gemini,
+        model_servers,
+        models_list,
+        ollama,
+        openai_chat,
+        openai_embeddings,
+        openai_responses,
+        shape,
+    )
     for api, dialect in module.DIALECTS.items()
 }
 # Only the port says what these are: their bodies have no shape of their own.

@@ -13,6 +13,7 @@ from leeward.ai.dialect import Dialect, Item, PartialCall, StreamEnd, chatty, fi
 from leeward.ai.jsontext import NOTHING, Json, Slice, dumps
 from leeward.ai.values import chosen, content, count, record, records, sequence, text
 from leeward.model.exchange import ChatMessage, GenAI, ToolCall
+from leeward.model.message import Message
 
 PARAMETERS = [
     "temperature",
@@ -49,7 +50,7 @@ _ROLES = {"function": "tool", "model": "assistant"}
 
 def common_request(body: dict[str, Any], ai: GenAI, parameters: Iterable[str]) -> None:
     """What all of OpenAI's request bodies share."""
-    ai.request_model = text(body.get("model"))
+    ai.request_model = text(body.get("model")) or ai.request_model
     ai.stream = body.get("stream") is True
     ai.request_parameters.update(chosen(body, parameters))
     form = record(body.get("response_format")).get("type")
@@ -287,8 +288,14 @@ def _completion_response(body: Json, ai: GenAI) -> bool:
     return any(isinstance(choice.get("text"), str) for choice in choices)
 
 
-CHAT = Dialect(_chat_request, _chat_response, _stream)
-COMPLETIONS = Dialect(_completion_request, _completion_response, _stream)
+def deployment(request: Message, ai: GenAI) -> None:
+    """Azure's `/openai/deployments/NAME/...`: the deployment stands for the model where the body names none."""
+    _, found, rest = request.target.partition("/deployments/")
+    ai.request_model = rest.partition("/")[0] if found else ""
+
+
+CHAT = Dialect(_chat_request, _chat_response, _stream, target=deployment)
+COMPLETIONS = Dialect(_completion_request, _completion_response, _stream, target=deployment)
 
 DIALECTS = {
     "openai.chat": CHAT,

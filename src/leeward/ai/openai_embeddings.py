@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leeward.ai.dialect import Dialect
 from leeward.ai.jsontext import Json
-from leeward.ai.openai_chat import common_request, common_response, prompts
+from leeward.ai.openai_chat import common_request, common_response, deployment, prompts
 from leeward.ai.values import record, records
 from leeward.model.exchange import GenAI
 
@@ -27,7 +27,7 @@ def _response(body: Json, ai: GenAI) -> bool:
     return bool(vectors)
 
 
-EMBEDDINGS = Dialect(_request, _response)
+EMBEDDINGS = Dialect(_request, _response, target=deployment)
 
 DIALECTS = {
     "openai.embeddings": EMBEDDINGS,
