@@ -7,6 +7,9 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parent.parent
 """The directory that `proving` is imported from."""
 REPOSITORY = SOURCE.parent
+NODE = SOURCE / "node"
+COMPILED = REPOSITORY / ".venv-range" / "compiled"
+"""Clients that are built, by `make setup-range`."""
 CLIENTS = Path(__file__).resolve().parent / "clients"
 
 
@@ -21,12 +24,16 @@ def client_python() -> Path:
 
 
 def clients() -> dict[str, Path]:
-    """Client scripts by name."""
+    """Client scripts by name, those of Node if their packages are installed."""
     found = [*CLIENTS.glob("*.py"), *CLIENTS.glob("*.sh")]
+    if (NODE / "node_modules").is_dir():
+        found += [p for p in NODE.glob("*.mjs") if p.stem != "common"]
+    found += [p for p in COMPILED.glob("go_*") if p.is_file()]
     return {p.stem: p for p in found if not p.name.startswith("_")}
 
 
 def client_script(name: str) -> list[str]:
     """The command that runs a client; `KeyError` for one that is not there."""
     path = clients()[name]
-    return [str(client_python()), str(path)] if path.suffix == ".py" else [str(path)]
+    runners = {".py": [str(client_python())], ".mjs": ["node"]}
+    return [*runners.get(path.suffix, []), str(path)]

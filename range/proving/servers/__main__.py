@@ -11,11 +11,14 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypercorn.asyncio
+import hypercorn.config
 import uvicorn
 
 from proving import dns
@@ -39,26 +42,48 @@ def _bind(address: str, port: int) -> socket.socket:
     return sock
 
 
-def _server(
-    listener: dict[str, Any], habits: Habits, truth: Truth, keylog: str | None
-) -> tuple[_Server, list[socket.socket]]:
-    """`listener`: {name, api, cert, key, addresses, port}; cert is empty for plain HTTP."""
-    tls = bool(listener["cert"])
+def _plain(listener: dict[str, Any], habits: Habits, truth: Truth) -> Coroutine[Any, Any, None]:
+    """HTTP/1.1 in the clear. `listener`: {name, api, cert, key, addresses, port}; cert is empty."""
     config = uvicorn.Config(
-        App(listener["name"], listener["api"], tls, habits, truth),
+        App(listener["name"], listener["api"], False, habits, truth),
         log_level="error",
         access_log=False,
         lifespan="off",
         server_header=False,
         timeout_keep_alive=75,
         backlog=1024,
-        ssl_certfile=listener["cert"] or None,
-        ssl_keyfile=listener["key"] or None,
     )
-    config.load()
-    if tls and keylog and config.ssl is not None:
-        config.ssl.keylog_filename = keylog
-    return _Server(config), [_bind(a, listener["port"]) for a in listener["addresses"]]
+    return _Server(config).serve(sockets=[_bind(a, listener["port"]) for a in listener["addresses"]])
+
+
+class _TlsConfig(hypercorn.config.Config):
+    """Sockets that are bound already, and a log of the sessions' keys."""
+
+    bound: list[socket.socket]
+    keylog: str | None
+
+    def create_sockets(self) -> hypercorn.config.Sockets:
+        return hypercorn.config.Sockets(self.bound, [], [])
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        context = super().create_ssl_context()
+        if context is not None and self.keylog:
+            context.keylog_filename = self.keylog
+        return context
+
+
+def _secure(listener: dict[str, Any], habits: Habits, truth: Truth, keylog: str | None) -> Coroutine[Any, Any, None]:
+    """TLS, with HTTP/2 and HTTP/1.1 by ALPN, as the vendors' edges offer both."""
+    config = _TlsConfig()
+    config.bound = [_bind(a, listener["port"]) for a in listener["addresses"]]
+    config.certfile, config.keyfile, config.keylog = listener["cert"], listener["key"], keylog
+    config.alpn_protocols = ["h2", "http/1.1"]
+    config.include_server_header = False
+    config.keep_alive_timeout = 75
+    config.h11_pass_raw_headers = False
+    config.errorlog = None
+    app: Any = App(listener["name"], listener["api"], True, habits, truth)
+    return hypercorn.asyncio.serve(app, config, shutdown_trigger=asyncio.Event().wait)
 
 
 async def _probe(name: str, port: int) -> None:
@@ -79,13 +104,15 @@ async def _run(config: dict[str, Any]) -> None:
     if config.get("dns"):
         records = {name: (v4, v6) for name, (v4, v6) in config["dns"]["records"].items()}
         await dns.serve(dns.Zone(records), config["dns"]["addresses"])
-    servers = [_server(one, habits, truth, config.get("keylog")) for one in config["listeners"]]
-    tasks = [asyncio.create_task(server.serve(sockets=sockets)) for server, sockets in servers]
-    while not all(server.started for server, _ in servers):
-        for task in tasks:
-            if task.done():
-                task.result()
-        await asyncio.sleep(0.005)
+    servings = [
+        _secure(one, habits, truth, config.get("keylog")) if one["cert"] else _plain(one, habits, truth)
+        for one in config["listeners"]
+    ]  # all sockets are bound here, and take connections from now on
+    tasks = [asyncio.create_task(serving) for serving in servings]
+    await asyncio.sleep(0)
+    for task in tasks:
+        if task.done():
+            task.result()
     if config.get("probe"):
         await _probe(**config["probe"])
     print("ready", flush=True)
