@@ -45,13 +45,17 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml hatch_build.py
 	touch $@
 src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
 	$(BIN)/python hatch_build.py
-setup-range: .venv-range/.ready
-.venv-range/.ready: requirements/range.txt $(wildcard requirements/libraries/*.txt)
+setup-range: apt-test .venv-range/.ready
+.venv-range/.ready: requirements/range.txt range/node/package-lock.json range/go/main.go $(wildcard requirements/libraries/*.txt)
 	test -x .venv-range/bin/python || $(PYTHON) -m venv .venv-range
 	.venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/range.txt
 	for f in requirements/libraries/*.txt; do \
 	  .venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --upgrade \
 	    --target .venv-range/libraries/$$(basename $$f .txt) -r $$f || exit 1; done
+	if command -v npm >/dev/null; then cd range/node && npm ci --silent; fi
+	if command -v go >/dev/null; then export GOCACHE=$(CURDIR)/.venv-range/go-cache GO111MODULE=off; \
+	  go build -o .venv-range/compiled/go_http range/go/main.go && \
+	  go build -ldflags "-s -w" -o .venv-range/compiled/go_http_stripped range/go/main.go; fi
 	touch $@
 library-table: setup setup-range apt-test
 	$(BIN)/python -m pytest -q -p no:randomly tests/live/test_live_libraries.py --library-table docs/tls-libraries.md

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -24,16 +25,18 @@ def client_python() -> Path:
 
 
 def clients() -> dict[str, Path]:
-    """Client scripts by name, those of Node if their packages are installed."""
+    """Client scripts by name; those of other languages where what they need is installed."""
     found = [*CLIENTS.glob("*.py"), *CLIENTS.glob("*.sh")]
     if (NODE / "node_modules").is_dir():
         found += [p for p in NODE.glob("*.mjs") if p.stem != "common"]
     found += [p for p in COMPILED.glob("go_*") if p.is_file()]
-    return {p.stem: p for p in found if not p.name.startswith("_")}
+    found += [SOURCE / "java" / "JavaHttp.java"] if shutil.which("java") else []
+    names = {"JavaHttp": "java_http"}
+    return {names.get(p.stem, p.stem): p for p in found if not p.name.startswith("_")}
 
 
 def client_script(name: str) -> list[str]:
     """The command that runs a client; `KeyError` for one that is not there."""
     path = clients()[name]
-    runners = {".py": [str(client_python())], ".mjs": ["node"]}
+    runners = {".py": [str(client_python())], ".mjs": ["node"], ".java": ["java"]}
     return [*runners.get(path.suffix, []), str(path)]

@@ -22,5 +22,9 @@ def environment() -> dict[str, str]:
         "ANTHROPIC_API_KEY": f"sk-ant-api03-{_letters(93, _WORD + '-_')}AA",
         "GROQ_API_KEY": f"gsk_{_letters(52)}",
         "MISTRAL_API_KEY": _letters(32),
+        "CO_API_KEY": _letters(40),
+        "HF_TOKEN": f"hf_{_letters(34)}",
+        "AWS_ACCESS_KEY_ID": f"AKIA{_letters(16, string.ascii_uppercase + '234567')}",
+        "AWS_SECRET_ACCESS_KEY": _letters(40),
         "GEMINI_API_KEY": f"AIza{_letters(35, _WORD + '-_')}",
     }

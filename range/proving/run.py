@@ -291,6 +291,9 @@ class Range:
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LANGSMITH_TRACING": "false",
             "DO_NOT_TRACK": "1",
+            "AWS_CA_BUNDLE": bundle,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
             **keys.environment(),
         }
         if self.keylog is not None:

@@ -20,8 +20,8 @@ from typing import Any, TextIO
 import brotli
 import zstandard
 
-from proving.servers import anthropic, gemini, ollama, openai_api, site, words
-from proving.servers.openai_common import GROQ, MISTRAL, OPENAI, VLLM
+from proving.servers import anthropic, bedrock, cohere, gemini, ollama, openai_api, site, words
+from proving.servers.openai_common import GROQ, HUGGING_FACE, MISTRAL, OPENAI, VLLM
 from proving.servers.reply import Ask, Json, Meaning, Reply
 
 Scope = dict[str, Any]
@@ -50,6 +50,9 @@ APPS: Mapping[str, Callable[[Ask], Reply]] = {
     "openai": functools.partial(openai_api.handle, OPENAI),
     "groq": escaping(functools.partial(openai_api.handle, GROQ), _SEPARATORS),
     "mistral": escaping(functools.partial(openai_api.handle, MISTRAL), _SEPARATORS),
+    "hugging_face": escaping(functools.partial(openai_api.handle, HUGGING_FACE), _SEPARATORS),
+    "bedrock": bedrock.handle,
+    "cohere": escaping(cohere.handle, _SEPARATORS),
     "vllm": functools.partial(openai_api.handle, VLLM),
     "anthropic": escaping(anthropic.handle, _SEPARATORS),
     "gemini": escaping(gemini.handle, _SEPARATORS),

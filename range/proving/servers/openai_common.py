@@ -34,6 +34,7 @@ class Flavour:
 OPENAI = Flavour("openai", "sk-", obfuscation=True, snapshots=True)
 GROQ = Flavour("groq", "gsk_", base="/openai/v1")
 MISTRAL = Flavour("mistral", "")
+HUGGING_FACE = Flavour("hugging_face", "hf_")
 GEMINI = Flavour("gemini", "", base="/v1beta/openai")
 VLLM = Flavour("vllm")
 OLLAMA = Flavour("ollama")
