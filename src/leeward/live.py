@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from leeward.ai.catalogue import Catalogue
-from leeward.ai.ledger import Blindness
+from leeward.ai.ledger import GONE, Blindness
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
@@ -131,7 +131,7 @@ class Live:
         """Why the content of this process's connections is not seen."""
         mapped = self._mapped(pid)
         if not mapped:
-            return Blindness("the process ended before its TLS library could be looked at")
+            return GONE
         if library := self._probed_in(mapped):
             return Blindness(
                 "its TLS library is seen into, but nothing readable came through it on this connection",

@@ -95,8 +95,8 @@ def test_a_lost_call_is_a_gap() -> None:
     connections.tls_opened(TlsOpened(1, 11, 100, 0, RANDOM))
     long = RESPONSE.replace(b": 2", b": 9")
     heard = connections.plaintext(said(11, 100, 0, True, REQUEST))
-    heard += connections.plaintext(said(11, 100, 1, False, long))
-    heard += connections.plaintext(said(11, 100, 3, False, b"tail"))
+    heard += connections.plaintext(said(11, 100, 0, False, long))
+    heard += connections.plaintext(said(11, 100, 2, False, b"tail"))
     heard += connections.tls_closed(TlsClosed(9, 11, 100, 0))
     ((_, _, body),) = done(heard)
     assert b"ok" in body

@@ -25,6 +25,10 @@ class Blindness(msgspec.Struct, frozen=True):
     library: str = ""
 
 
+#: What can be said of a process that is gone.
+GONE = Blindness("the process ended before its TLS library could be looked at")
+
+
 class Unseen(msgspec.Struct, frozen=True):
     """A connection to an AI host has had its time and shows no content. flow: as it was given to `suspect`."""
 
@@ -37,9 +41,12 @@ Explain = Callable[[int], Blindness]
 
 
 class _Suspect(msgspec.Struct):
+    """early: why its content might not be seen, as it looked when the connection was new: the process may be short-lived."""
+
     pid: int
     host: str
     since: int
+    early: Blindness
     reason: str = ""
 
 
@@ -73,7 +80,9 @@ class Ledger:
         """A connection to the AI host `host` exists; if its content does not show up, the ledger will say why."""
         if flow in self._seen:
             return
-        known = self._suspects.setdefault(flow, _Suspect(pid, host, ts))
+        known = self._suspects.get(flow)
+        if known is None:
+            known = self._suspects[flow] = _Suspect(pid, host, ts, self._explain(pid) if pid else GONE)
         known.pid = known.pid or pid
         known.reason = reason or known.reason
         if len(self._suspects) > self._limit * 4:
@@ -89,6 +98,7 @@ class Ledger:
             row = self._row(suspect.pid, ts)
             self._serve(row, suspect.host)
             blindness = Blindness(suspect.reason) if suspect.reason else self._explain(suspect.pid)
+            blindness = suspect.early if blindness == GONE else blindness
             if row.visible != "content":
                 row.visible, row.rung = "metadata", "sni"
             row.reason, row.remedy = blindness.reason, blindness.remedy

@@ -23,7 +23,7 @@ class _Process(msgspec.Struct):
 
     session: McpSession | None = None
     held: list[Piped] = []
-    next_seq: int = 0
+    next_seq: dict[bool, int] = {}
 
 
 class StdioSessions:
@@ -37,7 +37,7 @@ class StdioSessions:
     def feed(self, event: Piped) -> list[TimedExchange]:
         known = self._processes.get(event.pid)
         if known is None:
-            known = self._processes[event.pid] = _Process(next_seq=event.seq)
+            known = self._processes[event.pid] = _Process()
             if len(self._processes) > self._most:
                 self._processes.popitem(last=False)
                 self.counters["stdio_sessions_evicted"] += 1
@@ -62,11 +62,12 @@ class StdioSessions:
 
     def _read(self, known: _Process, session: McpSession, event: Piped) -> list[TimedExchange]:
         found: list[TimedExchange] = []
-        if event.offset == 0 and event.seq > known.next_seq:
-            self.counters["stdio_gaps"] += event.seq - known.next_seq
-            found += session.gap(True) + session.gap(False)
-        known.next_seq = event.seq + 1
         to_server = not event.written
+        expected = known.next_seq.get(event.written, event.seq)
+        if event.offset == 0 and event.seq > expected:
+            self.counters["stdio_gaps"] += event.seq - expected
+            found += session.gap(to_server)
+        known.next_seq[event.written] = event.seq + 1
         found += session.feed(to_server, event.ts, event.data)
         return found
 

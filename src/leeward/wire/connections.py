@@ -46,12 +46,19 @@ class Quiet(Protocol):
     def forget_tls(self, pid: int, tls: int) -> None: ...
 
 
+class Calls(msgspec.Struct):
+    """A library's calls in one direction. next_seq: number of the next. missing: bytes of the last one that the source did not
+    copy (so far: the call's next piece may bring them)."""
+
+    next_seq: int = 0
+    missing: int = 0
+
+
 class Connection(msgspec.Struct, eq=False):
     """One connection and what is known of it. source: "library" | "plaintext" | "capture".
 
     joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
-    reason: why its content is not seen, "" if it is (or not yet known). missing: (bytes, to_server) of the last call that
-    the source did not copy (so far: the call's next piece may bring them). opener: the side that opened it (packets only).
+    reason: why its content is not seen, "" if it is (or not yet known). opener: the side that opened it (packets only).
     library: the source's number for the library, -1 if there is none.
     """
 
@@ -72,8 +79,7 @@ class Connection(msgspec.Struct, eq=False):
     held: list[tuple[int, bool, bytes]] | None = None
     held_bytes: int = 0
     held_since: int = 0
-    next_seq: int = 0
-    missing: tuple[int, bool] | None = None
+    calls: dict[bool, Calls] = msgspec.field(default_factory=lambda: {True: Calls(), False: Calls()})
     decryptor: TlsDecryptor | None = None
     opener: Endpoint | None = None
     library: int = -1
@@ -180,28 +186,30 @@ class Connections:
         connection = self._connections.get((event.pid, event.tls))
         if connection is None:
             self.counters["plaintext_without_opening"] += 1
-            connection = Connection((event.pid, event.tls), "library", event.pid, next_seq=event.seq)
+            connection = Connection((event.pid, event.tls), "library", event.pid)
+            connection.calls[event.written].next_seq = event.seq
             self._add(connection)
         if connection.dropped:
             return []
+        if connection.role not in ("client", "server"):
+            connection.role = _role_of(event.data, event.written)
+        to_server = event.written == (connection.role == "client")
+        calls = connection.calls[event.written]
         heard: list[Heard] = []
         if event.woke:
             connection.http = None
-        elif event.offset == 0 and event.seq > connection.next_seq:
-            self.counters["plaintext_gaps"] += event.seq - connection.next_seq
-            heard += self._gap(connection, event.ts, 0)
-        elif event.offset == 0 and connection.missing is not None:
-            heard += self._gap(connection, event.ts, *connection.missing)
-        connection.next_seq = event.seq + 1
-        if connection.role not in ("client", "server"):
-            connection.role = _role_of(event.data, event.written)
+            calls.missing = 0
+        elif event.offset == 0 and event.seq > calls.next_seq:
+            self.counters["plaintext_gaps"] += event.seq - calls.next_seq
+            heard += self._gap(connection, event.ts, 0, to_server)
+        elif event.offset == 0 and calls.missing:
+            heard += self._gap(connection, event.ts, calls.missing, to_server)
+        calls.next_seq = event.seq + 1
         if connection.role == "unknown":
             self.counters["plaintext_of_unknown_role"] += 1
             return heard
-        to_server = event.written == (connection.role == "client")
         heard += self._data(connection, to_server, event.ts, event.data)
-        missing = event.size - event.offset - len(event.data)
-        connection.missing = (missing, to_server) if missing else None
+        calls.missing = event.size - event.offset - len(event.data)
         return heard
 
     def tls_closed(self, event: TlsClosed) -> list[Heard]:

@@ -34,7 +34,7 @@ _HEADER_TABLE_SIZE = 1  # SETTINGS_HEADER_TABLE_SIZE, RFC 9113 §6.5.2
 
 
 class _Stream(msgspec.Struct, eq=False):
-    """One request and its response. full None: not judged yet, since the request was not seen."""
+    """One request and its response. awaited: bytes of the response still to come by its content-length, -1 if it has none."""
 
     number: int
     request: Message | None = None
@@ -43,6 +43,7 @@ class _Stream(msgspec.Struct, eq=False):
     request_over: bool = False
     response_over: bool = False
     upgrade: bool = False
+    awaited: int = -1
     keep_request: Keeper | None = None
     keep_response: Keeper | None = None
 
@@ -302,6 +303,8 @@ class Http2Connection:
         response = Message(index=index, version=VERSION, status=code, headers=_fields(headers, ""), start=ts, end=ts)
         self._note(response, unknown)
         stream.response = response
+        length = response.header("content-length")
+        stream.awaited = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else -1
         if stream.upgrade and 200 <= code < 300 and stream.request is not None:
             response.complete = True
             if stream.full:
@@ -324,6 +327,8 @@ class Http2Connection:
             self.counters["bytes_of_unknown_stream"] += len(frame.data)
             return
         keeper = stream.keep_request if side.to_server else stream.keep_response
+        if not side.to_server and stream.awaited > 0:
+            stream.awaited = max(0, stream.awaited - len(frame.data))
         if keeper is not None and frame.data:
             keeper.add(frame.data)
             self._touched[frame.stream] = stream
@@ -385,7 +390,8 @@ class Http2Connection:
             self._end(stream, True, ts, False, events)
             stream.response_over = held
         if stream.response is not None and not stream.response_over:
-            self._end(stream, False, ts, False, events)
+            # all that was announced is there: a client need not wait for the empty frame that ends the stream
+            self._end(stream, False, ts, stream.awaited == 0, events)
         else:
             self._emit(stream, events)
 

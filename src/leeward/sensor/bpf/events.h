@@ -77,9 +77,11 @@ struct flow {
 };
 struct owner { u32 pid, role; };
 struct tls_key { u64 tls; u32 pid, pad; };
-struct tls_conn { u32 generation, seq; };
+/* seq[written]: calls so far, each direction by itself, since a program may read and write at the same time. */
+struct tls_conn { u32 generation, seq[2]; };
+struct place { u32 generation, seq; };
 /* Standard input and output of a process: inodes of the pipes, looks that found no JSON, whether one did, calls so far. */
-struct stdio { u64 input, output; u32 misses, begun, seq, pad; };
+struct stdio { u64 input, output; u32 misses, begun, seq[2]; };
 
 /* Which function of a TLS library was called; the upper half of an entry probe's cookie, the lower half is the layout. */
 enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE,

@@ -98,7 +98,7 @@ struct tls_512 { struct ev_tls_data e; u8 data[512]; };
 struct tls_4k { struct ev_tls_data e; u8 data[4096]; };
 struct tls_16k { struct ev_tls_data e; u8 data[16384]; };
 
-INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct tls_conn *conn, u64 id, u32 total,
+INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct place *conn, u64 id, u32 total,
 		      u32 offset, u32 len, u32 flags)
 {
 	/* A request counts from when it was handed over, an answer from when it was there. */
@@ -131,7 +131,7 @@ INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct 
 
 enum { MAX_CHUNKS = 256 }; /* of 16 KiB: 4 MiB, the upper bound of config.max_copy */
 
-INLINE void copy_chunks(const struct call *c, const struct tls_conn *conn, u64 id, u32 total, u32 limit, u32 flags, int chunks)
+INLINE void copy_chunks(const struct call *c, const struct place *conn, u64 id, u32 total, u32 limit, u32 flags, int chunks)
 {
 	u32 done = 0, want = total, last = 0;
 	if (want > limit) {
@@ -155,7 +155,7 @@ INLINE void copy_chunks(const struct call *c, const struct tls_conn *conn, u64 i
 		COPY_CALL(tls_16k, 16384, n)
 }
 
-INLINE void copy_call(const struct call *c, const struct tls_conn *conn, u64 id, u32 total, u32 limit, u32 flags)
+INLINE void copy_call(const struct call *c, const struct place *conn, u64 id, u32 total, u32 limit, u32 flags)
 {
 	copy_chunks(c, conn, id, total, limit, flags, MAX_CHUNKS);
 }
@@ -212,8 +212,7 @@ INLINE void finish(struct call *c, u64 total, u64 cookie, u64 id)
 	int w = worth(c, &key, total);
 	if (!w)
 		return;
-	struct tls_conn now = *conn;
-	conn->seq++;
+	struct place now = {conn->generation, conn->seq[!!c->written]++};
 	copy_call(c, &now, id, total, cfg->max_copy, w == 2 ? FLAG_WOKE : 0);
 }
 

@@ -60,7 +60,7 @@ INLINE int read_or_written(s64 result, int vectored)
 		return 0;
 	if (!vectored) {
 		if (worth_copying(s, c.buffer)) {
-			struct tls_conn place = {0, s->seq++};
+			struct place place = {0, s->seq[!!c.written]++};
 			copy_call(&c, &place, id, result, cfg->max_copy, 0);
 		}
 		return 0;
@@ -76,7 +76,7 @@ INLINE int read_or_written(s64 result, int vectored)
 		if (n && !worth_copying(s, c.buffer))
 			return 0;
 		if (n) {
-			struct tls_conn place = {0, s->seq++};
+			struct place place = {0, s->seq[!!c.written]++};
 			u32 most = cfg->max_copy < PART_CHUNKS * 16384 ? cfg->max_copy : PART_CHUNKS * 16384;
 			copy_chunks(&c, &place, id, n, most, 0, PART_CHUNKS);
 		}
