@@ -195,7 +195,8 @@ def matched(traffic: Traffic, name: str, stream: bool, found: dict[str, list[dic
     pairs = []
     for marker, group in truths.items():
         exchanges = sorted(found.get(marker, []), key=lambda e: e["time"])
-        assert len(exchanges) == len(group), f"{marker}: {len(exchanges)} exchanges for {len(group)} requests"
+        how = [(e["process"]["pid"] if e["process"] else 0, e["evidence"]["joined"]) for e in exchanges]
+        assert len(exchanges) == len(group), f"{marker}: {how} for {len(group)} requests"
         pairs += zip(exchanges, sorted(group, key=lambda t: t["started"]), strict=True)
     return pairs
 
