@@ -90,6 +90,22 @@ def test_a_server_whose_client_is_not_seen_speaks_after_a_while() -> None:
     assert done(connections.tick(1 + 3 * SECOND)) == [(22, b"{}", b"ok")]
 
 
+def test_a_server_that_ends_while_its_client_is_waited_for_speaks() -> None:
+    for ends in ("exit", "free", "end"):
+        connections, flows, _ = world()
+        both_ends(flows)
+        heard = connections.tls_opened(TlsOpened(1, 22, 200, 0, RANDOM))
+        heard += connections.plaintext(said(22, 200, 0, False, REQUEST))
+        heard += connections.plaintext(said(22, 200, 0, True, RESPONSE))
+        heard += {
+            "exit": lambda c: c.process_exited(22, 5),
+            "free": lambda c: c.tls_closed(TlsClosed(5, 22, 200, 0)),
+            "end": lambda c: c.finish(5),
+        }[ends](connections)
+        assert done(heard) == [(22, b"{}", b"ok")]
+        assert len(connections) == 0
+
+
 def test_a_lost_call_is_a_gap() -> None:
     connections, _, _ = world()
     connections.tls_opened(TlsOpened(1, 11, 100, 0, RANDOM))

@@ -421,10 +421,11 @@ class Connections:
         return heard
 
     def _end(self, key: Hashable, ts: int, reason: str) -> list[Heard]:
-        connection = self._connections.pop(key, None)
+        connection = self._connections.get(key)
         if connection is None:
             return []
         heard = self._release(connection) if connection.held else []
+        del self._connections[key]
         self._unname(connection)
         if connection.http is not None and not connection.dropped:
             heard += self._hear(connection, connection.http.close(ts, reason in _CLEAN))
