@@ -123,7 +123,7 @@ class TlsOpened(Raw, frozen=True, gc=False):
 class Plaintext(Raw, frozen=True, gc=False):
     """Bytes that a TLS library encrypted (`written`) or decrypted, as seen at its call.
 
-    seq: counts the calls on this object in this direction from 0; a hole is a lost event. offset: of `data` in this call's buffer;
+    seq: counts the calls on this object in this direction from 0; a hole is a lost event. offset: of `data` in the buffer;
     size: of the whole call. woke: the source had stopped copying this connection and a request made it start again.
     """
 
