@@ -70,7 +70,10 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 bench: setup setup-range apt-bench
 	$(SUDO) $(BIN)/python -m bench
-fuzz: setup
+$(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	touch $@
+fuzz: setup $(VENV)/.fuzz
 	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
 clean:
 	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
