@@ -71,8 +71,9 @@ class Live:
         for event in events:
             if type(event) is ProcessStarted and self._tree is not None:
                 self._tree.add(event.pid)
-            if type(event) is TlsOpened and not event.sock and not self.pipeline.flows.by_random(event.client_random):
-                event = self.sensor.calibrate(event, self.pipeline.flows.randoms_of(event.pid))
+            if type(event) is TlsOpened and not event.sock:
+                seen = bool(self.pipeline.flows.by_random(event.client_random))
+                event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
             yield from self.pipeline.feed(event)
         now = time.time_ns()
         if now - self._tick >= _TICK_NS:

@@ -15,7 +15,7 @@ from leeward.sensor import placement
 from leeward.sensor.elf import Elf
 from leeward.sensor.layout import SSL_OBJECT, TLS_LAYOUT, UNKNOWN_OFFSET
 from leeward.sensor.openssl import free_probe
-from leeward.sensor.target import NO_LAYOUT, Probe, Target, Unseen
+from leeward.sensor.target import Probe, Target, Unseen
 
 _SOURCE = b"ssl/ssl_lib.cc"
 _LIBRARY = 16  # ERR_LIB_SSL, include/openssl/err.h
@@ -25,6 +25,9 @@ _WRITE = frozenset({BAD_LENGTH, HANDSHAKE_FAILURE, UNINITIALIZED})
 #: ssl_read_impl, which SSL_read and SSL_peek begin with.
 _READ_IMPL = frozenset({HANDSHAKE_FAILURE, UNINITIALIZED})
 _FUNCTION_BYTES = 4096
+#: struct ssl_st, s3 → struct SSL3_STATE, client_random (ssl/internal.h, on 64 bits since 2017). Taken for true only when the
+#: randoms of sessions were there (calibrate.py).
+_LIKELY = TLS_LAYOUT.pack(0x30, 0x30, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT, 0)
 _STACK = (Register.RSP, Register.RBP)
 
 
@@ -49,7 +52,7 @@ def by_symbols(elf: Elf, name: str) -> Target | None:
     if (getter := elf.symbol("SSL_get_client_random")) is not None:
         random = placement.field_offset(elf.code(getter), getter, 0x8, follow=True)
     pointer, field = random or (None, UNKNOWN_OFFSET)
-    layout = TLS_LAYOUT.pack(UNKNOWN_OFFSET if pointer is None else pointer, field, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT)
+    layout = TLS_LAYOUT.pack(UNKNOWN_OFFSET if pointer is None else pointer, field, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT, 0)
     return _target(elf, name, write, read, layout, "symbol")
 
 
@@ -69,7 +72,7 @@ def by_pattern(elf: Elf, name: str) -> Target | Unseen | None:
     reads = [read for impl in implementations if (read := _read(elf, raising, impl)) is not None]
     if len(reads) != 1:
         return unclear
-    return _target(elf, name, writes[0].start, reads[0], NO_LAYOUT, "pattern")
+    return _target(elf, name, writes[0].start, reads[0], _LIKELY, "pattern")
 
 
 def _read(elf: Elf, raising: dict[int, _Function], impl: _Function) -> int | None:

@@ -46,7 +46,7 @@ def by_symbols(elf: Elf, name: str) -> Target | None:
         build_id=elf.build_id(),
         probes=(*probes, *free_probe(elf, "gnutls_deinit")),
         placement="proven" if proven else "entry",
-        layout=TLS_LAYOUT.pack(UNKNOWN_OFFSET, field, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT),
+        layout=TLS_LAYOUT.pack(UNKNOWN_OFFSET, field, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT, 0),
     )
 
 

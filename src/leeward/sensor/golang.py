@@ -30,7 +30,7 @@ _FUNCTIONS = {
     b"crypto/tls.(*Conn).Read": "on_go_read",
     b"crypto/tls.(*Conn).Close": "on_go_free",
 }
-_LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0, GO_OBJECT)
+_LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0, GO_OBJECT, 0)
 
 
 def by_table(elf: Elf, name: str) -> Target | Unseen | None:

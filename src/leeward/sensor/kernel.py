@@ -61,6 +61,7 @@ class Probed(msgspec.Struct):
     paths: set[str]
     since: int
     detach: list[Callable[[], None]]
+    calibration: calibrate.Calibration = msgspec.field(default_factory=calibrate.Calibration)
 
 
 class KernelSensor:
@@ -210,18 +211,21 @@ class KernelSensor:
             return [self._object.attach_uprobe_multi(program, path, list(places.items()), returns=returns)]
         return [self._object.attach_uprobe(program, path, at, returns=returns, cookie=c) for at, c in places.items()]
 
-    def calibrate(self, event: TlsOpened, randoms: Iterable[bytes]) -> TlsOpened:
-        """The event with its client random, found in the process's memory if it is one of `randoms`; from then on the kernel
-        reads it there itself."""
+    def calibrate(self, event: TlsOpened, seen: bool, randoms: Iterable[bytes]) -> TlsOpened:
+        """The event with its client random. seen: the one it has was seen on the wire; else it is looked for in the process's
+        memory, where it has to be one of `randoms`. Once it is certain where the library keeps it, the kernel relies on it."""
         probed = next((p for p in self.probed.values() if p.layout == event.library), None)
-        if probed is None or probed.target.certain:
+        if probed is None or probed.target.certain or probed.calibration.place is not None:
             return event
-        if (place := calibrate.find_random(event.pid, event.tls, randoms)) is None:
-            self.counters["layout_not_found"] += 1
-            return event
-        self.counters["layout_found"] += 1
-        self._maps["layouts"][_U32.pack(event.library)] = calibrate.with_random(probed.target.layout, place)
-        return msgspec.structs.replace(event, client_random=place.random)
+        if seen:
+            random = probed.calibration.judge({calibrate.place_in(probed.target.layout): event.client_random})
+        else:
+            random = probed.calibration.look(event.pid, event.tls, randoms)
+        self.counters["client_random_found" if random else "client_random_not_found"] += 1
+        if (place := probed.calibration.place) is not None:
+            layout = calibrate.with_place(probed.target.layout, place, not probed.target.frees)
+            self._maps["layouts"][_U32.pack(event.library)] = layout
+        return msgspec.structs.replace(event, client_random=random)
 
     # -- what user space decides -------------------------------------------------------------------------------
 

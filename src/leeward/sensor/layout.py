@@ -24,7 +24,7 @@ FORMATS: Final[dict[str, str]] = {
     "ev_tls_free": "<QIIQII",
     "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
     "config": "<IIII",
-    "tls_layout": "<HHHHHH4x",
+    "tls_layout": "<HHHHHHH2x",
     "flow_key": "<Q16sII",
     "flow": "<QQQQ" + _TUPLE + "IIIIQ",
     "tls_key": "<QII",

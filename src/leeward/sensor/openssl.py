@@ -64,7 +64,7 @@ def _usual_layout(elf: Elf) -> bytes:
     is none that was seen on the wire and joins nothing."""
     since_3_2 = bool(elf.strings(b"ssl/quic/quic_impl.c", most=1))
     random, rbio = (0x188, 0x50) if since_3_2 else (0x160, 0x10)
-    return TLS_LAYOUT.pack(UNKNOWN_OFFSET, random, rbio, 8, 0x38, SSL_OBJECT)
+    return TLS_LAYOUT.pack(UNKNOWN_OFFSET, random, rbio, 8, 0x38, SSL_OBJECT, 0)
 
 
 _RAISING = (b"SSL_write", b"SSL_read", b"ssl_write_internal", b"ssl_read_internal")
@@ -197,4 +197,5 @@ def _layout(elf: Elf, three: bool) -> bytes:
         method,
         number,
         SSL_OBJECT,
+        0,
     )

@@ -7,7 +7,7 @@ import msgspec
 from leeward.sensor.layout import SSL_OBJECT, TLS_LAYOUT, UNKNOWN_OFFSET
 
 #: No field of the library's object is known: the kernel reads none, user space may find out (calibrate.py).
-NO_LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT)
+NO_LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0, SSL_OBJECT, 0)
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -32,6 +32,11 @@ class Target(msgspec.Struct, frozen=True):
     placement: str
     layout: bytes = NO_LAYOUT
     rung: str = "symbol"
+
+    @property
+    def frees(self) -> bool:
+        """Is it told when an object of the library is freed?"""
+        return any(probe.program in ("on_free", "on_go_free") for probe in self.probes)
 
     @property
     def certain(self) -> bool:

@@ -24,6 +24,7 @@ from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import HttpConnection, HttpEvent, Interest, Limits, NotHttp, Skipped
 from leeward.wire.http1 import Http1Connection
+from leeward.wire.http2_frames import PREFACE
 from leeward.wire.keylog import KeyLog
 from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap, StreamOpened
 from leeward.wire.tcp import TcpStreams
@@ -189,13 +190,18 @@ class Connections:
             connection = Connection((event.pid, event.tls), "library", event.pid)
             connection.calls[event.written].next_seq = event.seq
             self._add(connection)
+        heard: list[Heard] = []
+        if connection.http is not None and event.data.startswith(PREFACE):  # of a library that tells of no end
+            heard = self._end(connection.key, event.ts, "tls object used again")
+            connection = Connection(connection.key, "library", event.pid, library=connection.library)
+            connection.calls = {w: msgspec.structs.replace(c) for w, c in connection.calls.items()}
+            self._add(connection)
         if connection.dropped:
-            return []
+            return heard
         if connection.role not in ("client", "server"):
             connection.role = _role_of(event.data, event.written)
         to_server = event.written == (connection.role == "client")
         calls = connection.calls[event.written]
-        heard: list[Heard] = []
         if event.woke:
             connection.http = None
             calls.missing = 0

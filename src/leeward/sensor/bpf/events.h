@@ -65,7 +65,8 @@ struct config {
 	u32 pad;
 };
 /* Where OpenSSL keeps what we read of its SSL object; one per build, index is the probe's cookie. 0xffff: not known. */
-struct tls_layout { u16 random_pointer, random, rbio, bio_method, bio_num, kind, pad[2]; };
+/* reused: nothing tells that an object is freed, so one of another random is another connection. */
+struct tls_layout { u16 random_pointer, random, rbio, bio_method, bio_num, kind, reused, pad; };
 enum { SSL_OBJECT = 0, GO_OBJECT = 1 }; /* kind: whose object it is */
 
 struct flow_key { u64 cookie; u8 remote[16]; u32 remote_port, pad; };
@@ -77,8 +78,9 @@ struct flow {
 };
 struct owner { u32 pid, role; };
 struct tls_key { u64 tls; u32 pid, pad; };
-/* seq[written]: calls so far, each direction by itself, since a program may read and write at the same time. */
-struct tls_conn { u32 generation, seq[2]; };
+/* seq[written]: calls so far, each direction by itself, since a program may read and write at the same time. random: its
+ * first bytes, if the layout says `reused`. */
+struct tls_conn { u32 generation, seq[2], pad; u64 random; };
 struct place { u32 generation, seq; };
 /* Standard input and output of a process: inodes of the pipes, looks that found no JSON, whether one did, calls so far. */
 struct stdio { u64 input, output; u32 misses, begun, seq[2]; };

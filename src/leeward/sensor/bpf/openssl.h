@@ -13,8 +13,12 @@ INLINE int enter(struct pt_regs *ctx, u32 written, u64 count_at)
 		return 0;
 	struct tls_key key = {ARG1(ctx), pid, 0};
 	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, &key);
-	if (verdict && *verdict == IGNORE)
-		return 0;
+	if (verdict && *verdict == IGNORE) {
+		u32 which = bpf_get_attach_cookie(ctx);
+		struct tls_layout *l = bpf_map_lookup_elem(&layouts, &which);
+		if (!l || !l->reused)
+			return 0;
+	}
 	struct call c = {
 		.tls = ARG1(ctx), .buffer = ARG2(ctx), .size = ARG3(ctx), .count_at = count_at,
 		.ts = bpf_ktime_get_ns(), .written = written,
@@ -197,8 +201,11 @@ INLINE void finish(struct call *c, u64 total, u64 cookie, u64 id)
 		return;
 	struct tls_key key = {c->tls, id >> 32, 0};
 	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
-	if (!conn) {
-		struct tls_conn fresh = {.generation = (u32)c->ts};
+	u64 random = 0, at = l->reused ? random_at(l, c->tls) : 0;
+	if (at)
+		bpf_probe_read_user(&random, sizeof random, (void *)at);
+	if (!conn || (conn->random && random && conn->random != random)) {
+		struct tls_conn fresh = {.generation = (u32)c->ts, .random = random};
 		if (bpf_map_update_elem(&tls_conns, &key, &fresh, BPF_ANY)) {
 			count(TLS_TABLE_FULL);
 			return;
@@ -208,7 +215,8 @@ INLINE void finish(struct call *c, u64 total, u64 cookie, u64 id)
 		conn = bpf_map_lookup_elem(&tls_conns, &key);
 		if (!conn)
 			return;
-	}
+	} else if (random && !conn->random) /* where it lies was found only now */
+		conn->random = random;
 	int w = worth(c, &key, total);
 	if (!w)
 		return;
