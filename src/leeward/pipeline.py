@@ -167,12 +167,13 @@ class Pipeline:
         return records
 
     def _capture_flow(self, event: Segment | Datagram) -> Socket:
-        """A capture has no sockets: the flow is made from its packets; the side that sent first opened it."""
+        """A capture has no sockets: the flow is made from its packets; who sent first opened it, unless that answers."""
         socket = self.flows.find(0, event.local, event.remote) or self.flows.find(0, event.remote, event.local)
         fresh = socket is None or (isinstance(event, Segment) and event.syn and socket.closed)
         if fresh:
             proto = "udp" if isinstance(event, Datagram) else "tcp"
-            socket = self.flows.opened(SocketOpened(event.ts, 0, 0, "client", proto, event.local, event.remote))
+            role = "server" if isinstance(event, Segment) and event.syn_ack else "client"
+            socket = self.flows.opened(SocketOpened(event.ts, 0, 0, role, proto, event.local, event.remote))
         assert socket is not None
         flow, ours = socket.flow, socket.local == event.local
         flow.bytes_sent += event.size if ours else 0

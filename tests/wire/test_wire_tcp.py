@@ -19,8 +19,9 @@ CLIENT, SERVER = Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.2", 443)
 def segment(up: bool, seq: int, data: bytes = b"", *, ts: int = 1, size: int | None = None, flags: str = "") -> Segment:
     local, remote = (CLIENT, SERVER) if up else (SERVER, CLIENT)
     length = len(data) if size is None else size
+    syn, fin, rst, ack = (letter in flags for letter in "sfra")
     return Segment(
-        ts, 0, "tcp", local, remote, True, seq & 0xFFFFFFFF, data, length, "s" in flags, "f" in flags, "r" in flags
+        ts, 0, "tcp", local, remote, True, seq & 0xFFFFFFFF, data, length, syn, fin, rst, syn_ack=syn and ack
     )
 
 
@@ -67,7 +68,7 @@ def test_both_directions_and_the_end() -> None:
     events, _ = run(
         [
             segment(True, 1, flags="s"),
-            segment(False, 500, flags="s"),
+            segment(False, 500, flags="sa"),
             segment(True, 2, b"GET /"),
             segment(False, 501, b"HTTP/1.1"),
             segment(True, 7, flags="f"),
@@ -92,6 +93,13 @@ def test_joined_in_the_middle(first: Segment, client: Endpoint) -> None:
     events, _ = run([first])
     assert isinstance(events[0], StreamOpened)
     assert (events[0].client, events[0].from_start) == (client, False)
+
+
+@pytest.mark.parametrize(("first", "client"), [("s", SERVER), ("sa", CLIENT)])
+def test_a_syn_says_who_opened_whatever_the_ports(first: str, client: Endpoint) -> None:
+    events, _ = run([segment(False, 5, flags=first)])
+    assert isinstance(events[0], StreamOpened)
+    assert (events[0].client, events[0].from_start) == (client, True)
 
 
 def test_a_hole_that_never_fills_is_a_gap() -> None:

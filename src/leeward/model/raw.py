@@ -74,6 +74,7 @@ class Segment(Raw, frozen=True, gc=False):
 
     seq: TCP sequence number of the first byte of `data`. size: payload bytes on the wire; more than len(data)
     when the source cut it. syn/fin/rst: TCP flags of the segment (only captures carry segments without payload).
+    syn_ack: a SYN that answers one; `syn` is true as well.
     woke: the source had stopped copying this connection and a request made it start again.
     """
 
@@ -89,6 +90,7 @@ class Segment(Raw, frozen=True, gc=False):
     fin: bool = False
     rst: bool = False
     woke: bool = False
+    syn_ack: bool = False
 
 
 class Datagram(Raw, frozen=True, gc=False):

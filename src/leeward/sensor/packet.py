@@ -107,7 +107,8 @@ def _transport(
         if not (size or syn or fin or rst):
             return None
         local, remote = _endpoint(source, sport), _endpoint(target, dport)
-        return Segment(ts, 0, "tcp", local, remote, True, seq, data, size, syn, fin, rst)
+        syn_ack = syn and bool(flags & 16)
+        return Segment(ts, 0, "tcp", local, remote, True, seq, data, size, syn, fin, rst, syn_ack=syn_ack)
     if proto == _UDP and len(frame) >= at + 8 and length > 8:
         sport, dport = int.from_bytes(frame[at : at + 2]), int.from_bytes(frame[at + 2 : at + 4])
         local, remote = _endpoint(source, sport), _endpoint(target, dport)

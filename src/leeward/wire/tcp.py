@@ -248,11 +248,11 @@ def _order(endpoint: Endpoint) -> tuple[str, int]:
 
 
 def _opens(segment: Segment, source: Endpoint, target: Endpoint) -> bool:
-    """Is the sender of a connection's first segment the client? A SYN says so (unless it is the answer to one, seen first
-    in a capture that began late), else the payload, else the higher port."""
-    if segment.syn or segment.data:
-        if segment.data.startswith(_METHODS):
-            return True
-        if segment.data.startswith(b"HTTP/1."):
-            return False
+    """Is the sender of a connection's first segment the client? A SYN says so, else the payload, else the higher port."""
+    if segment.syn:
+        return not segment.syn_ack
+    if segment.data.startswith(_METHODS):
+        return True
+    if segment.data.startswith(b"HTTP/1."):
+        return False
     return source.port > target.port if source.port != target.port else True
