@@ -10,7 +10,7 @@ APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range library-table run demo test lint bench fuzz clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range library-table run demo test lint bench fuzz lock clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
@@ -18,6 +18,7 @@ help:
 	@echo "make library-table  try TLS libraries one by one and write docs/tls-libraries.md"
 	@echo "make lint    format, lint, types, import rules"
 	@echo "make fuzz    fuzz every parser, an hour in all; the corpus is kept"
+	@echo "make lock    pin requirements again after a change of requirements/*.in (needs uv)"
 	@echo "make bench   what the sensor costs, beside bpftrace and an empty probe"
 
 # Installs Debian packages that are not there; says their names where it cannot.
@@ -75,5 +76,9 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
 	touch $@
 fuzz: setup $(VENV)/.fuzz
 	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
+# Extras stay in the pins: pip takes a newer version for name[extra] where only name is pinned, and then refuses it.
+lock:
+	for f in run dev fuzz range; do uv pip compile -q --generate-hashes --no-strip-extras --python-version 3.11 --universal \
+	  --no-header requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 clean:
 	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
