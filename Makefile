@@ -37,11 +37,12 @@ apt-test:
 apt-bench:
 	$(call apt,$(APT_RUN) $(APT_TEST) $(APT_BENCH))
 
+# --no-deps: the pins are complete, and for name[extra] pip prefers a version that is newer than the one pinned for name.
 setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o
 $(VENV)/.ready: requirements/dev.txt pyproject.toml hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leeward needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
@@ -49,7 +50,7 @@ src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/
 setup-range: apt-test .venv-range/.ready
 .venv-range/.ready: requirements/range.txt range/node/package-lock.json range/go/main.go $(wildcard requirements/libraries/*.txt)
 	test -x .venv-range/bin/python || $(PYTHON) -m venv .venv-range
-	.venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/range.txt
+	.venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/range.txt
 	for f in requirements/libraries/*.txt; do \
 	  .venv-range/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --upgrade \
 	    --target .venv-range/libraries/$$(basename $$f .txt) -r $$f || exit 1; done
@@ -72,13 +73,12 @@ lint: setup
 bench: setup setup-range apt-bench
 	$(SUDO) $(BIN)/python -m bench
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/fuzz.txt
 	touch $@
 fuzz: setup $(VENV)/.fuzz
 	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
-# Extras stay in the pins: pip takes a newer version for name[extra] where only name is pinned, and then refuses it.
 lock:
-	for f in run dev fuzz range; do uv pip compile -q --generate-hashes --no-strip-extras --python-version 3.11 --universal \
-	  --no-header requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+	for f in run dev fuzz range; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
+	  requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 clean:
 	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
