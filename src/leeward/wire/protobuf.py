@@ -197,7 +197,8 @@ def _number(value: float) -> float | int | None:
 
 
 def _fixed(size: int, signed: bool) -> Callable[[Any], int]:
-    return lambda value: int.from_bytes(bytes(value)[:size], "little", signed=signed)
+    """A varint where a fixed number belongs reads as 0: `bytes` of a number would be that many zeros."""
+    return lambda value: 0 if isinstance(value, int) else int.from_bytes(value[:size], "little", signed=signed)
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
