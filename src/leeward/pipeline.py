@@ -44,7 +44,7 @@ from leeward.placing import Placing, bare
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
-from leeward.wire.http1 import ExchangeDone, Interest, Limits
+from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.keylog import KeyLog
 
 Record = Exchange | Flow | Coverage
@@ -209,15 +209,21 @@ class Pipeline:
     def _heard(self, heard: list[Heard]) -> list[Record]:
         records: list[Record] = []
         for connection, event in heard:
-            if not isinstance(event, ExchangeDone):
-                continue
-            if event.request is None:
-                self.counters["responses_without_request"] += 1
-                continue
-            where = _where(connection, event.request)
-            for timed in self.hearing.exchanges(*where, event.request, event.response):
+            for timed in self._said_by(connection, event):
                 records += self._exchange(connection, timed)
         return records
+
+    def _said_by(self, connection: Connection, event: HttpEvent) -> list[TimedExchange]:
+        match event:
+            case ExchangeDone(request=None):
+                self.counters["responses_without_request"] += 1
+            case ExchangeDone(request=Message() as request, response=response):
+                return self.hearing.exchanges(*_where(connection, request), request, response)
+            case Upgraded(request=request):
+                return self.hearing.session(connection.key, *_where(connection, request), event)
+            case WsMessage() | WsClosed():
+                return self.hearing.session(connection.key, "", 0, event)
+        return []
 
     def _exchange(self, connection: Connection, timed: TimedExchange) -> list[Record]:
         """An exchange of this connection comes out, if it may be shown."""

@@ -30,7 +30,8 @@ class Placing:
         secure = connection.source == "library" or connection.decryptor is not None
         exchange.network = _network(flow, exchange, secure)
         if "://" not in exchange.http.url[:12]:
-            exchange.http.url = f"{'https' if secure else 'http'}://{exchange.http.url}"
+            scheme = "ws" if exchange.http.status == 101 else "http"
+            exchange.http.url = f"{scheme}{'s' if secure else ''}://{exchange.http.url}"
         evidence = exchange.evidence
         evidence.source, evidence.joined = connection.source, connection.joined
         evidence.late = not connection.from_start and number == 0 and connection.source == "library"

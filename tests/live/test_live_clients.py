@@ -46,6 +46,8 @@ CLIENTS = {
     "mistral_client": ("api.mistral.ai", "mistral_ai"),
     "cohere_client": ("api.cohere.com", "cohere"),
     "hf_inference": ("router.huggingface.co", "hugging_face"),
+    "openai_realtime": ("api.openai.com", "openai"),
+    "gemini_live": ("generativelanguage.googleapis.com", "gcp.gemini"),
     "mcp_stdio": ("", "mcp"),
     "mcp_http": ("", "mcp"),
 }
@@ -179,7 +181,7 @@ def same(exchange: dict[str, Any], truth: dict[str, Any]) -> None:
         assert wanted in [m["content"] for m in ai["input"]]
     if any(said(truth)) and ai["output_tokens"] is not None:
         assert usage(ai)[0] == said(truth)[0]
-    assert exchange["http"]["status"] == 200
+    assert exchange["http"]["status"] == (101 if truth["api"] in ("openai.realtime", "gemini.live") else 200)
     assert exchange["evidence"]["complete"]
     assert not exchange["evidence"]["truncated"]
     assert not exchange["evidence"]["gap"]

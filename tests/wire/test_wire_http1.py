@@ -207,10 +207,10 @@ def test_interest_is_asked_once_a_request() -> None:
 @pytest.mark.parametrize(
     ("request_head", "response_head"),
     [
-        (b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"),
+        (b"GET /ws HTTP/1.1\r\nUpgrade: spdy\r\nConnection: Upgrade\r\n\r\n", b"HTTP/1.1 101 Switching\r\nUpgrade: spdy\r\n\r\n"),
         (b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", b"HTTP/1.1 200 Connection established\r\nContent-Length: 4\r\n\r\n"),
     ],
-    ids=["websocket", "connect"],
+    ids=["upgrade", "connect"],
 )  # fmt: skip
 def test_upgraded(request_head: bytes, response_head: bytes) -> None:
     events, connection = run([C(request_head), S(response_head + b"abcd"), C(GET), S(OK)])

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from leeward.model.message import Message
-from leeward.wire.http1 import ExchangeDone, Http1Connection, HttpEvent, Interest, Limits, Upgraded
+from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsMessage
+from leeward.wire.http1 import Http1Connection
 
 FOLDER = Path(__file__).parents[2].parent / "shared/data/pcap/zeek/http"
 CAPTURES = sorted(FOLDER.glob("*.pcap*")) if FOLDER.is_dir() else []
@@ -124,7 +125,7 @@ def test_upgrades() -> None:
     for name in ("websocket.pcap", "docker-http-upgrade.pcap", "connect-with-smtp.pcap"):
         events, counters = read(FOLDER / name)
         assert [type(e) for e in events if isinstance(e, Upgraded)] == [Upgraded], name
-        assert counters["bytes_after_upgrade"] > 0
+        assert counters["bytes_after_upgrade"] > 0 or any(isinstance(e, WsMessage) for e in events), name
 
 
 def test_a_lost_response_does_not_shift_those_after_it() -> None:

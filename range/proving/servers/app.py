@@ -13,16 +13,16 @@ import json
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import brotli
 import zstandard
 
-from proving.servers import anthropic, bedrock, cohere, gemini, ollama, openai_api, site, words
+from proving.servers import anthropic, bedrock, cohere, gemini, ollama, openai_api, realtime, site, words
 from proving.servers.openai_common import GROQ, HUGGING_FACE, MISTRAL, OPENAI, VLLM
-from proving.servers.reply import Ask, Json, Meaning, Reply
+from proving.servers.reply import Ask, Json, Meaning, Reply, dumps
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -94,6 +94,9 @@ class App:
         self._serial = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._session(scope, receive, send)
+            return
         if scope["type"] != "http":
             return
         started = time.time()
@@ -113,6 +116,30 @@ class App:
         finally:
             record["ended"] = time.time()
             self._truth.write(record)
+
+    async def _session(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket: one line of truth an answer."""
+        ask = _ask({**scope, "method": "GET"}, b"", time.time(), self._serial)
+        session = realtime.handler(ask.path)
+        await receive()  # websocket.connect
+        if session is None:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await send({"type": "websocket.accept"})
+
+        async def take() -> Json:
+            message = await receive()
+            return None if message["type"] == "websocket.disconnect" else realtime.parse(message)
+
+        async def tell(event: Json) -> None:
+            await send({"type": "websocket.send", "text": dumps(event).decode()})
+            await asyncio.sleep(self._habits.delay_ms / 1000)
+
+        async for meaning in session(ask, take, tell):
+            self._serial += 1
+            reply = Reply(101, [], "application/json", meaning)
+            record = self._record(scope | {"method": "GET"}, replace(ask, serial=self._serial), reply, "", [])
+            self._truth.write(record | {"complete": True, "ended": time.time()})
 
     def _pieces(self, reply: Reply, ask: Ask) -> list[bytes]:
         return ragged(reply.pieces, ask.hash("ragged")) if self._habits.ragged and reply.chunked else reply.pieces

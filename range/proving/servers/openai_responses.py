@@ -18,7 +18,7 @@ def respond(flavour: Flavour, ask: Ask) -> Reply:
     if not isinstance(given, list) or not given or not all(isinstance(i, dict) for i in given):
         text = "Missing required parameter: 'input'."
         return failure(400, text, "invalid_request_error", "missing_required_parameter", "input")
-    meaning = _decide(flavour, ask, given)
+    meaning = decide(flavour, ask, given)
     items = _items(ask, meaning)
     meaning.stream = bool(body.get("stream"))
     if not meaning.stream:
@@ -26,7 +26,8 @@ def respond(flavour: Flavour, ask: Ask) -> Reply:
     return cut_if_asked(sse_reply(_events(ask, meaning, items), meaning), meaning.model)
 
 
-def _decide(flavour: Flavour, ask: Ask, given: list[dict[str, Any]]) -> Meaning:
+def decide(flavour: Flavour, ask: Ask, given: list[dict[str, Any]]) -> Meaning:
+    """What the answer to these items is."""
     body = ask.data
     meaning = Meaning("responses", body["model"], flavour.model(body["model"]), "resp_" + ask.hash()[:48])
     question = _question(given)

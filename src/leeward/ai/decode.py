@@ -29,6 +29,7 @@ from leeward.ai import (
     openai_chat,
     openai_embeddings,
     openai_responses,
+    session,
     shape,
 )
 from leeward.ai.bodies import events, framing, media_type, read
@@ -54,6 +55,7 @@ DIALECTS: dict[str, Dialect] = {
         openai_chat,
         openai_embeddings,
         openai_responses,
+        session,
         shape,
     )
     for api, dialect in module.DIALECTS.items()

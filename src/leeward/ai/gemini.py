@@ -24,7 +24,7 @@ _PARAMETERS = (
 _EMBEDDINGS = ("taskType", "outputDimensionality", "title")
 
 
-def _get(fields: dict[str, Any], name: str) -> Any:
+def get(fields: dict[str, Any], name: str) -> Any:
     """`camelCase` or `snake_case`."""
     value = fields.get(name)
     return fields.get("".join(f"_{c.lower()}" if c.isupper() else c for c in name)) if value is None else value
@@ -49,45 +49,45 @@ def _request(body: Json, ai: GenAI) -> bool:
         _model(text(fields.get("model")), ai)
         fields, source = fields["request"], source.at("request")
     _model(text(fields.get("model")), ai)
-    instruction = _get(fields, "systemInstruction")
+    instruction = get(fields, "systemInstruction")
     if instruction:
         parts = instruction if isinstance(instruction, dict) else {"parts": [{"text": text(instruction)}]}
-        ai.input += _messages({**parts, "role": "system"}, Slice(b""))
+        ai.input += read_content({**parts, "role": "system"}, Slice(b""))
     contents = fields.get("contents")
     items = [contents] if isinstance(contents, dict) else sequence(contents)
     for number, item in enumerate(items):
-        ai.input += _messages(record(item), source.at("contents", number))
+        ai.input += read_content(record(item), source.at("contents", number))
     for tool in records(fields.get("tools")):
-        ai.tools += _tools(tool)
-    ai.request_parameters.update(chosen(record(_get(fields, "generationConfig")), _PARAMETERS))
-    if text(_get(fields, "cachedContent")):
-        ai.request_parameters["cachedContent"] = _get(fields, "cachedContent")
+        ai.tools += read_tools(tool)
+    ai.request_parameters.update(chosen(record(get(fields, "generationConfig")), _PARAMETERS))
+    if text(get(fields, "cachedContent")):
+        ai.request_parameters["cachedContent"] = get(fields, "cachedContent")
     return bool(items) and all(isinstance(record(item).get("parts"), list) for item in items)
 
 
-def _tools(tool: dict[str, Any]) -> list[Tool]:
+def read_tools(tool: dict[str, Any]) -> list[Tool]:
     """Function declarations, or a tool that Google runs ({"googleSearch": {}})."""
-    declared = records(_get(tool, "functionDeclarations"))
+    declared = records(get(tool, "functionDeclarations"))
     if declared:
         return [
             Tool(
                 text(d.get("name")),
                 text(d.get("description")),
                 "function",
-                d.get("parameters") or _get(d, "parametersJsonSchema"),
+                d.get("parameters") or get(d, "parametersJsonSchema"),
             )
             for d in declared
         ]
     return [Tool(name, type=name, parameters=value or None) for name, value in tool.items()]
 
 
-def _messages(item: dict[str, Any], source: Slice) -> list[ChatMessage]:
+def read_content(item: dict[str, Any], source: Slice) -> list[ChatMessage]:
     """One content: a message, and one for each function's response in it."""
     role = text(item.get("role"))
     message = ChatMessage(_ROLES.get(role, role), "")
     results = []
     for number, part in enumerate(records(item.get("parts"))):
-        answer = record(_get(part, "functionResponse"))
+        answer = record(get(part, "functionResponse"))
         if answer:
             value = answer.get("response")
             words = text(record(value).get("result")) or text(record(value).get("output"))
@@ -97,35 +97,35 @@ def _messages(item: dict[str, Any], source: Slice) -> list[ChatMessage]:
                 )
             )
         else:
-            _part(part, message, source.at("parts", number))
+            read_part(part, message, source.at("parts", number))
     empty = not (message.content or message.parts or message.tool_calls or message.reasoning)
     return results if results and empty else [message, *results]
 
 
-def _part(part: dict[str, Any], message: ChatMessage, source: Slice) -> None:
+def read_part(part: dict[str, Any], message: ChatMessage, source: Slice) -> None:
     call, data, file = (
-        record(_get(part, "functionCall")),
-        record(_get(part, "inlineData")),
-        record(_get(part, "fileData")),
+        record(get(part, "functionCall")),
+        record(get(part, "inlineData")),
+        record(get(part, "fileData")),
     )
     if call:
         arguments = source.at("functionCall", "args").text() or dumps(call.get("args", {}))
         message.tool_calls.append(ToolCall(text(call.get("id")), text(call.get("name")), arguments))
     elif data:
-        kind = text(_get(data, "mimeType"))
+        kind = text(get(data, "mimeType"))
         message.parts.append(embedded(kind.partition("/")[0] or "file", text(data.get("data")), kind))
     elif file:
-        message.parts.append(linked("file", text(_get(file, "fileUri"))))
+        message.parts.append(linked("file", text(get(file, "fileUri"))))
     elif isinstance(part.get("text"), str):
         if part.get("thought") is True:
             message.reasoning += part["text"]
         else:
             message.content += part["text"]
-    elif code := record(_get(part, "executableCode")):
+    elif code := record(get(part, "executableCode")):
         message.parts.append(
             {"type": "executable_code", "language": text(code.get("language")), "code": text(code.get("code"))}
         )
-    elif ran := record(_get(part, "codeExecutionResult")):
+    elif ran := record(get(part, "codeExecutionResult")):
         message.parts.append(
             {"type": "code_execution_result", "outcome": text(ran.get("outcome")), "output": text(ran.get("output"))}
         )
@@ -141,7 +141,7 @@ def _stream(items: Iterable[Item], ai: GenAI) -> StreamEnd:
         if "response" in chunk and "candidates" not in chunk:
             chunk, source = record(chunk["response"]), source.at("response")
         end.shape = end.shape or "candidates" in chunk or "usageMetadata" in chunk or "promptFeedback" in chunk
-        _head(chunk, ai)
+        read_head(chunk, ai)
         blocked = text(record(chunk.get("promptFeedback")).get("blockReason"))
         if blocked:
             reasons[-1] = blocked
@@ -151,7 +151,7 @@ def _stream(items: Iterable[Item], ai: GenAI) -> StreamEnd:
             before = (len(message.content), len(message.reasoning), len(message.tool_calls), len(message.parts))
             where = source.at("candidates", number, "content")
             for place, part in enumerate(records(record(candidate.get("content")).get("parts"))):
-                _part(part, message, where.at("parts", place))
+                read_part(part, message, where.at("parts", place))
             after = (len(message.content), len(message.reasoning), len(message.tool_calls), len(message.parts))
             if end.first_output is None and before != after:
                 end.first_output = item.end
@@ -163,13 +163,13 @@ def _stream(items: Iterable[Item], ai: GenAI) -> StreamEnd:
     return end
 
 
-def _head(chunk: dict[str, Any], ai: GenAI) -> None:
+def read_head(chunk: dict[str, Any], ai: GenAI) -> None:
     ai.response_model = text(chunk.get("modelVersion")) or ai.response_model
     ai.response_id = text(chunk.get("responseId")) or ai.response_id
     usage = record(chunk.get("usageMetadata"))
     if usage:
         thought = count(usage.get("thoughtsTokenCount"))
-        answer = count(usage.get("candidatesTokenCount"))
+        answer = count(usage.get("candidatesTokenCount", usage.get("responseTokenCount")))
         ai.input_tokens = count(usage.get("promptTokenCount"))
         ai.output_tokens = None if answer is None and thought is None else (answer or 0) + (thought or 0)
         ai.cached_input_tokens, ai.reasoning_tokens = count(usage.get("cachedContentTokenCount")), thought
@@ -191,7 +191,7 @@ def _embed_request(body: Json, ai: GenAI) -> bool:
         _model(text(one.get("model")), ai)
         ai.request_parameters.update(chosen(one, _EMBEDDINGS))
         if isinstance(one.get("content"), dict):
-            ai.input += _messages(one["content"], Slice(b""))
+            ai.input += read_content(one["content"], Slice(b""))
     return bool(ai.input)
 
 

@@ -7,18 +7,21 @@ A place (host and path) on an unknown host that was looked at a few times in vai
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Hashable
 
 from leeward.ai.a2a import A2aHttp
 from leeward.ai.catalogue import Catalogue, Match
 from leeward.ai.decode import DIALECTS, decode
 from leeward.ai.mcp_http import McpHttp
+from leeward.ai.session import Session, open_session
 from leeward.ai.shape import guess, worth_a_look
 from leeward.model.exchange import TimedExchange
 from leeward.model.message import Message
-from leeward.wire.http import Interest
+from leeward.wire.http import Interest, Upgraded, WsClosed, WsMessage
 
 _LOOKS = 3  # in vain, before a place is left alone
 _PLACES = 8192
+_SESSIONS = 4096
 _WAIT_NS = 300 * 10**9  # a request over HTTP+SSE waits so long for its stream to end
 
 
@@ -30,6 +33,7 @@ class Hearing:
         self._catalogue = catalogue
         self._mcp, self._a2a = McpHttp(catalogue), A2aHttp(catalogue)
         self._in_vain: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
 
     def interest(self, host: str, port: int, request: Message) -> Interest:
         """host: of the request, without a port. port: that it was sent to, 0 if unknown."""
@@ -79,6 +83,36 @@ class Hearing:
             return None
         end = max(response.end if response else 0, request.end, request.start)
         return [TimedExchange(exchange, request.start, end)]
+
+    def session(
+        self, connection: Hashable, host: str, port: int, event: Upgraded | WsMessage | WsClosed
+    ) -> list[TimedExchange]:
+        """The AI exchanges that a WebSocket event completes. connection: its name, for as long as it lasts."""
+        found = self._session(connection, host, port, event)
+        for timed in found:
+            if timed.exchange.error is not None:
+                timed.exchange.error.message = self._catalogue.key_forms.redact(timed.exchange.error.message)
+        return found
+
+    def _session(
+        self, connection: Hashable, host: str, port: int, event: Upgraded | WsMessage | WsClosed
+    ) -> list[TimedExchange]:
+        match event:
+            case Upgraded(request=request, response=response):
+                match = self.match(host, port, request)
+                found = open_session(request, response, match, self._catalogue) if match else None
+                if found is not None:
+                    self._sessions[connection] = found
+                if len(self._sessions) > _SESSIONS:
+                    self._sessions.popitem(last=False)
+                    self.counters["ai_sessions_evicted"] += 1
+            case WsMessage():
+                current = self._sessions.get(connection)
+                return current.feed(event) if current is not None else []
+            case WsClosed():
+                over = self._sessions.pop(connection, None)
+                return over.close(event) if over is not None else []
+        return []
 
     def tick(self, ts: int) -> list[TimedExchange]:
         """What has waited too long for its answer."""

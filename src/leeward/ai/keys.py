@@ -40,6 +40,7 @@ QUERY_NAMES = frozenset(
     ]
 )
 _KEY_NAMES = ("key", "api_key", "api-key", "apikey", "access_token", "token")
+_SUBPROTOCOL = "openai-insecure-api-key."  # how browsers, which cannot set headers, give OpenAI's key to a WebSocket
 _SIGV4 = re.compile(r"Credential=([A-Z0-9]{16,128})/[^/]*/[^/]*/([a-z0-9-]+)/")
 _PAIR = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*:)?//[^/?#@]*@", re.IGNORECASE)
@@ -92,7 +93,7 @@ def _key(provider: str, secret: str, where: str) -> Key:
 
 
 def _candidates(headers: Iterable[tuple[str, str]], target: str) -> list[tuple[str, str]]:
-    """(where, secret) in the order of `HEADERS`, then the query."""
+    """(where, secret) in the order of `HEADERS`, then WebSocket's subprotocols, then the query."""
     given: dict[str, str] = {}
     for name, value in headers:
         given.setdefault(name, value.strip())
@@ -104,6 +105,9 @@ def _candidates(headers: Iterable[tuple[str, str]], target: str) -> list[tuple[s
             value = rest.strip() or ("" if scheme.lower() in ("bearer", "basic") else value)
         if value:
             found.append((name, value))
+    for word in given.get("sec-websocket-protocol", "").split(","):
+        if word.strip().startswith(_SUBPROTOCOL):
+            found.append(("sec-websocket-protocol", word.strip()[len(_SUBPROTOCOL) :]))
     for match in _PAIR.finditer(target):
         if match[1] != "#" and match[2].lower() in _KEY_NAMES and match[3]:
             found.append((f"query:{match[2].lower()}", unquote_plus(match[3])))

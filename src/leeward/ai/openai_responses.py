@@ -122,7 +122,7 @@ def _result(item: dict[str, Any], value: Any) -> ChatMessage:
     return ChatMessage("tool", words, parts=found.parts, tool_call_id=text(item.get("call_id")) or text(item.get("id")))
 
 
-def _read_output(output: list[Any], ai: GenAI) -> None:
+def read_output(output: list[Any], ai: GenAI) -> None:
     """The items of an answer as one assistant message, followed by results of tools that the provider ran."""
     messages = [message for item in records(output) for message in read_item(item, ai)]
     spoken = [message for message in messages if message.role != "tool"]
@@ -138,39 +138,47 @@ def _read_output(output: list[Any], ai: GenAI) -> None:
     ai.output.extend(message for message in messages if message.role == "tool")
 
 
-def _head(response: dict[str, Any], ai: GenAI) -> bool:
+def read_head(response: dict[str, Any], ai: GenAI) -> bool:
     """Id, model, usage and status of a response object; whether it is one."""
     ai.response_id = text(response.get("id")) or ai.response_id
     ai.response_model = text(response.get("model")) or ai.response_model
-    usage = record(response.get("usage"))
-    found = {
-        "input_tokens": count(usage.get("input_tokens")),
-        "output_tokens": count(usage.get("output_tokens")),
-        "cached_input_tokens": count(record(usage.get("input_tokens_details")).get("cached_tokens")),
-        "reasoning_tokens": count(record(usage.get("output_tokens_details")).get("reasoning_tokens")),
-    }
-    for name, value in found.items():
-        if value is not None:
-            setattr(ai, name, value)
+    read_usage(record(response.get("usage")), ai)
     status = text(response.get("status"))
     if status and status not in ("in_progress", "queued"):
         ai.finish_reasons = [text(record(response.get("incomplete_details")).get("reason")) or status]
     return response.get("object") == "response"
 
 
+def read_usage(usage: dict[str, Any], ai: GenAI) -> None:
+    """Tokens; the Realtime API says input_token_details for input_tokens_details."""
+    given = record(usage.get("input_tokens_details", usage.get("input_token_details")))
+    found = {
+        "input_tokens": count(usage.get("input_tokens")),
+        "output_tokens": count(usage.get("output_tokens")),
+        "cached_input_tokens": count(given.get("cached_tokens")),
+        "reasoning_tokens": count(record(usage.get("output_tokens_details")).get("reasoning_tokens")),
+    }
+    for name, value in found.items():
+        if value is not None:
+            setattr(ai, name, value)
+
+
 def _response(body: Json, ai: GenAI) -> bool:
     fields = record(body.value)
-    _read_output(sequence(fields.get("output")), ai)
-    return _head(fields, ai)
+    read_output(sequence(fields.get("output")), ai)
+    return read_head(fields, ai)
 
 
-class _Growing:
+class Growing:
     """An output item that arrives in deltas. `final`: its own last form, once seen."""
 
     def __init__(self) -> None:
         self.item: dict[str, Any] = {}
         self.pieces: dict[str, list[str]] = {}
         self.final: dict[str, Any] | None = None
+
+    def add(self, field: str, piece: str) -> None:
+        self.pieces.setdefault(field, []).append(piece)
 
     def whole(self) -> dict[str, Any]:
         if self.final is not None:
@@ -191,7 +199,7 @@ class _Growing:
 
 def _stream(items: Iterable[Item], ai: GenAI) -> StreamEnd:
     end = StreamEnd()
-    growing: dict[int, _Growing] = {}
+    growing: dict[int, Growing] = {}
     final: list[Any] = []
     for item in items:
         event = record(item.value)
@@ -199,20 +207,20 @@ def _stream(items: Iterable[Item], ai: GenAI) -> StreamEnd:
         place = count(event.get("output_index")) or 0
         response = record(event.get("response"))
         if response:
-            end.shape = _head(response, ai) or end.shape
+            end.shape = read_head(response, ai) or end.shape
         if kind in _FINAL:
             end.ended = True
             final = sequence(response.get("output"))
         elif kind == "response.output_item.added":
-            growing.setdefault(place, _Growing()).item = record(event.get("item"))
+            growing.setdefault(place, Growing()).item = record(event.get("item"))
         elif kind == "response.output_item.done":
-            growing.setdefault(place, _Growing()).final = record(event.get("item")) or None
+            growing.setdefault(place, Growing()).final = record(event.get("item")) or None
         elif kind in _DELTAS and text(event.get("delta")):
             end.shape = True
-            growing.setdefault(place, _Growing()).pieces.setdefault(_DELTAS[kind], []).append(event["delta"])
+            growing.setdefault(place, Growing()).add(_DELTAS[kind], event["delta"])
             if end.first_output is None:
                 end.first_output = item.end
-    _read_output(final or [growing[place].whole() for place in sorted(growing)], ai)
+    read_output(final or [growing[place].whole() for place in sorted(growing)], ai)
     return end
 
 

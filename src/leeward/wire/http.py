@@ -69,7 +69,8 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Upgraded(msgspec.Struct, frozen=True):
-    """The connection speaks something else from here on (101, or 2xx to CONNECT); the rest is counted, not read."""
+    """The connection speaks something else from here on (101, or 2xx to CONNECT): WebSocket messages follow as `WsMessage`;
+    the rest of any other is counted, not read."""
 
     request: Message
     response: Message
@@ -82,7 +83,32 @@ class NotHttp(msgspec.Struct, frozen=True):
     reason: str
 
 
-HttpEvent = RequestHead | RequestDone | ExchangeDone | Skipped | Upgraded | NotHttp
+class WsMessage(msgspec.Struct):
+    """A whole WebSocket message (RFC 6455), unmasked and unpacked. start, end: Unix ns of its first and last byte. text: by its
+    opcode. data: at most `Limits.body` bytes of its `size`. complete: its end was seen and none of it is missing. truncated:
+    a limit cut it. gap: bytes in it were never seen."""
+
+    to_server: bool
+    start: int
+    end: int
+    text: bool
+    data: bytes = b""
+    size: int = 0
+    complete: bool = False
+    truncated: bool = False
+    gap: bool = False
+    anomalies: list[str] = []
+
+
+class WsClosed(msgspec.Struct, frozen=True):
+    """No more WebSocket messages will come. code, reason: of the first close frame (RFC 6455 §7.4), 1006 without one."""
+
+    ts: int
+    code: int
+    reason: str
+
+
+HttpEvent = RequestHead | RequestDone | ExchangeDone | Skipped | Upgraded | NotHttp | WsMessage | WsClosed
 
 
 class HttpConnection(Protocol):

@@ -1,9 +1,9 @@
 """A passive HTTP/1.x parser over both directions of one connection as observed: neither client nor server.
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
-RequestHead, RequestDone and then one ExchangeDone or Upgraded; one judged SKIP gives Skipped only. Responses belong
-to requests in their order (RFC 9112 §9.3.2); what cannot be paired is counted, never guessed. What was lost or odd is
-in the message's `anomalies` or in `counters`.
+RequestHead, RequestDone and then one ExchangeDone or Upgraded (which WebSocket messages may follow); one judged SKIP gives
+Skipped only. Responses belong to requests in their order (RFC 9112 §9.3.2); what cannot be paired is counted, never guessed.
+What was lost or odd is in the message's `anomalies` or in `counters`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from leeward.wire.http1_head import (
     request_body,
     response_body,
 )
+from leeward.wire.websocket import WebSocketConnection
 
 __all__ = [
     "ExchangeDone",
@@ -98,6 +99,7 @@ class Http1Connection:
         self._index = 0
         self._budget = Budget()
         self._over = ""  # why no more is read
+        self._socket: WebSocketConnection | None = None  # what reads on after an upgrade
         self._doubt = False  # responses may have been lost: the next may not be the oldest request's
         self._pipelined = False
         self._unpaired = False  # too many requests await: which response is whose is no longer known
@@ -107,7 +109,9 @@ class Http1Connection:
     def feed(self, to_server: bool, ts: int, data: bytes) -> list[HttpEvent]:
         """`data` was seen at `ts`, right after what was fed of this direction before."""
         events: list[HttpEvent] = []
-        if self._over:
+        if self._socket is not None:
+            events += self._socket.feed(to_server, ts, data)
+        elif self._over:
             self.counters[f"bytes_after_{self._over}"] += len(data)
         elif to_server:
             self._read(self._client, ts, data, events)
@@ -125,6 +129,8 @@ class Http1Connection:
     def gap(self, to_server: bool, ts: int, size: int) -> list[HttpEvent]:
         """`size` bytes of this direction were never seen (0: an unknown number)."""
         events: list[HttpEvent] = []
+        if self._socket is not None:
+            return self._socket.gap(to_server, ts, size)
         if self._over:
             return events
         self.counters["gaps"] += 1
@@ -147,7 +153,9 @@ class Http1Connection:
         indicated by the underlying connection".
         """
         events: list[HttpEvent] = []
-        if not self._over:
+        if self._socket is not None:
+            events += self._socket.close(ts, clean)
+        elif not self._over:
             self._flush(ts, clean, events)
             self._over = "close"
         return events
@@ -187,7 +195,9 @@ class Http1Connection:
                 position = self._read_body(side, ts, data, position, events)
         if side.keeper is not None:
             side.keeper.mark(ts)
-        if position < size:
+        if position < size and self._socket is not None:
+            events += self._socket.feed(side.to_server, ts, data[position:])
+        elif position < size:
             self.counters[f"bytes_after_{self._over}"] += size - position
 
     def _begins_anew(self, side: _Side, data: bytes) -> bool:
@@ -423,6 +433,9 @@ class Http1Connection:
         self._finish_awaiting(0, events)
         side.message = None
         self._over = "upgrade"
+        if exchange.full and response.header("upgrade").strip().lower() == "websocket":
+            self._socket = WebSocketConnection(self._limits, response.header("sec-websocket-extensions"))
+            events += self._socket.feed(True, ts, bytes(self._client.finder.buffer))
 
     def _end_message(self, side: _Side, ts: int, complete: bool, events: list[HttpEvent]) -> None:
         """No more of the message comes; if the other one is over too, the exchange is."""
