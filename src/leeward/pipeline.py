@@ -1,6 +1,6 @@
 """Which stage follows which: raw events in; exchanges, flows and coverage rows out.
 
-    raw event ─► flows (names, SNI) ─► connections ─► http parsers ─► ai.hearing ─┐
+    raw event ─► flows (names, SNI) ─► connections ─► http and sql parsers ─► ai.hearing ─┐
                                         standard input and output ──► ai.stdio ───┴► placing ─► Exchange, with who and where
                                                                                        └──► ledger ─► Coverage
 
@@ -20,6 +20,7 @@ from leeward.ai.catalogue import Catalogue
 from leeward.ai.hearing import Hearing
 from leeward.ai.ledger import Blindness, Ledger
 from leeward.ai.stdio import StdioSessions
+from leeward.ai.vector_sql import vector_activity
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.message import Message
@@ -40,12 +41,14 @@ from leeward.model.raw import (
     TlsClosed,
     TlsOpened,
 )
+from leeward.model.sql import SqlResult
 from leeward.placing import Placing, bare
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.keylog import KeyLog
+from leeward.wire.sql import SqlEvent
 
 Record = Exchange | Flow | Coverage
 
@@ -56,6 +59,9 @@ class Processes(Protocol):
     def feed(self, event: ProcessStarted | ProcessExec | ProcessExited) -> None: ...
     def get(self, pid: int, ts: int) -> Process: ...
     def stdio_client(self, pid: int, pipe: int, ts: int) -> int: ...
+
+
+_STATEMENTS = 256  # of a connection of a process that speaks to no model
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -93,6 +99,7 @@ class Pipeline:
         self.hearing = Hearing(catalogue)
         self.stdio = StdioSessions(quiet.quiet_stdio if quiet else lambda _pid: None, line=settings.max_message)
         self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
+        self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
         self._library_of = library_of or (lambda _number: ("", "symbol"))
         self._stages: dict[type, Callable[..., list[Record]]] = {
@@ -144,6 +151,7 @@ class Pipeline:
         records += self._said(event.pid, self.stdio.exited(event.pid, event.ts))
         self._placing.forget(event.pid)
         self._clients.pop(event.pid, None)
+        self._speakers.discard(event.pid)
         if self._processes is not None:
             self._processes.feed(event)
         return records
@@ -213,8 +221,10 @@ class Pipeline:
                 records += self._exchange(connection, timed)
         return records
 
-    def _said_by(self, connection: Connection, event: HttpEvent) -> list[TimedExchange]:
+    def _said_by(self, connection: Connection, event: HttpEvent | SqlEvent) -> list[TimedExchange]:
         match event:
+            case SqlResult():
+                return self._on_statement(connection, event)
             case ExchangeDone(request=None):
                 self.counters["responses_without_request"] += 1
             case ExchangeDone(request=Message() as request, response=response):
@@ -225,10 +235,22 @@ class Pipeline:
                 return self.hearing.session(connection.key, "", 0, event)
         return []
 
+    def _on_statement(self, connection: Connection, result: SqlResult) -> list[TimedExchange]:
+        """A database's answer. Whoever has not spoken to a model after many of them, on one connection, is left alone."""
+        self.counters["sql_statements"] += 1
+        connection.skipped += 1
+        timed = vector_activity(result)
+        speaks = connection.pid in self._speakers or not connection.pid or timed is not None
+        if connection.skipped == _STATEMENTS and not speaks:
+            self.counters["sql_left_alone"] += 1
+            self.connections.quiet(connection)
+        return [timed] if timed is not None else []
+
     def _exchange(self, connection: Connection, timed: TimedExchange) -> list[Record]:
         """An exchange of this connection comes out, if it may be shown."""
         number = connection.exchanges
         connection.exchanges += 1
+        self._speakers.add(connection.pid)
         if not self._may_show(connection.pid):
             self.counters["exchanges_of_others"] += 1
             return []

@@ -29,7 +29,7 @@ class Placing:
         exchange = self._timed(timed, f"{flow.id if flow else f'{self._origin}|{connection.key}'}|{number}")
         secure = connection.source == "library" or connection.decryptor is not None
         exchange.network = _network(flow, exchange, secure)
-        if "://" not in exchange.http.url[:12]:
+        if "://" not in exchange.http.url[:16]:
             scheme = "ws" if exchange.http.status == 101 else "http"
             exchange.http.url = f"{scheme}{'s' if secure else ''}://{exchange.http.url}"
         evidence = exchange.evidence
@@ -125,7 +125,7 @@ def _network(flow: Flow | None, exchange: Exchange, secure: bool) -> Network:
 def _host(url: str) -> str:
     """Host and port of a URL with or without a scheme."""
     return (
-        (url.partition("://")[2] if "://" in url[:12] else url).partition("/")[0].partition("?")[0].rpartition("@")[2]
+        (url.partition("://")[2] if "://" in url[:16] else url).partition("/")[0].partition("?")[0].rpartition("@")[2]
     )
 
 

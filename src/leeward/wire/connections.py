@@ -1,4 +1,4 @@
-"""From raw events to HTTP events: which bytes belong to which connection, whose side they are, and who may speak for it.
+"""From raw events to HTTP and SQL events: which bytes belong to which connection, whose side they are, and who may speak for it.
 
 Three kinds of source end in the same parser: plaintext seen at a TLS library's calls, plaintext seen in packets, and
 captures (in the clear, or decrypted with a key log).
@@ -11,7 +11,7 @@ interest is told to `Quiet`, and costs no more than a table entry afterwards.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -19,13 +19,14 @@ import msgspec
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import Plaintext, Segment, TlsClosed, TlsOpened
-from leeward.wire import http2
+from leeward.wire import http2, sql
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import HttpConnection, HttpEvent, Interest, Limits, NotHttp, Skipped
 from leeward.wire.http1 import Http1Connection
 from leeward.wire.http2_frames import PREFACE
 from leeward.wire.keylog import KeyLog
+from leeward.wire.postgres import PostgresConnection
 from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap, StreamOpened
 from leeward.wire.tcp import TcpStreams
 from leeward.wire.tls import ClientHello, NeedMore, parse_client_hello
@@ -60,7 +61,7 @@ class Connection(msgspec.Struct, eq=False):
 
     joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
     reason: why its content is not seen, "" if it is (or not yet known). opener: the side that opened it (packets only).
-    library: the source's number for the library, -1 if there is none.
+    library: the source's number for the library, -1 if there is none. speaks: "postgresql" | "mysql", "" for HTTP.
     """
 
     key: Hashable
@@ -71,7 +72,8 @@ class Connection(msgspec.Struct, eq=False):
     joined: str = ""
     client_random: bytes = b""
     from_start: bool = False
-    http: HttpConnection | None = None
+    http: HttpConnection | sql.SqlConnection | None = None
+    speaks: str = ""
     exchanges: int = 0
     skipped: int = 0
     reason: str = ""
@@ -87,7 +89,8 @@ class Connection(msgspec.Struct, eq=False):
 
 
 InterestOf = Callable[[Connection, Message], Interest]
-Heard = tuple[Connection, HttpEvent]
+Heard = tuple[Connection, HttpEvent | sql.SqlEvent]
+_SQL = {"postgresql": PostgresConnection}
 
 
 class Connections:
@@ -101,12 +104,14 @@ class Connections:
         limits: Limits,
         quiet: Quiet | None = None,
         keylog: KeyLog | None = None,
+        sql_limits: sql.SqlLimits | None = None,
         most: int = 65536,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.streams = TcpStreams()
         self._flows, self._interest, self._limits, self._quiet, self._keylog = flows, interest, limits, quiet, keylog
         self._most = most
+        self._sql_limits = sql_limits or sql.SqlLimits()
         self._connections: OrderedDict[Hashable, Connection] = OrderedDict()
         self._by_random: dict[bytes, Connection] = {}
         self._hellos: OrderedDict[int, bytearray] = OrderedDict()
@@ -300,7 +305,7 @@ class Connections:
                 return []
             if connection.socket is not None:
                 connection.pid = connection.socket.flow.pid
-                connection.socket.flow.l7 = "http"
+                connection.socket.flow.l7 = connection.speaks or "http"
             return self._data(connection, event.to_server, event.ts, event.data)
         return self._capture_data(connection, event)
 
@@ -370,13 +375,22 @@ class Connections:
             if connection.reason:
                 self._hush(connection, None)
                 return []
-            two = http2.sniff(data) or http2.role_of(data) != "unknown"
-            parser = http2.Http2Connection if two else Http1Connection
-            connection.http = parser(self._limits, lambda request: self._interest(connection, request))
+            connection.http = self._parser(connection, to_server, data)
         self._connections.move_to_end(connection.key)
         return self._hear(connection, connection.http.feed(to_server, ts, data))
 
-    def _hear(self, connection: Connection, events: list[HttpEvent]) -> list[Heard]:
+    def _parser(self, connection: Connection, to_server: bool, data: bytes) -> HttpConnection | sql.SqlConnection:
+        """Who reads a connection that begins with `data`."""
+        connection.speaks = connection.speaks or sql.sniff(to_server, data)
+        if connection.speaks in _SQL:
+            if connection.socket is not None and connection.source == "plaintext":
+                connection.socket.flow.l7 = connection.speaks
+            return _SQL[connection.speaks](self._sql_limits)
+        two = http2.sniff(data) or http2.role_of(data) != "unknown"
+        parser = http2.Http2Connection if two else Http1Connection
+        return parser(self._limits, lambda request: self._interest(connection, request))
+
+    def _hear(self, connection: Connection, events: Sequence[HttpEvent | sql.SqlEvent]) -> list[Heard]:
         for event in events:
             match event:
                 case Skipped(line=line):
@@ -386,6 +400,11 @@ class Connections:
                 case NotHttp():
                     connection.reason = connection.reason or f"not HTTP: {event.reason}"
                     self.counters["not_http"] += 1
+                    self._hush(connection, None)
+                case sql.Encrypted():
+                    connection.http = None
+                case sql.NotSql(reason=reason):
+                    connection.reason = connection.reason or reason
                     self._hush(connection, None)
         return [(connection, event) for event in events]
 
@@ -406,6 +425,10 @@ class Connections:
                 self._quiet.quiet_socket(sock, line)
             case (int(pid), int(tls)):
                 self._quiet.quiet_tls(pid, tls, line)
+
+    def quiet(self, connection: Connection) -> None:
+        """What this connection carries is of no interest, for good."""
+        self._hush(connection, None)
 
     def _gap(self, connection: Connection, ts: int, size: int, to_server: bool | None = None) -> list[Heard]:
         if connection.http is None:
@@ -472,6 +495,8 @@ def _role_of(data: bytes, written: bool) -> str:
         return "client" if written else "server"
     if data.startswith(b"HTTP/1."):
         return "server" if written else "client"
+    if sql.sniff(True, data):
+        return "client" if written else "server"
     match http2.role_of(data):
         case "client":
             return "client" if written else "server"

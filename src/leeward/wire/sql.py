@@ -57,7 +57,7 @@ class SqlConnection(Protocol):
         """`size` bytes of this direction were never seen (0: an unknown number)."""
         ...
 
-    def close(self, ts: int) -> list[SqlEvent]:
+    def close(self, ts: int, clean: bool = True) -> list[SqlEvent]:
         """The connection ended: what is unfinished comes out."""
         ...
 
@@ -68,15 +68,19 @@ _MOST_STARTUP = 10_000  # PostgreSQL's MAX_STARTUP_PACKET_LENGTH
 
 
 def sniff(to_server: bool, data: bytes) -> str:
-    """ "postgresql" | "mysql" | "", from the first bytes of a connection's first direction to speak."""
+    """ "postgresql" | "mysql" | "", from the first bytes of a connection, or of what TLS hides of it."""
     if to_server and len(data) >= 8:
         size, word = struct.unpack_from(">II", data)
-        return "postgresql" if 8 <= size <= _MOST_STARTUP and word in POSTGRES_STARTS else ""
+        if 8 <= size <= _MOST_STARTUP and word in POSTGRES_STARTS:
+            return "postgresql"
+        # MySQL's HandshakeResponse41: packet 1 or 2; after capabilities, largest packet and character set comes a filler
+        size = int.from_bytes(data[:3], "little")
+        return "mysql" if size >= 32 and data[3] in (1, 2, 3) and len(data) > 36 and not any(data[13:32]) else ""
     if not to_server and len(data) >= 7 and data[3:5] == b"\x00\x0a":
         # MySQL's greeting, protocol 10: packet 0, then the server's version as text, ended by a NUL
         end = data.find(b"\0", 5, 5 + 256)
         size = int.from_bytes(data[:3], "little")
-        return "mysql" if end > 5 and 30 < size < 1024 and data[5:end].isascii() and data[5:6].isdigit() else ""
+        return "mysql" if end > 5 and 30 < size < 1024 and data[5:6].isdigit() and data[5:end].isascii() else ""
     return ""
 
 
@@ -105,7 +109,11 @@ _CTE = re.compile(
     re.IGNORECASE,
 )
 _AFTER_CTE = re.compile(r"\)\s*(SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
-_VECTOR = re.compile(r"<->|<#>|<=>|<\+>|\bvec_distance|\bVECTOR_DISTANCE\b|\bDISTANCE\s*\(", re.IGNORECASE)
+_VECTOR = re.compile(
+    r"::\s*(?:half|sparse)?vec(?:tor)?\b|\bVEC_FromText\b|\bVEC_DISTANCE|\bSTRING_TO_VECTOR\b|\bDISTANCE\s*\(",
+    re.IGNORECASE,
+)
+_DISTANCE = ("<->", "<#>", "<=>", "<+>")  # pgvector's; <-> is geometry's as well, <=> MySQL's equality
 _WORDS = frozenset(("select", "lateral", "unnest", "values", "set", "dual", "only", "where", "stdin", "stdout"))
 _FROM_IN_CALL = re.compile(r"\b(?:EXTRACT|SUBSTRING|TRIM|OVERLAY)\s*\([^()]*\)", re.IGNORECASE)
 _MOST = 16 << 10  # characters of a statement that are looked at
@@ -123,9 +131,10 @@ class About(msgspec.Struct, frozen=True):
 
 def about(statement: str) -> About:
     """What a statement is about, by its words."""
-    vector = _VECTOR.search(statement, 0, _MOST) is not None
     bare = _LITERAL.sub(_without, statement[:_MOST])
     bare = _LIST.sub("(?)", _SPACES.sub(" ", bare)).strip()
+    compares = any(sign in bare for sign in _DISTANCE) and ("$" in bare or "'[" in statement[:_MOST])
+    vector = compares or _VECTOR.search(bare) is not None
     verb = _VERB.match(bare)
     operation = verb[1].upper() if verb else ""
     if operation == "WITH" and (after := _AFTER_CTE.search(bare)) is not None:

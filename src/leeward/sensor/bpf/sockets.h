@@ -254,7 +254,7 @@ INLINE void copy_packet(struct __sk_buff *skb, const struct packet *p, u32 type,
 	}
 }
 
-enum class { UNKNOWN = 0, TLS_HELLO = 1, TLS_DONE = 2, HTTP = 3, QUIET = 4 };
+enum class { UNKNOWN = 0, TLS_HELLO = 1, TLS_DONE = 2, HTTP = 3, QUIET = 4, SQL = 5 };
 
 /* Payload of a TCP segment: decide from its first bytes what the stream is, copy what may matter. */
 INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
@@ -271,11 +271,11 @@ INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
 		return;
 	}
 	if (p->size < 6 || bpf_skb_load_bytes(skb, p->offset, line, 6)) {
-		if (f->class == HTTP)
+		if (f->class == HTTP || f->class == SQL)
 			copy_packet(skb, p, EV_SEGMENT, f->pid, 65535, 0);
 		return;
 	}
-	if (f->class == UNKNOWN) {
+	if (f->class == UNKNOWN || f->class == SQL) { /* SQL turns to TLS when its peers agree to */
 		if (line[0] == 0x16 && line[1] == 3 && line[5] == 1) {
 			u32 record = (line[3] << 8 | line[4]) + 5;
 			f->hello_left = record > p->size ? record - p->size : 0;
@@ -283,8 +283,12 @@ INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
 			copy_packet(skb, p, EV_SEGMENT, f->pid, 16384, 0);
 			return;
 		}
-		if (is_http(line))
+		if (f->class == SQL)
+			;
+		else if (is_http(line))
 			f->class = HTTP;
+		else if (begins_sql(line, p->size))
+			f->class = SQL;
 		else if (++f->misses >= 4)
 			f->class = QUIET;
 		else
