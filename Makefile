@@ -10,7 +10,7 @@ APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range library-table run demo test lint bench fuzz lock clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range setup-mitmproxy library-table run demo test lint bench fuzz lock clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
@@ -70,7 +70,13 @@ test: setup setup-range apt-test
 	$(BIN)/python -m pytest $(PYTEST)
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-bench: setup setup-range apt-bench
+# mitmproxy, to measure beside; its pins are not ours.
+setup-mitmproxy: .venv-mitmproxy/.ready
+.venv-mitmproxy/.ready: requirements/mitmproxy.txt
+	test -x .venv-mitmproxy/bin/python || $(PYTHON) -m venv .venv-mitmproxy
+	.venv-mitmproxy/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/mitmproxy.txt
+	touch $@
+bench: setup setup-range apt-bench setup-mitmproxy
 	$(SUDO) $(BIN)/python -m bench
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/fuzz.txt
@@ -78,7 +84,7 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
 fuzz: setup $(VENV)/.fuzz
 	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
 lock:
-	for f in run dev fuzz range; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
+	for f in run dev fuzz range mitmproxy; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
 	  requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 clean:
-	rm -rf $(VENV) .venv-range build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
+	rm -rf $(VENV) .venv-range .venv-mitmproxy build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o

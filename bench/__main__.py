@@ -1,4 +1,4 @@
-"""`python -m bench [overhead|decoding]`: all of them without an argument."""
+"""`python -m bench [decoding|peers|overhead]`: all of them without an argument."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import decoding, host, overhead
+from bench import decoding, host, overhead, peers
 
 if __name__ == "__main__":
-    host.need("nginx", "wrk", "bpftrace", "openssl", "taskset")
-    wanted = sys.argv[1:] or ["decoding", "overhead"]
+    wanted = sys.argv[1:] or ["decoding", "peers", "overhead"]
+    if wanted != ["peers"]:
+        host.need("nginx", "wrk", "bpftrace", "openssl", "taskset")
     with tempfile.TemporaryDirectory(prefix="leeward-bench-") as name:
-        for module in (decoding, overhead):
+        for module in (decoding, peers, overhead):
             if module.__name__.split(".")[-1] in wanted:
                 module.main(Path(name))

@@ -18,7 +18,7 @@ CORPUS, FOUND = HERE / "corpus", HERE / "found"
 SECONDS_EACH = 10  # one input may take so long
 MEMORY_MB = 1024
 LONGEST = 8192  # bytes of an input
-MOST_KEPT = 300  # inputs of a target
+MOST_KEPT = 120  # inputs of a target
 
 
 def _fuzz(name: str, seconds: int) -> None:

@@ -16,26 +16,39 @@ import msgspec
 
 from fuzz.steps import drive, seed, steps
 from leeward.ai import jsontext
-from leeward.ai.catalogue import Match
+from leeward.ai.a2a import A2aHttp
+from leeward.ai.catalogue import Match, default_catalogue
 from leeward.ai.decode import DIALECTS, decode
+from leeward.ai.hearing import Hearing
+from leeward.ai.mcp_http import McpHttp
+from leeward.ai.stdio import StdioSessions
 from leeward.identity.cgroup import parse_cgroup
 from leeward.identity.procfs import parse_cmdline, parse_stat, parse_uid
 from leeward.model.errors import LeewardError
 from leeward.model.message import Message
+from leeward.model.raw import Piped
 from leeward.sensor import packet
 from leeward.sensor.elf import Elf, ElfError
 from leeward.sensor.libraries import describe
 from leeward.wire.content import ContentDecoder
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.dns import parse_dns
+from leeward.wire.eventstream import parse_eventstream
 from leeward.wire.grpc import parse_grpc
-from leeward.wire.http import Interest, Limits
+from leeward.wire.hpack import HpackDecoder
+from leeward.wire.http import Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.http1 import Http1Connection
+from leeward.wire.http2 import Http2Connection
+from leeward.wire.http2_frames import PREFACE
 from leeward.wire.keylog import KeyLog
 from leeward.wire.ndjson import parse_lines
+from leeward.wire.postgres import PostgresConnection
+from leeward.wire.postgres_values import TYPES, binary
 from leeward.wire.protobuf import Reader
+from leeward.wire.sql import SqlLimits, about
 from leeward.wire.sse import parse_sse
 from leeward.wire.tls import parse_client_hello, parse_server_hello
+from leeward.wire.websocket import WebSocketConnection
 
 SMALL = Limits(body=4096, head=2048, pending=8, held=16384, early=1024, unsynced=4096)
 _CODINGS = (["gzip"], ["deflate"], ["br"], ["zstd"], ["gzip", "br"])
@@ -52,6 +65,91 @@ def _interest(request: Message) -> Interest:
 
 def http1(data: bytes) -> None:
     drive(Http1Connection(SMALL, _interest), data)
+
+
+def http2(data: bytes) -> None:
+    """With the preface (an even first byte) or joined late."""
+    connection = Http2Connection(SMALL, _interest)
+    if data[:1] and not data[0] & 1:
+        connection.feed(True, 0, PREFACE)
+    drive(connection, data[1:])
+
+
+def hpack(data: bytes) -> None:
+    """Blocks of one connection, divided by lengths."""
+    decoder = HpackDecoder()
+    at = 0
+    while at < len(data):
+        size = data[at]
+        headers = decoder.decode(data[at + 1 : at + 1 + size]) or []
+        assert sum(len(h[0]) + len(h[1]) for h in headers) < 1 << 20
+        at += 1 + size
+
+
+def websocket(data: bytes) -> None:
+    drive(WebSocketConnection(SMALL, "permessage-deflate" if data[:1] > b"\x7f" else ""), data[1:])
+
+
+_SESSIONS = (
+    ("api.openai.com", "/v1/realtime?model=m"),
+    ("api.openai.com", "/v1/responses"),
+    (
+        "generativelanguage.googleapis.com",
+        "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+    ),
+)
+
+
+def session(data: bytes) -> None:
+    """Which API, then messages, one a line; those of the server begin with a space."""
+    if not data:
+        return
+    host, target = _SESSIONS[data[0] % len(_SESSIONS)]
+    hearing = Hearing(default_catalogue())
+    request = Message(index=0, method="GET", target=target, headers=[("host", host)])
+    hearing.session(0, host, 443, Upgraded(request, Message(index=0, status=101)))
+    found = []
+    for number, line in enumerate(data[1:].split(b"\n")):
+        message = WsMessage(not line.startswith(b" "), number, number, True, line, len(line), True)
+        found += hearing.session(0, "", 0, message)
+    found += hearing.session(0, "", 0, WsClosed(99, 1000, ""))
+    msgspec.json.encode([timed.exchange for timed in found])
+
+
+def rpc(data: bytes) -> None:
+    """MCP and A2A over HTTP, MCP over standard input and output: requests and answers, divided by NULs."""
+    mcp, a2a = McpHttp(), A2aHttp(default_catalogue())
+    stdio = StdioSessions(lambda pid: None, line=4096)
+    found = []
+    seqs = {True: 0, False: 0}
+    for number, part in enumerate(data.split(b"\0")[:16]):
+        asked, _, answered = part.partition(b"\x01")
+        kind = "text/event-stream" if answered[:1] in b"de" else "application/json"
+        headers = [("content-type", "application/json"), ("mcp-session-id", str(number % 3))]
+        request = Message(index=number, method="POST", target="/mcp", headers=headers, body=asked, complete=True)
+        response = Message(index=number, status=200, headers=[("content-type", kind)], body=answered, complete=True)
+        for peer in (mcp, a2a):
+            found += peer.exchange(request, response) or []
+        for written, piece in ((False, asked), (True, answered)):
+            event = Piped(number, 1, 1, seqs[written], written, 0, len(piece), piece)
+            found += stdio.feed(event)
+            seqs[written] += 1
+    found += mcp.close(99)
+    found += [timed for _, timed in stdio.finish(99)]
+    msgspec.json.encode([timed.exchange for timed in found])
+
+
+def postgres(data: bytes) -> None:
+    """After a startup (an even first byte) or from nothing."""
+    connection = PostgresConnection(SqlLimits(rows=50, held=4096, value=512, prepared=8, pending=8))
+    if data[:1] and not data[0] & 1:
+        connection.feed(True, 0, b"\0\0\0\x10\0\3\0\0user\0a\0\0")
+    drive(connection, data[1:])
+    binary(sorted(TYPES)[data[0] % len(TYPES)] if data else 0, data[1:])
+
+
+def statement(data: bytes) -> None:
+    about(data.decode("utf-8", "replace"))
 
 
 def content(data: bytes) -> None:
@@ -87,6 +185,7 @@ def frames(data: bytes) -> None:
 def bodies(data: bytes) -> None:
     list(parse_sse(data))
     list(parse_lines(data))
+    list(parse_eventstream(data))
     assert sum(len(f.data) for f in parse_grpc(data, "gzip", 1 << 16)) <= max(len(data), 1 << 16)
 
 
@@ -173,8 +272,34 @@ def _program() -> bytes:
     return path.read_bytes()[:8192] if path.exists() else b"\x7fELF\x02\x01"
 
 
+_HEADERS_FRAME = bytes.fromhex("000000040000000000" + "000004010500000001" + "82868441")
+_EVENTS = b"""{"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [{"text": "a"}]}}
+{"type": "response.create"}
+ {"type": "response.created", "response": {"id": "r"}}
+ {"type": "response.output_text.delta", "response_id": "r", "delta": "b"}
+ {"type": "response.done", "response": {"id": "r", "status": "completed", "output": [], "usage": {"input_tokens": 1}}}"""
+_TURNS = b"""{"setup": {"model": "models/m"}}
+{"clientContent": {"turns": [{"role": "user", "parts": [{"text": "a"}]}], "turnComplete": true}}
+ {"serverContent": {"modelTurn": {"parts": [{"text": "b"}]}}}
+ {"serverContent": {"turnComplete": true}, "usageMetadata": {"promptTokenCount": 1}}"""
+_CALL = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "a", "arguments": {}}}'
+_RESULT = b'{"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "b"}]}}'
+_ROWS = (
+    bytes.fromhex("5400000019000161000000000000000000001700040000000000")
+    + b"D\0\0\0\x0b\0\1\0\0\0\x011C\0\0\0\x0dSELECT 1\0"
+)
+
 TARGETS: dict[str, Target] = {
     "http1": Target(http1, (seed((True, _REQUEST), (False, _CHUNKED)), seed((True, b"GET /skip HTTP/1.1\r\n\r\n")))),
+    "http2": Target(http2, (b"\0" + seed((True, _HEADERS_FRAME)),)),
+    "hpack": Target(hpack, (b"\x04\x82\x86\x84\x41",)),
+    "websocket": Target(
+        websocket, (b"\0" + seed((False, b"\x81\x05Hello"), (True, b"\x81\x85abcd)\x07\x0f\x08\x0e")),)
+    ),
+    "session": Target(session, (b"\0" + _EVENTS, b"\2" + _TURNS)),
+    "rpc": Target(rpc, (_CALL + b"\x01" + _RESULT,)),
+    "postgres": Target(postgres, (b"\0" + seed((True, b"Q\0\0\0\x0dselect 1\0"), (False, _ROWS)),)),
+    "statement": Target(statement, (b"select a.b from \"c\" d, e where f in (1, 'x') -- g",)),
     "content": Target(content),
     "tls": Target(tls),
     "keylog": Target(keylog, (b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n",)),
