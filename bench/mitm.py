@@ -14,11 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import flows  # noqa: E402
-from mitmproxy import connection, options  # noqa: E402
-from mitmproxy.addons.proxyserver import Proxyserver  # noqa: E402
-from mitmproxy.proxy import commands, context, events, layers  # noqa: E402
-from mitmproxy.proxy.layers.http import HTTPMode, HttpResponseHook  # noqa: E402
+from mitmproxy import connection, options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import commands, context, events, layers
+from mitmproxy.proxy.layers.http import HTTPMode, HttpResponseHook
+
+from bench import flows
 
 
 class Driver:

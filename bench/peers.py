@@ -1,8 +1,8 @@
-"""Exchanges per second and core from the same bytes: Leeward's pipeline (TLS plaintext in, exchanges out) and mitmproxy's HTTP layer.
+"""Exchanges per second and core from the same bytes: Leeward's pipeline (plaintext in, exchanges out) and mitmproxy's HTTP layer.
 
 The two do not do the same: Leeward undoes HTTP and reads what the AI said (messages, tools, tokens, key) and never writes;
-mitmproxy undoes HTTP, answers hooks and writes what it forwards. Neither opens a socket here. mitmproxy lives in an environment of
-its own (requirements/mitmproxy.txt), since it pins other versions of what it shares with Leeward.
+mitmproxy undoes HTTP, answers hooks and writes what it forwards. Neither opens a socket here. mitmproxy lives in an
+environment of its own (requirements/mitmproxy.txt), since it pins other versions of what it shares with Leeward.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main(folder: Path) -> None:
         flows.write(path, pieces)
         ours = _steady(_leeward, pieces)
         size = sum(len(data) for _, data in pieces) / flows.PER_CONNECTION
-        line = f"  {shape:6} {len(pieces) / flows.PER_CONNECTION:5.0f} pieces, {size / 1000:5.1f} kB an exchange: Leeward {ours:6.0f}/s"
+        pieces_each = len(pieces) / flows.PER_CONNECTION
+        line = f"  {shape:6} {pieces_each:5.0f} pieces, {size / 1000:5.1f} kB an exchange: Leeward {ours:6.0f}/s"
         if beside:
             theirs = _steady(_mitmproxy, path, shape)
             line += f", mitmproxy {theirs:6.0f}/s, ratio {ours / theirs:.2f}"
