@@ -102,6 +102,25 @@ def _curl(port: int, prompt: str, _folder: Path) -> list[str]:
     return ["curl", *options, f"https://127.0.0.1:{port}/v1/chat/completions"]
 
 
+def _pycurl(port: int, prompt: str, _folder: Path) -> list[str]:
+    """Debian's, whose libcurl is the one with GnuTLS."""
+    python = "/usr/bin/python3"
+    if subprocess.run([python, "-c", "import pycurl"], capture_output=True).returncode:
+        pytest.skip("pycurl of the system is not installed (python3-pycurl)")
+    return [python, str(HERE / "live_pycurl.py"), str(port), prompt]
+
+
+def _tstclnt(port: int, prompt: str, folder: Path) -> list[str]:
+    """NSS's own test client: a request from its standard input."""
+    _need("tstclnt", "certutil")
+    subprocess.run(["certutil", "-N", "-d", str(folder), "--empty-password"], check=True, capture_output=True)
+    body = json.dumps({"model": "range", "messages": [{"role": "user", "content": prompt}]}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    (folder / "request").write_bytes(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    command = f"timeout 5 tstclnt -o -h 127.0.0.1 -p {port} -d {folder} < {folder}/request"
+    return ["sh", "-c", f"{command}; true"]  # it never ends by itself
+
+
 def _wget(port: int, prompt: str, _folder: Path) -> list[str]:
     _need("wget")
     body = json.dumps({"model": "range", "messages": [{"role": "user", "content": prompt}]})
@@ -154,13 +173,20 @@ def _cases() -> Iterator[tuple[str, Case]]:
         if Path(program).exists():
             version = _node_version(program)
             yield f"node {version}", Case("OpenSSL", version, "inside the executable", _node(program))
-    for how, flags in (("", ()), (", stripped", ("-ldflags=-s -w",)), (", position independent", ("-buildmode=pie",))):
+    for how, flags in (
+        ("", ()),
+        (", stripped", ("-ldflags=-s -w",)),
+        (", position independent", ("-buildmode=pie",)),
+        (", position independent, linked by gcc, stripped", ("-buildmode=pie", "-ldflags=-linkmode=external -s -w")),
+    ):
         version = _go_version() if shutil.which("go") else "not installed"
         yield (
             f"go{how}",
             Case("Go crypto/tls", version, f"inside the program{how}", _go("h1", *flags), joined="descriptor"),
         )
     yield "wget", Case("GnuTLS", "of the system", "shared, by wget", _wget)
+    yield "pycurl", Case("GnuTLS", "of the system", "shared, by libcurl", _pycurl)
+    yield "nss", Case("NSS", "of the system", "shared, by tstclnt", _tstclnt, seen=False)
     yield "java", Case("Java", "of the system", "inside the runtime", _java, seen=False)
 
 
@@ -187,7 +213,39 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     keys = ("library", "version", "linked", "seen", "rung", "reported")
+    rows = sorted(rows, key=lambda row: [row[key] for key in keys])
     return "\n".join([*head, *("| " + " | ".join(row[k] for k in keys) + " |" for row in rows)]) + "\n"
+
+
+def _tell(case: Case, row: dict[str, Any], seen: bool) -> None:
+    """A row of the table."""
+    told = {"seen": "yes" if seen else "no", "rung": row["rung"], "reported": row["library"] or row["reason"]}
+    _rows.append({"library": case.library, "version": case.version, "linked": case.linked, **told})
+
+
+def test_grpcio(tmp_path: Path) -> None:
+    """It speaks HTTP/2 and gRPC only: the range's client of the Gemini API, with a server of its own."""
+    python = ROOT / ".venv-range/bin/python"
+    if not python.exists():
+        pytest.skip("the clients are not installed: make setup-range")
+    truth = tmp_path / "truth"
+    command = [str(python), str(ROOT / "range/proving/clients/grpc_gemini.py"), "--truth", str(truth)]
+    done = subprocess.run([LEEWARD, "exec", "--json", "--", *command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    seen = [
+        (e["gen_ai"]["input"][-1]["content"], e["gen_ai"]["output"][-1]["content"])
+        for e in records
+        if e["type"] == "exchange"
+    ]
+    told = [(t["request"]["prompt"], t["text"]) for t in map(json.loads, truth.read_text().splitlines())]
+    coverage = [c for r in records if r["type"] == "stats" for c in r["coverage"] if c["library"]]
+    version = subprocess.run(
+        [python, "-c", "import grpc; print(grpc.__version__)"], capture_output=True, text=True
+    ).stdout
+    case = Case("BoringSSL", f"in grpcio {version.strip()}", "inside a Python module, stripped", _curl)
+    _tell(case, coverage[-1], seen == told)
+    assert seen == told
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -203,16 +261,7 @@ def test_library(name: str, tls_url: str, tmp_path: Path) -> None:
     coverage = [c for r in records if r["type"] == "stats" for c in r["coverage"]]
     seen = [(e["gen_ai"]["input"][-1]["content"], e["gen_ai"]["output"][-1]["content"]) for e in exchanges]
     row = coverage[-1] if coverage else {"rung": "", "library": "", "reason": "", "visible": ""}
-    _rows.append(
-        {
-            "library": case.library,
-            "version": case.version,
-            "linked": case.linked,
-            "seen": "yes" if seen == [(prompt, answer(prompt))] else "no",
-            "rung": row["rung"],
-            "reported": row["library"] or row["reason"],
-        }
-    )
+    _tell(case, row, seen == [(prompt, answer(prompt))])
     if case.seen:
         assert seen == [(prompt, answer(prompt))]
         assert exchanges[0]["evidence"]["joined"] == case.joined

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from struct import Struct
 
+import msgspec
 from iced_x86 import Code, Decoder, Instruction, Mnemonic, Register
 
 from leeward.sensor.elf import Elf, Section
@@ -21,6 +22,7 @@ _VERSION = re.compile(rb"go1\.(\d{1,3})(?:\.\d{1,3}|rc\d|beta\d)?")
 _REGISTERS_SINCE = 17  # arguments are passed in registers (ABIInternal) since Go 1.17, on amd64
 _HEADER = Struct("<IHBBQQQQQQQQ")  # magic, pad, minLC, ptrSize, nfunc, nfiles, textStart, five offsets
 _MAGICS = {0xFFFFFFF0: "1.18", 0xFFFFFFF1: "1.20"}
+_TABLE = re.compile(rb"[\xf0\xf1]\xff\xff\xff\0\0\x01\x08")  # its first bytes, on amd64
 _ENTRY = Struct("<II")  # functab: where it starts after textStart, where its _func is
 _FUNC = Struct("<Ii")  # _func: entryOff, nameOff
 _MOST = 1 << 20  # functions; the largest programs have some hundred thousand
@@ -30,17 +32,21 @@ _FUNCTIONS = {
     b"crypto/tls.(*Conn).Read": "on_go_read",
     b"crypto/tls.(*Conn).Close": "on_go_free",
 }
+_MOST_C = 1 << 20  # bytes of C before Go's code
+# CMP RSP or R12, [R14+16]; a function with a large frame has R12 made of RSP before
+_STACK_CHECK = re.compile(rb"(?:\x4c\x8d(?:\x64\x24.|\xa4\x24.{4}))?[\x49\x4d]\x3b\x66\x10", re.DOTALL)
 _LAYOUT = TLS_LAYOUT.pack(UNKNOWN_OFFSET, UNKNOWN_OFFSET, UNKNOWN_OFFSET, 0, 0, GO_OBJECT, 0)
 
 
 def by_table(elf: Elf, name: str) -> Target | Unseen | None:
     """Go's crypto/tls in this program; None if it is no Go program or does not use it."""
-    info, table = elf.section(".go.buildinfo"), elf.section(".gopclntab") or elf.section(".data.rel.ro.gopclntab")
-    if info is None or table is None:
+    info = elf.section(".go.buildinfo")
+    if info is None:
         return None
     version = _VERSION.search(elf.data, info.offset, info.offset + min(info.size, 4096))
     label = f"Go {version[0].decode().removeprefix('go')}" if version else "Go"
-    functions = _functions(elf, table)
+    table = _table(elf)
+    functions = _functions(elf, table) if table is not None else None
     if functions is None:
         return Unseen(name, f"{label}: its table of functions is of a form that is not known")
     if not functions:
@@ -63,6 +69,22 @@ def by_table(elf: Elf, name: str) -> Target | Unseen | None:
     return Target(name, f"{label} crypto/tls", elf.build_id(), tuple(probes), "proven", _LAYOUT)
 
 
+def _table(elf: Elf) -> Section | None:
+    """The table of functions: a section of its own, or where a linker for C has put it among others."""
+    own = elf.section(".gopclntab") or elf.section(".data.rel.ro.gopclntab")
+    if own is not None:
+        return own
+    for name in (".data.rel.ro", ".rodata"):
+        section = elf.section(name)
+        found = _TABLE.search(elf.data, section.offset, section.offset + section.size) if section is not None else None
+        if section is not None and found is not None:
+            passed = found.start() - section.offset
+            return msgspec.structs.replace(
+                section, address=section.address + passed, offset=found.start(), size=section.size - passed
+            )
+    return None
+
+
 def _functions(elf: Elf, table: Section) -> dict[bytes, tuple[int, int]] | None:
     """Those of `_FUNCTIONS` that the table names: name → (start, end). None: the table cannot be read."""
     if table.size < _HEADER.size:
@@ -73,9 +95,6 @@ def _functions(elf: Elf, table: Section) -> dict[bytes, tuple[int, int]] | None:
         return None
     if max(names, functab) >= table.size or functab + (count + 1) * _ENTRY.size > table.size + 4:
         return None
-    if not text:  # position independent: the loader fills it in
-        section = elf.section(".text")
-        text = section.address if section else 0
     wanted = _name_offsets(elf, table.offset + names, table.offset + table.size)
     found: dict[bytes, tuple[int, int]] = {}
     base = table.offset + functab
@@ -88,8 +107,22 @@ def _functions(elf: Elf, table: Section) -> dict[bytes, tuple[int, int]] | None:
             (end,) = Struct("<I").unpack_from(elf.data, base + (i + 1) * _ENTRY.size)
             if not start < end <= start + _LONGEST:
                 return None
-            found[name] = (text + start, text + end)
-    return found
+            found[name] = (start, end)
+    if found and not text:  # position independent, or Go 1.26 and later: the loader, or the program, knows it
+        text = _text_start(elf, [start for start, _ in found.values()])
+    return {name: (text + start, text + end) for name, (start, end) in found.items()}
+
+
+def _text_start(elf: Elf, starts: list[int]) -> int:
+    """Where runtime.text is: its symbol says, or where `.text` begins, or the one place after which each function begins as Go's
+    do (a linker for C puts its own code first). 0 if that is not clear: no function of Go is there."""
+    section, symbol = elf.section(".text"), elf.symbol("runtime.text")
+    if symbol is not None or section is None:
+        return symbol or 0
+    code = elf.data[section.offset : section.offset + section.size]
+    places = range(0, min(_MOST_C, len(code)), 16)
+    fitting = [at for at in places if all(_STACK_CHECK.match(code, at + start) for start in starts)]
+    return section.address + fitting[0] if len(fitting) == 1 else 0
 
 
 def _name_offsets(elf: Elf, low: int, high: int) -> dict[int, bytes]:
