@@ -48,6 +48,7 @@ from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.keylog import KeyLog
+from leeward.wire.quic import QuicHellos, is_quic
 from leeward.wire.sql import SqlEvent
 
 Record = Exchange | Flow | Coverage
@@ -89,6 +90,7 @@ class Pipeline:
         self.lost: Counter[str] = Counter()
         self._settings, self._catalogue, self._processes = settings, catalogue, processes
         self.names = NameTable()
+        self.quic = QuicHellos()
         self.flows = FlowTable(settings.origin, self.names)
         limits = Limits(body=settings.max_message)
         self.connections = Connections(self.flows, self._interest, limits=limits, quiet=quiet, keylog=keylog)
@@ -199,9 +201,13 @@ class Pipeline:
                 self.counters["bad_dns"] += 1
             else:
                 self.names.learn(event.ts, message)
-        elif socket is not None and event.data[:1] >= b"\xc0":  # RFC 9000 17.2: long header
+        elif socket is not None and is_quic(event.data):
+            hello = self.quic.feed(socket.key, event.data)
+            if hello is not None:
+                self.flows.hello(socket, hello)
             socket.flow.l7 = "quic"
-            self._suspect(socket, event.ts, "QUIC is seen as a flow only")
+            if hello is not None or not socket.flow.sni:
+                self._suspect(socket, event.ts, "QUIC is seen as a flow only")
         return []
 
     def _on_lost(self, event: Lost) -> list[Record]:
@@ -331,6 +337,7 @@ class Pipeline:
             self.connections,
             self.connections.streams,
             self.names,
+            self.quic,
             self.ledger,
             self._processes,
             self.stdio,

@@ -109,10 +109,13 @@ def parse_client_hello(data: bytes) -> ClientHello | NeedMore | None:
     found = _message(data)
     if not isinstance(found, tuple):
         return found
-    if found[0] != _CLIENT_HELLO:
-        return None
+    return client_hello(found[1]) if found[0] == _CLIENT_HELLO else None
+
+
+def client_hello(body: bytes) -> ClientHello | None:
+    """A ClientHello's body."""
     try:
-        return _client_hello(_Reader(found[1]))
+        return _client_hello(_Reader(body))
     except _Short:
         return None
 

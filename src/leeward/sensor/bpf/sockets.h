@@ -361,8 +361,9 @@ INLINE int packet(struct __sk_buff *skb, u32 egress)
 	else if (p.t.local_port == 53 || p.t.remote_port == 53)
 		copy_packet(skb, &p, EV_DATAGRAM, f->pid, 4096, 0);
 	else if ((p.t.local_port == 443 || p.t.remote_port == 443) && !f->class) {
-		f->class = QUIET;
-		copy_packet(skb, &p, EV_DATAGRAM, f->pid, 1500, 0);
+		if (++f->misses >= 8) /* QUIC: its client hello is in the first few */
+			f->class = QUIET;
+		copy_packet(skb, &p, EV_DATAGRAM, f->pid, 2048, 0);
 	}
 	return 1;
 }
