@@ -14,7 +14,7 @@ import typer
 from leeward.cli.printer import printer
 from leeward.model.errors import HostError
 from leeward.sensor import host, kernel, libbpf, libraries
-from leeward.sensor.target import Target
+from leeward.sensor.target import Target, Unseen
 
 
 class Check(msgspec.Struct):
@@ -127,15 +127,53 @@ def checks() -> Iterator[Check]:
     yield _try("uprobes", _uprobe, "CAP_SYS_ADMIN is needed")
     yield _try("uprobe_multi", _multi, "kernel 6.6 attaches many probes at once; links of one are used", needed=False)
     yield _runtimes()
-    for name, detail in (
-        ("not covered: SSL_sendfile", "kernel TLS: bytes go from file to socket without passing the library's write"),
-        (
-            "not covered: other TLS libraries",
-            "static OpenSSL (Node), BoringSSL, GnuTLS, NSS, Go, rustls, Java: metadata only",
-        ),
-        ("not covered: HTTP/2, WebSocket", "seen as flows; `leeward coverage` names the processes"),
-    ):
-        yield Check(name, "partly", detail)
+    yield from _tls_of_processes()
+    for name, detail in NOT_COVERED:
+        yield Check(f"not covered: {name}", "partly", detail)
+
+
+#: What no part of Leeward sees into; said by `doctor`, so that nobody takes silence for calm.
+NOT_COVERED = (
+    ("kernel TLS", "SSL_sendfile and offload: bytes go from file to socket without passing the library's write"),
+    ("TLS over a UNIX socket", "its content may be seen at the library, but no peer and no name"),
+    ("NSS, mbedTLS, wolfSSL, rustls, Java", "connections are flows with SNI; `leeward coverage` names the processes"),
+    ("QUIC and HTTP/3", "connections are flows with SNI"),
+    ("SSH and other encrypted protocols", "connections are flows"),
+    ("WebSocket over HTTP/2", "one stream of a connection whose other streams are seen"),
+)
+
+
+def _tls_of_processes() -> Iterator[Check]:
+    """One check for each program and TLS library in use now, with who uses it."""
+    known: dict[tuple[str, ...], Target | Unseen | None] = {}
+    users: dict[tuple[str, str], list[int]] = {}
+    for entry in sorted((e for e in os.listdir("/proc") if e.isdigit()), key=int):
+        try:
+            lines = Path(f"/proc/{entry}/maps").read_text(errors="replace").splitlines()
+            program = Path(f"/proc/{entry}/comm").read_text(errors="replace").strip()
+        except OSError:
+            continue  # it is gone, or a kernel thread
+        for line in lines:
+            words = line.split(maxsplit=5)
+            if len(words) < 6 or "x" not in words[1] or not words[5].startswith("/"):
+                continue
+            file = (*words[3:5], words[5])
+            if file not in known:
+                known[file] = libraries.describe(Path(f"/proc/{entry}/map_files/{words[0]}"), words[5])
+            found = known[file]
+            if found is not None:
+                told = f"{'' if isinstance(found, Target) else 'not '}seen|{_told(found)}"
+                pids = users.setdefault((program, told), [])
+                if int(entry) not in pids:
+                    pids.append(int(entry))
+    for (program, told), pids in sorted(users.items()):
+        state, _, detail = told.partition("|")
+        shown = ", ".join(map(str, pids[:4])) + (f" and {len(pids) - 4} more" if len(pids) > 4 else "")
+        yield Check(f"TLS of {program} ({shown})", "ok" if state == "seen" else "partly", f"{state}: {detail}")
+
+
+def _told(found: Target | Unseen) -> str:
+    return f"{found.version}, {found.name}" if isinstance(found, Target) else f"{found.name}: {found.reason}"
 
 
 def register(app: typer.Typer) -> None:
