@@ -20,7 +20,7 @@ HOSTED = [
     ("eu.api.openai.com", "POST", "/v1/embeddings", "openai", "openai.embeddings", "embeddings"),
     ("api.openai.com", "GET", "/v1/models?limit=2", "openai", "openai.models", "list_models"),
     ("api.openai.com", "POST", "/v1/completions/", "openai", "openai.completions", "text_completion"),
-    ("api.openai.com", "POST", "/v1/audio/transcriptions", "openai", "unknown", "unknown"),
+    ("api.openai.com", "POST", "/v1/audio/transcriptions", "openai", "openai.transcriptions", "transcription"),
     ("api.anthropic.com", "POST", "/v1/messages?beta=true", "anthropic", "anthropic.messages", "chat"),
     ("api.anthropic.com", "POST", "/v1/messages/count_tokens", "anthropic", "anthropic.count_tokens", "count_tokens"),
     ("api.anthropic.com", "GET", "/v1/models", "anthropic", "anthropic.models", "list_models"),

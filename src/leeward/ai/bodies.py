@@ -1,7 +1,8 @@
 """What is in a body, whatever it is written in: one JSON value, or the events of a stream.
 
 JSON and streams of it (server-sent events, newline-delimited, AWS event streams, a JSON array of chunks), and protobuf over
-gRPC with names from tables. Invariant: never raises; what had to be mended or is missing is said.
+gRPC with names from tables; forms and bare files as records that describe them. Invariant: never raises; what had to be mended
+or is missing is said.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from leeward.ai.grpc_bodies import grpc_messages, is_grpc
 from leeward.ai.jsontext import Json, Slice, dumps, load
+from leeward.ai.multipart import file_record, read_multipart
 from leeward.ai.values import record, text
 from leeward.model.message import Message
 from leeward.wire.eventstream import parse_eventstream
@@ -25,9 +27,19 @@ _FRAMINGS = {
     "application/x-ndjson": "ndjson",
     "application/ndjson": "ndjson",
     "application/jsonl": "ndjson",
+    "application/x-jsonl": "ndjson",
     "application/stream+json": "ndjson",
     "application/vnd.amazon.eventstream": "eventstream",
 }
+_FILES = (
+    "multipart/form-data",
+    "text/plain",
+    "audio/",
+    "image/",
+    "video/",
+    "application/octet-stream",
+    "application/pdf",
+)
 NOTHING = Json(None, b"", True)
 
 
@@ -51,11 +63,31 @@ def framing(message: Message) -> str:
 
 
 def read(request: Message, message: Message) -> Json:
-    """The body of `message`, which is `request` itself or its response, as one JSON value; a gRPC body's first message."""
+    """The body of `message`, which is `request` itself or its response, as one JSON value: a gRPC body's first message, the
+    list of all lines, a form's fields, what is known of a file."""
     if is_grpc(message):
         first = next(iter(grpc_messages(request, message)), None)
         return _written(first.value, first.whole) if first else NOTHING
-    return load(message.body) if message.body.strip() else NOTHING
+    body, kind = message.body, media_type(message)
+    if not body.strip():
+        return NOTHING
+    if not kind.startswith(_FILES) and framing(message) != "ndjson":
+        return load(body)
+    if body.lstrip()[:1] in (b"{", b"[") and b"\0" not in body:  # many servers take JSON whatever type it is given
+        return _lines(body) or load(body)
+    if kind == "multipart/form-data":
+        return _written(*read_multipart(body, message.header("content-type")))
+    whole = message.complete and not message.truncated and not message.gap
+    return _written(file_record(body, kind, whole), True)
+
+
+def _lines(body: bytes) -> Json | None:
+    """Several lines of JSON as a list; None if this is one value, on one line or on many."""
+    lines = [line for line, _ in parse_lines(body)]
+    if len(lines) < 2 or not load(lines[0]).exact:
+        return None
+    found = [load(line) for line in lines]
+    return _written([line.value for line in found], all(line.exact for line in found))
 
 
 def events(request: Message, response: Message, how: str) -> Iterator[Event]:

@@ -20,17 +20,28 @@ from collections.abc import Iterator
 
 from leeward.ai import (
     anthropic_messages,
+    batches,
     bedrock,
     cohere,
     gemini,
+    kserve,
     model_servers,
     models_list,
     ollama,
+    openai_assistants,
     openai_chat,
     openai_embeddings,
+    openai_files,
+    openai_media,
     openai_responses,
+    replicate,
     session,
     shape,
+    vector_chroma,
+    vector_milvus,
+    vector_pinecone,
+    vector_qdrant,
+    vector_weaviate,
 )
 from leeward.ai.bodies import events, framing, media_type, read
 from leeward.ai.catalogue import UNKNOWN, Catalogue, Match, default_catalogue
@@ -46,17 +57,28 @@ DIALECTS: dict[str, Dialect] = {
     api: dialect
     for module in (
         anthropic_messages,
+        batches,
         bedrock,
         cohere,
         gemini,
+        kserve,
         model_servers,
         models_list,
         ollama,
+        openai_assistants,
         openai_chat,
         openai_embeddings,
+        openai_files,
+        openai_media,
         openai_responses,
+        replicate,
         session,
         shape,
+        vector_chroma,
+        vector_milvus,
+        vector_pinecone,
+        vector_qdrant,
+        vector_weaviate,
     )
     for api, dialect in module.DIALECTS.items()
 }
@@ -127,6 +149,8 @@ class _Decoder:
             self._failed()
             return False
         shape = dialect.request(asked, self.ai)
+        if not shape and isinstance(asked.value, list):  # lines; a server that wants one value reads the first
+            shape = dialect.request(load(self.request.body), self.ai)
         if self.response is None or self._failed():
             return shape
         if self._streamed(dialect):
