@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from test_wire_postgres import SESSION
+
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import Plaintext, Segment, SocketOpened, TlsClosed, TlsOpened
+from leeward.model.sql import SqlResult
 from leeward.wire.connections import Connection, Connections, Heard
 from leeward.wire.dns import NameTable
 from leeward.wire.flows import FlowTable
@@ -146,6 +150,35 @@ def test_plaintext_packets_seen_at_both_sockets_count_once() -> None:
             heard += connections.segment(Segment(1, sock, "tcp", local, remote, sent, seq, data, len(data)))
     assert done(heard) == [(11, b"{}", b"ok")]
     assert ("socket", 2, None) in quiet.told
+
+
+@pytest.mark.parametrize("role", ["client", "unknown"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_sql_seen_at_both_sockets_counts_once(role: str, first: int) -> None:
+    """The server's port is the higher one, and it has not accepted yet when the first bytes are there."""
+    connections, flows, _ = world()
+    flows.opened(SocketOpened(0, 1, 11, role, "tcp", CLIENT, SERVER))
+    flows.opened(SocketOpened(0, 2, 0, "unknown", "tcp", SERVER, CLIENT))
+    heard: list[Heard] = []
+    seqs = {True: 100, False: 900}
+    for up, data in SESSION:
+        ends = [(1, CLIENT, SERVER), (2, SERVER, CLIENT)]
+        for sock, local, remote in ends if first == 0 else reversed(ends):
+            sent = up == (sock == 1)
+            heard += connections.segment(Segment(1, sock, "tcp", local, remote, sent, seqs[up], data, len(data)))
+        seqs[up] += len(data)
+    statements = [event.statement for _, event in heard if isinstance(event, SqlResult)]
+    assert len(statements) == 4
+    assert statements[0] == "select id, email from customers"
+
+
+def test_mysql_is_a_flow() -> None:
+    connections, flows, quiet = world()
+    socket = flows.opened(SocketOpened(0, 1, 11, "client", "tcp", CLIENT, SERVER))
+    greeting = b"\x4a\0\0\0\x0a8.0.36\0" + bytes(67)
+    assert connections.segment(Segment(1, 1, "tcp", CLIENT, SERVER, False, 1, greeting, len(greeting))) == []
+    assert socket.flow.l7 == "mysql"
+    assert quiet.told == [("socket", 1, None)]
 
 
 def test_a_process_that_dies_leaves_its_unfinished_exchange_and_no_name() -> None:

@@ -243,8 +243,14 @@ class Connections:
             return []
         if event.woke and known is not None:
             known.http = None
-        client = socket.local if socket.role == "client" else socket.remote if socket.role == "server" else None
-        return self._stream(self.streams.feed(event, key=key, client=client))
+        return self._stream(self.streams.feed(event, key=key, client=self._opener(socket)))
+
+    def _opener(self, socket: Socket) -> Endpoint | None:
+        """Who opened this connection, as far as its socket or its other end's tells: a server is heard of
+        before it has accepted."""
+        mirror = self._flows.mirror(socket) if socket.role == "unknown" else None
+        role = socket.role if mirror is None else {"client": "server", "server": "client"}.get(mirror.role)
+        return {"client": socket.local, "server": socket.remote}.get(role or "")
 
     def _is_hello(self, socket: Socket, event: Segment) -> bool:
         """Is this part of a TLS client hello? Then it is read for its names."""
@@ -305,8 +311,10 @@ class Connections:
                 return []
             if connection.socket is not None:
                 connection.pid = connection.socket.flow.pid
+            heard = self._data(connection, event.to_server, event.ts, event.data)
+            if connection.socket is not None:
                 connection.socket.flow.l7 = connection.speaks or "http"
-            return self._data(connection, event.to_server, event.ts, event.data)
+            return heard
         return self._capture_data(connection, event)
 
     def _other_end_speaks(self, connection: Connection, event: StreamData) -> bool:
@@ -372,19 +380,19 @@ class Connections:
             over = connection.held_bytes > _HOLD_BYTES or len(self._holding) > 4096
             return self._release(connection) if over or ts - connection.held_since > _HOLD_NS else []
         if connection.http is None:
+            connection.speaks = connection.speaks or sql.sniff(to_server, data)
+            if connection.speaks and connection.speaks not in _SQL:
+                connection.reason = f"{connection.speaks} is seen as a flow only"
             if connection.reason:
                 self._hush(connection, None)
                 return []
-            connection.http = self._parser(connection, to_server, data)
+            connection.http = self._parser(connection, data)
         self._connections.move_to_end(connection.key)
         return self._hear(connection, connection.http.feed(to_server, ts, data))
 
-    def _parser(self, connection: Connection, to_server: bool, data: bytes) -> HttpConnection | sql.SqlConnection:
+    def _parser(self, connection: Connection, data: bytes) -> HttpConnection | sql.SqlConnection:
         """Who reads a connection that begins with `data`."""
-        connection.speaks = connection.speaks or sql.sniff(to_server, data)
-        if connection.speaks in _SQL:
-            if connection.socket is not None and connection.source == "plaintext":
-                connection.socket.flow.l7 = connection.speaks
+        if connection.speaks:
             return _SQL[connection.speaks](self._sql_limits)
         two = http2.sniff(data) or http2.role_of(data) != "unknown"
         parser = http2.Http2Connection if two else Http1Connection

@@ -13,6 +13,7 @@ import msgspec
 
 from leeward.model.net import Endpoint
 from leeward.model.raw import Segment
+from leeward.wire.sql import sniff
 from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap, StreamOpened
 
 _HALF = 1 << 31
@@ -253,6 +254,8 @@ def _opens(segment: Segment, source: Endpoint, target: Endpoint) -> bool:
         return not segment.syn_ack
     if segment.data.startswith(_METHODS):
         return True
-    if segment.data.startswith(b"HTTP/1."):
+    if segment.data.startswith(b"HTTP/1.") or sniff(False, segment.data):
         return False
+    if sniff(True, segment.data):
+        return True
     return source.port > target.port if source.port != target.port else True
