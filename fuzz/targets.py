@@ -21,6 +21,7 @@ from leeward.ai.catalogue import Match, default_catalogue
 from leeward.ai.decode import DIALECTS, decode
 from leeward.ai.hearing import Hearing
 from leeward.ai.mcp_http import McpHttp
+from leeward.ai.multipart import MAX_PARTS, read_multipart
 from leeward.ai.stdio import StdioSessions
 from leeward.identity.cgroup import parse_cgroup
 from leeward.identity.procfs import parse_cmdline, parse_stat, parse_uid
@@ -45,6 +46,7 @@ from leeward.wire.ndjson import parse_lines
 from leeward.wire.postgres import PostgresConnection
 from leeward.wire.postgres_values import TYPES, binary
 from leeward.wire.protobuf import Reader
+from leeward.wire.quic import QuicHellos
 from leeward.wire.sql import SqlLimits, about
 from leeward.wire.sse import parse_sse
 from leeward.wire.tls import parse_client_hello, parse_server_hello
@@ -146,6 +148,23 @@ def postgres(data: bytes) -> None:
         connection.feed(True, 0, b"\0\0\0\x10\0\3\0\0user\0a\0\0")
     drive(connection, data[1:])
     binary(sorted(TYPES)[data[0] % len(TYPES)] if data else 0, data[1:])
+
+
+def quic(data: bytes) -> None:
+    """Datagrams of two connections, each after its length in two bytes; the protection is not undone by chance, so the real
+    one is in the seeds."""
+    hellos = QuicHellos()
+    at = number = 0
+    while at + 2 <= len(data):
+        size = int.from_bytes(data[at : at + 2])
+        hellos.feed(number % 2, data[at + 2 : at + 2 + size])
+        at, number = at + 2 + size, number + 1
+
+
+def multipart(data: bytes) -> None:
+    form, _ = read_multipart(data, "multipart/form-data; boundary=b")
+    assert sum(len(v) if isinstance(v, list) else 1 for v in form.values()) <= MAX_PARTS
+    msgspec.json.encode(form)
 
 
 def statement(data: bytes) -> None:
@@ -289,6 +308,24 @@ _ROWS = (
     + b"D\0\0\0\x0b\0\1\0\0\0\x011C\0\0\0\x0dSELECT 1\0"
 )
 
+_FORM = b"""--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b\r
+Content-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b--\r\n"""
+
+
+def _initials() -> list[bytes]:
+    """A client's first datagrams, of both versions."""
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.connection import QuicConnection
+    from aioquic.quic.packet import QuicProtocolVersion
+
+    found = []
+    for version in (QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2):
+        client = QuicConnection(configuration=QuicConfiguration(server_name="a.b", original_version=version))
+        client.connect(("10.0.0.1", 443), now=0.0)
+        found += [data for data, _ in client.datagrams_to_send(now=0.0)]
+    return found
+
+
 TARGETS: dict[str, Target] = {
     "http1": Target(http1, (seed((True, _REQUEST), (False, _CHUNKED)), seed((True, b"GET /skip HTTP/1.1\r\n\r\n")))),
     "http2": Target(http2, (b"\0" + seed((True, _HEADERS_FRAME)),)),
@@ -300,6 +337,8 @@ TARGETS: dict[str, Target] = {
     "rpc": Target(rpc, (_CALL + b"\x01" + _RESULT,)),
     "postgres": Target(postgres, (b"\0" + seed((True, b"Q\0\0\0\x0dselect 1\0"), (False, _ROWS)),)),
     "statement": Target(statement, (b"select a.b from \"c\" d, e where f in (1, 'x') -- g",)),
+    "quic": Target(quic, tuple(len(d).to_bytes(2) + d for d in _initials())),
+    "multipart": Target(multipart, (_FORM,)),
     "content": Target(content),
     "tls": Target(tls),
     "keylog": Target(keylog, (b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n",)),

@@ -121,25 +121,35 @@ class _Brotli:
         return bool(self._d.is_finished())
 
 
+class _Sink:
+    """What a zstd decoder writes into. It does not know the decoder: the library's objects are not found by the garbage
+    collector, so a decoder in a cycle would stay for good."""
+
+    def __init__(self) -> None:
+        self.out: list[bytes] = []
+        self.size = self.room = 0
+
+    def write(self, data: bytes) -> int:
+        """Called by the library with each piece of output."""
+        self.out.append(bytes(data))
+        self.size += len(data)
+        if self.size > self.room:
+            raise OverflowError
+        return len(data)
+
+
 class _Zstd:
     """Through `stream_writer`, which hands on at most 128 KiB at a time and stops when its writer raises:
     `decompressobj` would put out all that the input says."""
 
     def __init__(self) -> None:
-        self._out: list[bytes] = []
-        self._size = self._room = 0
-        self._w = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_writer(self, closefd=False)  # type: ignore[arg-type]
-
-    def write(self, data: bytes) -> int:
-        """Called by the library with each piece of output."""
-        self._out.append(bytes(data))
-        self._size += len(data)
-        if self._size > self._room:
-            raise OverflowError
-        return len(data)
+        self._sink = _Sink()
+        decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._w = decoder.stream_writer(self._sink, closefd=False)  # type: ignore[arg-type]
 
     def feed(self, data: bytes, room: int) -> tuple[bytes, str]:
-        self._out, self._size, self._room = [], 0, room
+        sink = self._sink
+        sink.out, sink.size, sink.room = [], 0, room
         trouble = ""
         try:
             self._w.write(data)
@@ -147,7 +157,7 @@ class _Zstd:
             trouble = "bad-zstd"
         except OverflowError:
             trouble = "expansion-limit"
-        return b"".join(self._out), trouble
+        return b"".join(sink.out), trouble
 
     def ended(self) -> bool:
         return True  # the library does not say
