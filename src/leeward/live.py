@@ -12,10 +12,12 @@ from pathlib import Path
 
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import GONE, Blindness
+from leeward.data.exchange import Inspector
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
 from leeward.model.raw import ProcessStarted, TlsOpened
+from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
@@ -37,10 +39,13 @@ class Live:
         tree: set[int] | None = None,
         libraries: Iterable[Path] = (),
         runtimes: RuntimePaths | None = None,
+        inspector: Inspector | None = None,
+        names: NameWorker | None = None,
     ) -> None:
         """`tree`: watch only these processes and their children, which are added as they appear (with
         Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
-        runtimes keep their state, the usual places if not given."""
+        runtimes keep their state, the usual places if not given. `inspector`: looks for sensitive data. `names`: the model that
+        helps it."""
         self._tree = tree
         self.started = time.time_ns()
         self.sensor = KernelSensor(options)
@@ -60,7 +65,10 @@ class Live:
             quiet=self.sensor,
             explain=self.explain,
             library_of=self.library_of,
+            inspector=inspector,
+            ask_model=names.ask if names is not None else None,
         )
+        self._names = names
         self._tick = time.time_ns()
         for event in self.sensor.sockets():
             self.pipeline.feed(event)
@@ -75,11 +83,17 @@ class Live:
                 seen = bool(self.pipeline.flows.by_random(event.client_random))
                 event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
             yield from self.pipeline.feed(event)
+        yield from self._named()
         now = time.time_ns()
         if now - self._tick >= _TICK_NS:
             self._tick = now
             yield from self._totals()
             yield from self.pipeline.tick(now)
+
+    def _named(self) -> Iterator[Record]:
+        if self._names is not None:
+            for answer in self._names.answers():
+                yield from self.pipeline.feed(answer)
 
     def _totals(self) -> Iterator[Record]:
         for event in self.sensor.stats():
@@ -89,7 +103,7 @@ class Live:
         """Drains what is on its way and ends the observation."""
         for _ in range(20):
             yield from self.step(0.05)
-            if not self.sensor.pending():
+            if not self.sensor.pending() and not self.pipeline.discovery.waits():
                 break
         yield from self._totals()
         yield from self.pipeline.finish(time.time_ns())

@@ -1,8 +1,9 @@
-"""Which stage follows which: raw events in; exchanges, flows and coverage rows out.
+"""Which stage follows which: raw events in; exchanges, flows, findings and coverage rows out.
 
     raw event ─► flows (names, SNI) ─► connections ─► http and sql parsers ─► ai.hearing ─┐
-                                        standard input and output ──► ai.stdio ───┴► placing ─► Exchange, with who and where
-                                                                                       └──► ledger ─► Coverage
+                                        standard input and output ──► ai.stdio ───┴► placing ─► data ─► Exchange, masked
+                                                      sql results ──► data.lineage ──────────────┘ └─► detect ─► Finding
+                                                                               placing ─► ledger ─► Coverage
 
 Invariants: no threads, no clock, no I/O here but what the injected readers do (`processes` reads /proc when told of a
 process, `explain` when a connection stays dark). Every HTTP request is counted once: heard = exchanges + named drops.
@@ -11,7 +12,7 @@ process, `explain` when a connection stays dark). Every HTTP request is counted 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -20,15 +21,20 @@ from leeward.ai.catalogue import Catalogue
 from leeward.ai.hearing import Hearing
 from leeward.ai.ledger import Blindness, Ledger
 from leeward.ai.stdio import StdioSessions
+from leeward.ai.bodies import framing, read
 from leeward.ai.vector_sql import vector_activity
+from leeward.data.exchange import Inspector, Payload
+from leeward.discovery import AskModel, Discovery
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange, TimedExchange
+from leeward.model.finding import Finding
 from leeward.model.message import Message
 from leeward.model.net import Flow
 from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
     Datagram,
     Lost,
+    ModelAnswered,
     Piped,
     Plaintext,
     ProcessExec,
@@ -42,7 +48,7 @@ from leeward.model.raw import (
     TlsOpened,
 )
 from leeward.model.sql import SqlResult
-from leeward.placing import Placing, bare
+from leeward.placing import Placing, bare, iso
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
@@ -51,7 +57,7 @@ from leeward.wire.keylog import KeyLog
 from leeward.wire.quic import QuicHellos, is_quic
 from leeward.wire.sql import SqlEvent
 
-Record = Exchange | Flow | Coverage
+Record = Exchange | Flow | Coverage | Finding
 
 
 class Processes(Protocol):
@@ -85,6 +91,8 @@ class Pipeline:
         keylog: KeyLog | None = None,
         explain: Callable[[int], Blindness] | None = None,
         library_of: Callable[[int], tuple[str, str]] | None = None,
+        inspector: Inspector | None = None,
+        ask_model: AskModel | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -99,6 +107,7 @@ class Pipeline:
         )
         self.ledger = Ledger(processes.get if processes else lambda _pid, _ts: NOBODY, explain)
         self.hearing = Hearing(catalogue)
+        self.discovery = Discovery(inspector, lambda host: bool(catalogue.is_ai_host(host)), ask_model)
         self.stdio = StdioSessions(quiet.quiet_stdio if quiet else lambda _pid: None, line=settings.max_message)
         self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
@@ -116,6 +125,7 @@ class Pipeline:
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
             Piped: self._on_piped,
+            ModelAnswered: lambda e: [*self.discovery.answered(e)],
             Lost: self._on_lost,
         }
 
@@ -126,6 +136,7 @@ class Pipeline:
         """About once a second of event time: what waited long enough, and flows that moved."""
         records = self._heard(self.connections.tick(ts))
         records += self._alone(self.hearing.tick(ts))
+        records += self.discovery.tick(ts)
         records += self._unseen(ts)
         self.flows.prune(ts)
         return records
@@ -136,6 +147,7 @@ class Pipeline:
         for server, timed in self.stdio.finish(ts):
             records += self._said(server, [timed])
         records += self._alone(self.hearing.finish(ts))
+        records += self.discovery.tick(ts, everything=True)
         records += self._unseen(ts, everything=True)
         for socket in self.flows.open_flows():
             records += self._flow(socket)
@@ -223,8 +235,10 @@ class Pipeline:
     def _heard(self, heard: list[Heard]) -> list[Record]:
         records: list[Record] = []
         for connection, event in heard:
-            for timed in self._said_by(connection, event):
-                records += self._exchange(connection, timed)
+            said = self._said_by(connection, event)
+            payloads = _payloads(event) if len(said) == 1 else ()
+            for timed in said:
+                records += self._exchange(connection, timed, payloads)
         return records
 
     def _said_by(self, connection: Connection, event: HttpEvent | SqlEvent) -> list[TimedExchange]:
@@ -245,6 +259,7 @@ class Pipeline:
         """A database's answer. Whoever has not spoken to a model after many of them, on one connection, is left alone."""
         self.counters["sql_statements"] += 1
         connection.skipped += 1
+        self._remember(connection, result)
         timed = vector_activity(result)
         speaks = connection.pid in self._speakers or not connection.pid or timed is not None
         if connection.skipped == _STATEMENTS and not speaks:
@@ -252,7 +267,17 @@ class Pipeline:
             self.connections.quiet(connection)
         return [timed] if timed is not None else []
 
-    def _exchange(self, connection: Connection, timed: TimedExchange) -> list[Record]:
+    def _remember(self, connection: Connection, result: SqlResult) -> None:
+        """Where the values of this result come from, should they be seen again."""
+        flow = connection.socket.flow if connection.socket else None
+        host = (flow.domain or flow.dst.ip) if flow else ""
+        process = ""
+        if self._processes is not None and connection.pid:
+            process = self._processes.get(connection.pid, result.end).exe.rsplit("/", 1)[-1]
+        where = f"{result.system}://{host}/{result.database}"
+        self.discovery.statement(result, where, process, iso(result.end))
+
+    def _exchange(self, connection: Connection, timed: TimedExchange, payloads: Sequence[Payload] = ()) -> list[Record]:
         """An exchange of this connection comes out, if it may be shown."""
         number = connection.exchanges
         connection.exchanges += 1
@@ -272,12 +297,12 @@ class Pipeline:
             flow_key = socket.key
             socket.flow.provider, socket.flow.content = exchange.gen_ai.provider, "visible"
         row = self.ledger.exchange(flow_key, connection.pid, timed.start, exchange.network.domain, rung, library)
-        return [exchange, row]
+        return [*self.discovery.exchange(exchange, payloads, timed.end), row]
 
     def _alone(self, waited: list[TimedExchange]) -> list[Record]:
         """Exchanges that came to no end on any connection."""
         self.counters["exchanges"] += len(waited)
-        return [self._placing.alone(timed) for timed in waited]
+        return [r for timed in waited for r in self.discovery.exchange(self._placing.alone(timed), (), timed.end)]
 
     # -- standard input and output ---------------------------------------------------------------------------------
 
@@ -297,7 +322,7 @@ class Pipeline:
             self.counters["exchanges"] += 1
             exchange = self._placing.on_stdio(timed, client, server)
             row = self.ledger.exchange(("stdio", server), client or server, timed.start, "", "plaintext", "")
-            records += [exchange, row]
+            records += [*self.discovery.exchange(exchange, (), timed.end), row]
         return records
 
     # -- flows ---------------------------------------------------------------------------------------------------
@@ -345,7 +370,19 @@ class Pipeline:
         for part in parts:
             total.update(getattr(part, "counters", {}))
         total.update(self.hearing.totals())
+        total.update(self.discovery.totals())
         return dict(sorted(total.items()))
+
+
+def _payloads(event: HttpEvent | SqlEvent) -> tuple[Payload, ...]:
+    """The bodies of an HTTP exchange as they were sent. A streamed answer is looked at where it was put together."""
+    match event:
+        case ExchangeDone(request=Message() as request, response=response):
+            bodies = [Payload("request", read(request, request).value)]
+            if response is not None and not framing(response):
+                bodies.append(Payload("response", read(request, response).value))
+            return tuple(body for body in bodies if body.value is not None)
+    return ()
 
 
 def _where(connection: Connection, request: Message) -> tuple[str, int]:

@@ -64,7 +64,7 @@ class Placing:
     def _timed(self, timed: TimedExchange, identity: str) -> Exchange:
         exchange = timed.exchange
         exchange.id = hashlib.sha256(identity.encode()).hexdigest()[:32]
-        exchange.time = _iso(timed.start)
+        exchange.time = iso(timed.start)
         exchange.duration_ms = max(0, timed.end - timed.start) / 1e6
         return exchange
 
@@ -102,7 +102,8 @@ def bare(host: str) -> str:
     return host.rsplit(":", 1)[0].rstrip(".").lower() if host.count(":") == 1 else host.rstrip(".").lower()
 
 
-def _iso(ts: int) -> str:
+def iso(ts: int) -> str:
+    """Unix nanoseconds as ISO 8601 in UTC, with microseconds."""
     return datetime.fromtimestamp(ts // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ts % 10**9 // 1000:06d}Z"
 
 

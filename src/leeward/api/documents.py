@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange
+from leeward.model.finding import Finding
 from leeward.store.rows import FlowRecord
 
 
@@ -24,6 +25,13 @@ class FlowPage(msgspec.Struct):
     """flows: newest change first. next: the cursor of the following page, "" at the end."""
 
     flows: list[FlowRecord]
+    next: str = ""
+
+
+class FindingPage(msgspec.Struct):
+    """findings: last changed first. next: the cursor of the following page, "" at the end."""
+
+    findings: list[Finding]
     next: str = ""
 
 
@@ -69,6 +77,7 @@ class Summary(msgspec.Struct):
     exchanges: int
     flows: int
     coverage: int
+    findings: int
     input_tokens: int
     output_tokens: int
     errors: int
@@ -97,7 +106,7 @@ class Problem(msgspec.Struct):
     detail: str
 
 
-_SCHEMAS = (ExchangePage, FlowPage, CoverageList, Health, Stats, Problem)
+_SCHEMAS = (ExchangePage, FlowPage, FindingPage, CoverageList, Health, Stats, Problem)
 
 
 def answers(schema: str, **more: str) -> dict[int | str, dict[str, Any]]:

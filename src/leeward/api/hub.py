@@ -13,10 +13,8 @@ from collections import Counter, deque
 
 import msgspec
 
-from leeward.model.coverage import Coverage
-from leeward.model.exchange import Exchange
 from leeward.model.net import Flow
-from leeward.store.rows import to_json
+from leeward.store.rows import Record, to_json
 
 KEEP_EVENTS, KEEP_BYTES = 1_000, 8 * 1024 * 1024
 CLIENT_EVENTS, CLIENT_BYTES = 1_000, 8 * 1024 * 1024
@@ -112,9 +110,9 @@ class LiveHub:
         self._kept = _Bounded(KEEP_EVENTS, KEEP_BYTES)
         self._clients: set[Subscription] = set()
 
-    def publish(self, record: Exchange | Flow | Coverage) -> None:
+    def publish(self, record: Record) -> None:
         """Hand a record to every client. Never raises on its content; counted: live_published, live_lost."""
-        kind = record.type if isinstance(record, Exchange | Coverage) else "flow"
+        kind = "flow" if isinstance(record, Flow) else record.type
         try:
             body = to_json(record)
         except (TypeError, ValueError):

@@ -29,7 +29,10 @@ def mask_json(text: str | bytes) -> bytes:
 
 
 def mask(record: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a decoded record with an exchange's content hidden; flows and coverage hold none."""
+    """A copy of a decoded record with an exchange's content hidden; flows and coverage hold none. A finding's evidence is masked
+    from the start: of it only the command lines are hidden."""
+    if record.get("type") == "finding":
+        return {**record, "process": _process(record.get("process"))}
     if record.get("type") != "exchange":
         return record
     gen_ai = record.get("gen_ai") or {}

@@ -17,10 +17,10 @@ from leeward.api.masking import mask_json
 from leeward.api.times import parse_time
 from leeward.api.tokens import Principal, TokenStore
 from leeward.store.event_store import EventStore
-from leeward.store.query import LIMIT_MAX, ExchangeQuery, FlowQuery
+from leeward.store.query import LIMIT_MAX, ExchangeQuery, FindingQuery, FlowQuery
 
 HEARTBEAT_SECONDS = 15.0
-KINDS = ("exchange", "flow", "coverage")
+KINDS = ("exchange", "flow", "finding", "coverage")
 
 Text = Annotated[str, Query(max_length=256)]
 Time = Annotated[str, Query(max_length=64, description="A span back from now (15m, 2h, 7d) or ISO 8601 (UTC)")]
@@ -104,6 +104,31 @@ def api_router(
         )  # fmt: skip
         return _page("flows", page.items, page.next)
 
+    @router.get("/findings", tags=["records"], responses=answers("FindingPage"))
+    def findings(
+        request: Request, since: Time = "", until: Time = "", limit: Limit = 100, cursor: Cursor = "", rule: Text = "",
+        severity: Annotated[str, Query(max_length=16, description="info, low, medium, high, critical: this and worse")] = "",
+        workload: Text = "", q: Text = "",
+    ) -> Response:  # fmt: skip
+        """What is wrong, last changed first."""
+        now = clock()
+        page = store.findings_page(
+            FindingQuery(
+                since=parse_time(since, now, "since"), until=parse_time(until, now, "until"),
+                limit=limit, cursor=cursor, rule=rule, severity=severity, workload=workload, q=q,
+            )
+        )  # fmt: skip
+        items: list[Any] = page.items if reads_content(request) else [mask_json(item) for item in page.items]
+        return _page("findings", items, page.next)
+
+    @router.get("/findings/{id}", tags=["records"], responses=answers("Finding", code_404="No such finding"))
+    def finding(request: Request, id: str) -> Response:
+        """One finding, whole."""
+        found = store.finding_json(id)
+        if found is None:
+            return JSONResponse({"detail": f"no finding has the id {id[:80]!r}"}, 404)
+        return _json(found.encode() if reads_content(request) else mask_json(found))
+
     @router.get("/coverage", tags=["records"], responses=answers("CoverageList"))
     def coverage() -> Response:
         """What is seen of each process that talks to AI, and why not more."""
@@ -138,7 +163,7 @@ def api_router(
         },
     )  # fmt: skip
     async def stream(
-        request: Request, types: Annotated[str, Query(max_length=64, description="exchange,flow,coverage")] = ""
+        request: Request, types: Annotated[str, Query(max_length=64, description="exchange,flow,finding,coverage")] = ""
     ) -> Response:
         """What happens now. Come back with Last-Event-ID to get what is still kept of what you missed."""
         wanted = frozenset(filter(None, types.split(","))) or frozenset(KINDS)
@@ -183,5 +208,5 @@ async def _events(
 
 
 def _frame(live: LiveHub, event: LiveEvent, content: bool) -> bytes:
-    body = event.body if content or event.kind != "exchange" else mask_json(event.body)
+    body = event.body if content or event.kind not in ("exchange", "finding") else mask_json(event.body)
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (live.event_id(event).encode(), event.kind.encode(), body)

@@ -7,18 +7,24 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from leeward.ai.catalogue import load_catalogue
+from leeward.cli.looking import DataConfig, UseModel, looking, name_model
 from leeward.cli.printer import Printer, printer
 from leeward.live import Live
 from leeward.model.errors import InputError
+from leeward.model.finding import SEVERITIES, Finding
+from leeward.naming import NameWorker
+from leeward.pipeline import Record
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.sensor.libraries import command_libraries
+from leeward.store.paths import data_key, state_dir
 
 
 def _find(command: str) -> Path:
@@ -66,7 +72,22 @@ class _Child:
         return code if code >= 0 else 128 - code
 
 
-def _watch(live: Live, child: _Child, tree: set[int], out: Printer) -> int:
+class _Worst:
+    """Passes records on and keeps how bad the worst finding was: its place in SEVERITIES, -1 for none."""
+
+    def __init__(self) -> None:
+        self.severity = -1
+        self.findings: set[str] = set()
+
+    def seen(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            if isinstance(record, Finding):
+                self.severity = max(self.severity, SEVERITIES.index(record.severity))
+                self.findings.add(record.id)
+            yield record
+
+
+def _watch(live: Live, child: _Child, tree: set[int], out: Printer, worst: _Worst) -> int:
     """Runs until the command has ended and what it caused has been read."""
     signal.signal(signal.SIGINT, lambda *_: None)  # the terminal sends it to the command as well
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child.pid, signal.SIGTERM))
@@ -75,21 +96,22 @@ def _watch(live: Live, child: _Child, tree: set[int], out: Printer) -> int:
     child.go()
     code = None
     while code is None:
-        out.records(live.step(0.02))
+        out.records(worst.seen(live.step(0.02)))
         code = child.status()
     out.ending()
-    out.records(live.finish())
+    out.records(worst.seen(live.finish()))
     return code
 
 
-def _stats(live: Live, argv: list[str], code: int) -> dict[str, Any]:
+def _stats(live: Live, argv: list[str], code: int, fail_on_code: int, findings: int) -> dict[str, Any]:
     pipeline = live.pipeline
     return {
         "type": "stats",
         "command": argv,
         "exit_code": code,
-        "fail_on_code": 0,
+        "fail_on_code": fail_on_code,
         "exchanges": pipeline.counters["exchanges"],
+        "findings": findings,
         "flows": len(pipeline.flows),
         "requests": pipeline.counters["requests"],
         "duration_ms": (time.time_ns() - live.started) / 1e6,
@@ -110,11 +132,22 @@ def register(app: typer.Typer) -> None:
         ] = False,
         output: Annotated[Path | None, typer.Option(help="Write to this file instead of stdout.")] = None,
         max_message: Annotated[int, typer.Option(help="Bytes kept of a message.")] = 1 << 20,
+        fail_on: Annotated[
+            str, typer.Option(help="Exit with 1 after a finding as bad as this: info, low, medium, high, critical.")
+        ] = "",
+        model: UseModel = None,
+        data_config: DataConfig = None,
     ) -> None:
         """Watches one command and its children; ends with a summary. Its exit code passes through."""
+        if fail_on and fail_on not in SEVERITIES:
+            raise InputError(f"--fail-on {fail_on}: say {', '.join(SEVERITIES)}")
         executable = _find(command[0])
         need_root()
+        look = looking(data_key(state_dir()), data_config)
+        loaded = name_model(model)
         tree: set[int] = set()
+        names = NameWorker(loaded) if loaded is not None else None
+        worst = _Worst()
         child = _Child(executable, command, stdout_to_stderr=json and output is None)
         try:
             live = Live(
@@ -122,6 +155,8 @@ def register(app: typer.Typer) -> None:
                 load_catalogue(),
                 tree=tree,
                 libraries=command_libraries(executable),
+                inspector=look.inspector(),
+                names=names,
             )
         except BaseException:
             os.kill(child.pid, signal.SIGKILL)
@@ -129,8 +164,11 @@ def register(app: typer.Typer) -> None:
             raise
         try:
             out = printer(json, output)
-            code = _watch(live, child, tree, out)
-            out.stats(_stats(live, command, code))
+            code = _watch(live, child, tree, out, worst)
+            failed = int(bool(fail_on) and worst.severity >= SEVERITIES.index(fail_on))
+            out.stats(_stats(live, command, code, failed, len(worst.findings)))
         finally:
             live.close()
-        raise typer.Exit(code)
+            if names is not None:
+                names.close()
+        raise typer.Exit(code or failed)

@@ -20,9 +20,11 @@ from leeward.cli.output import one_line, table
 from leeward.model.coverage import Coverage
 from leeward.model.errors import InputError
 from leeward.model.exchange import Exchange
+from leeward.model.finding import Finding
 from leeward.model.net import Flow
-from leeward.store.rows import to_json
+from leeward.store.rows import Record, to_json
 
+SEVERITY_STYLES = {"info": "dim", "low": "cyan", "medium": "yellow", "high": "red", "critical": "bold red"}
 _STATES = {"ok": ("✓", "green"), "partly": ("~", "yellow"), "missing": ("✗", "red")}
 
 
@@ -30,7 +32,7 @@ class Printer(Protocol):
     def ending(self) -> None:
         """What follows is the last that is known: flows that are still open are told too."""
 
-    def records(self, records: Iterable[Exchange | Flow | Coverage]) -> None: ...
+    def records(self, records: Iterable[Record]) -> None: ...
     def stats(self, stats: dict[str, Any]) -> None: ...
     def check(self, check: Any) -> None: ...
 
@@ -59,10 +61,10 @@ class _Lines:
     def ending(self) -> None:
         self._ending = True
 
-    def records(self, records: Iterable[Exchange | Flow | Coverage]) -> None:
+    def records(self, records: Iterable[Record]) -> None:
         for record in records:
             match record:
-                case Exchange():
+                case Exchange() | Finding():
                     self._say(to_json(record))
                 case Flow() if record.state == "closed" or self._ending:  # an open flow is told in the end
                     self._say(to_json(record))
@@ -83,10 +85,12 @@ class _People:
     def ending(self) -> None:
         """People are not told of flows."""
 
-    def records(self, records: Iterable[Exchange | Flow | Coverage]) -> None:
+    def records(self, records: Iterable[Record]) -> None:
         for record in records:
             if isinstance(record, Exchange):
                 self._console.print(_line(record))
+            elif isinstance(record, Finding) and record.count == 1:
+                self._console.print(_finding(record))
 
     def stats(self, stats: dict[str, Any]) -> None:
         coverage = stats["coverage"]
@@ -119,6 +123,17 @@ def _line(exchange: Exchange) -> Text:
         f"  {one_line(ai.operation, 20)}  {one_line(model, 40)}  {tokens} tokens  {exchange.duration_ms:.0f} ms  ",
         (one_line(f"{exchange.http.status or '-'} {error}", 40), "red" if error else "green"),
         "" if exchange.evidence.complete else "  (cut)",
+    )
+
+
+def _finding(finding: Finding) -> Text:
+    lineage = finding.evidence[0].get("lineage", []) if finding.evidence else []
+    return Text.assemble(
+        (finding.time[11:23], "dim"),
+        "  ",
+        (f"{finding.severity} ", SEVERITY_STYLES[finding.severity]),
+        (one_line(finding.title, 160), "bold"),
+        f"  {one_line('; '.join(lineage), 200)}" if lineage else "",
     )
 
 

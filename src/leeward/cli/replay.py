@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from leeward.ai.catalogue import load_catalogue
+from leeward.cli.looking import DataConfig, looking
 from leeward.cli.printer import Printer, printer
+from leeward.data.exchange import Inspector
 from leeward.model.errors import InputError
 from leeward.pipeline import Pipeline, Settings
 from leeward.sensor.pcap import Capture
@@ -33,6 +36,7 @@ def _stats(path: Path, capture: Capture, pipeline: Pipeline, first: int, last: i
         "type": "stats",
         "file": str(path),
         "exchanges": pipeline.counters["exchanges"],
+        "findings": len(pipeline.discovery.findings),
         "flows": len(pipeline.flows),
         "requests": pipeline.counters["requests"],
         "duration_ms": (last - first) / 1e6,
@@ -41,10 +45,21 @@ def _stats(path: Path, capture: Capture, pipeline: Pipeline, first: int, last: i
     }
 
 
-def replay_file(path: Path, keylog: KeyLog | None, out: Printer, *, real_pace: bool, max_message: int) -> None:
+def replay_file(
+    path: Path,
+    keylog: KeyLog | None,
+    out: Printer,
+    inspector_of: Callable[[str], Inspector],
+    *,
+    real_pace: bool,
+    max_message: int,
+) -> None:
     """One capture through a fresh pipeline; the last line is its `stats`."""
     capture = Capture(path)
-    pipeline = Pipeline(Settings(_origin(path), max_message), load_catalogue(), None, keylog=keylog)
+    origin = _origin(path)
+    pipeline = Pipeline(
+        Settings(origin, max_message), load_catalogue(), None, keylog=keylog, inspector=inspector_of(origin)
+    )
     first = last = tick = 0
     began = time.monotonic_ns()
     for event in capture:
@@ -75,11 +90,17 @@ def register(app: typer.Typer) -> None:
         pace: Annotated[str, typer.Option(help="'fast', or 'real' for the capture's own timing.")] = "fast",
         max_message: Annotated[int, typer.Option(help="Bytes kept of a message.")] = 1 << 20,
         json: Annotated[bool, typer.Option("--json", help="Newline-delimited JSON.")] = False,
+        data_config: DataConfig = None,
     ) -> None:
         """Reads captures as if they were live traffic: TLS 1.2 and 1.3 with a key log, plain HTTP without."""
         if pace not in ("fast", "real"):
             raise InputError(f"--pace {pace}: say 'fast' or 'real'")
         keys = KeyLog.read(keylog) if keylog else None
         out = printer(json)
+
+        def inspector_of(origin: str) -> Inspector:
+            # Hashes are keyed by the capture: the same capture gives the same bytes, on any host.
+            return looking(hashlib.sha256(origin.encode()).digest(), data_config).inspector()
+
         for path in files:
-            replay_file(path, keys, out, real_pace=pace == "real", max_message=max_message)
+            replay_file(path, keys, out, inspector_of, real_pace=pace == "real", max_message=max_message)

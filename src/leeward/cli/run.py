@@ -20,13 +20,17 @@ from leeward.ai.catalogue import load_catalogue
 from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
 from leeward.api.tokens import TokenStore
+from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
 from leeward.identity.state import RuntimePaths
 from leeward.live import Live
+from leeward.naming import NameWorker
+from leeward.model.finding import Finding
 from leeward.model.errors import HostError, InputError
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.store import EventStore, Retention
-from leeward.store.paths import CLI_TOKEN_NAME, DATABASE_NAME, TOKENS_NAME, state_dir
+from leeward.store.paths import CLI_TOKEN_NAME, DATABASE_NAME, TOKENS_NAME, data_key, state_dir
+from leeward.store.query import LIMIT_MAX, FindingQuery
 
 _MIB = 1 << 20
 
@@ -104,6 +108,8 @@ def watch_host(
     options: Options,
     retention: Retention,
     runtimes: RuntimePaths,
+    look: Looking,
+    names: NameWorker | None,
     stop: threading.Event,
 ) -> None:
     """Runs until `stop` is set."""
@@ -113,8 +119,10 @@ def watch_host(
         tokens = TokenStore(state / TOKENS_NAME)
         token = tokens.ensure()
         tokens.ensure_local_cli(state / CLI_TOKEN_NAME)
-        live = Live(options, load_catalogue(), runtimes=runtimes)
+        live = Live(options, load_catalogue(), runtimes=runtimes, inspector=look.inspector(), names=names)
         try:
+            known = store.findings(FindingQuery(limit=LIMIT_MAX))
+            live.pipeline.discovery.findings.restore(msgspec.convert(known, list[Finding]))
             hub = LiveHub()
             api = _Api(create_app(store, hub, tokens, lambda: _status(live, store), hosts=[host]), listener)
             _welcome(host, port, state, token)
@@ -166,6 +174,8 @@ def register(app: typer.Typer) -> None:
         containerd: Annotated[
             list[str], typer.Option(help="STATE:ROOT of a containerd that is not in a usual place; may be repeated.")
         ] = [],  # noqa: B006 - typer copies it
+        model: UseModel = None,
+        data_config: DataConfig = None,
     ) -> None:
         """Watches this host: sensor, store, API and page. Needs root."""
         need_root()
@@ -177,4 +187,12 @@ def register(app: typer.Typer) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, 5)  # the workloads come first; the rings bridge the wait
         options = Options(max_message=max_message, payload_ring=ring_mib * _MIB)
         retention = Retention(days=keep_days, size_bytes=keep_mib * _MIB)
-        watch_host(host, port, state or state_dir(), options, retention, _runtimes(containerd), stop)
+        state = state or state_dir()
+        look = looking(data_key(state), data_config, state)
+        loaded = name_model(model)
+        names = NameWorker(loaded) if loaded is not None else None
+        try:
+            watch_host(host, port, state, options, retention, _runtimes(containerd), look, names, stop)
+        finally:
+            if names is not None:
+                names.close()

@@ -28,10 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(
-    types: Annotated[str, typer.Option(help="exchange, flow, coverage: one or more, with commas.")] = "exchange",
+    types: Annotated[
+        str, typer.Option(help="exchange, finding, flow, coverage: one or more, with commas.")
+    ] = "exchange,finding",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Watch AI exchanges as they happen. Ctrl-C ends it."""
+    """Watch AI exchanges and findings as they happen. Ctrl-C ends it."""
     with edge():
         events = follow(connect(), types)
         try:
@@ -85,6 +87,8 @@ def line(event: dict[str, Any]) -> str:
     if kind == "flow":
         name = event.get("domain") or event.get("dst")
         return f"{short_time(event.get('time'))}  flow  {event.get('src')} -> {name}  {event.get('state')}"
+    if kind == "finding":
+        return f"{short_time(event.get('time'))}  {event.get('severity')}  {event.get('title')}  ({event.get('count')})"
     if kind == "coverage":
         return f"coverage  {event.get('exe')} ({event.get('pid')})  {event.get('visible')}  {event.get('reason')}"
     return str(kind)
@@ -105,7 +109,7 @@ def _screen(events: Iterator[dict[str, Any]]) -> None:
             _count(event, counts)
             if event.get("type") == "exchange":
                 rows.appendleft(exchange_row(event))
-            elif event.get("type") in ("flow", "coverage"):
+            elif event.get("type") in ("flow", "finding", "coverage"):
                 rows.appendleft((line(event),) + ("",) * (len(EXCHANGE_HEADS) - 1))
             live.update(render(), refresh=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from leeward.model.data import DataMatch
 from leeward.model.process import Container, Workload
 
 
@@ -168,7 +169,7 @@ class Exchange(msgspec.Struct, kw_only=True):
     network: Network = msgspec.field(default_factory=Network)
     http: Http = msgspec.field(default_factory=Http)
     gen_ai: GenAI = msgspec.field(default_factory=GenAI)
-    data: list[dict[str, Any]] = []
+    data: list[DataMatch] = []
     key: Key | None = None
     error: AiError | None = None
     verdict: dict[str, Any] | None = None

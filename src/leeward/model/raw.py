@@ -165,6 +165,14 @@ class Piped(Raw, frozen=True, gc=False):
     data: bytes
 
 
+class ModelAnswered(Raw, frozen=True):
+    """What the model for names found in the texts it was given as `number`: (text, kind, start, end, confidence, detector) each,
+    offsets in characters."""
+
+    number: int
+    found: tuple[tuple[int, str, int, int, float, str], ...]
+
+
 class Lost(Raw, frozen=True, gc=False):
     """The source lost `count` events of this kind since it last said so."""
 
@@ -184,5 +192,6 @@ RawEvent = (
     | Plaintext
     | TlsClosed
     | Piped
+    | ModelAnswered
     | Lost
 )

@@ -16,7 +16,7 @@ import msgspec
 from leeward.store import query as questions
 from leeward.store.database import Database, error_line
 from leeward.store.errors import QueryError
-from leeward.store.query import ExchangeQuery, FlowQuery, Page
+from leeward.store.query import ExchangeQuery, FindingQuery, FlowQuery, Page
 from leeward.store.retention import Retention
 from leeward.store.rows import Record, to_row
 from leeward.store.writer import Writer
@@ -30,7 +30,7 @@ CLOSE_SECONDS = 30.0
 
 
 class EventStore:
-    """Exchanges, flows and coverage, on disk at `path` or in memory (None).
+    """Exchanges, flows, findings and coverage, on disk at `path` or in memory (None).
 
     add() may be called from any thread and never blocks on the disk. Questions run on cursors of their own, at most
     READERS at once, each at most QUERY_SECONDS. clock: Unix seconds, for `recorded` and the periodic sweep only.
@@ -126,6 +126,17 @@ class EventStore:
 
     def flows(self, query: FlowQuery) -> list[dict[str, Any]]:
         return [msgspec.json.decode(item) for item in self.flows_page(query).items]
+
+    def findings_page(self, query: FindingQuery) -> Page:
+        with self._reader() as con:
+            return questions.findings_page(con, query)
+
+    def findings(self, query: FindingQuery) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(item) for item in self.findings_page(query).items]
+
+    def finding_json(self, id_: str) -> str | None:
+        with self._reader() as con:
+            return questions.finding_json(con, id_)
 
     def coverage_json(self) -> list[str]:
         with self._reader() as con:

@@ -6,6 +6,7 @@ Invariants: directories made here are 0700 and files 0600 from the start; a file
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from leeward.store.errors import StoreError
 DATABASE_NAME = "leeward.duckdb"
 TOKENS_NAME = "tokens.json"
 CLI_TOKEN_NAME = "cli-token"
+DATA_KEY_NAME = "data-key"
 
 
 def state_dir(env: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
@@ -70,3 +72,22 @@ def write_private(path: Path, text: str) -> None:
             raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def data_key(state: Path) -> bytes:
+    """The 32 bytes with which values are hashed on this installation; made at the first need. Raises StoreError."""
+    path = state / DATA_KEY_NAME
+    try:
+        if not path.exists():
+            ensure_private_dir(state)
+            write_private(path, secrets.token_hex(32) + "\n")
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path}: {error.strerror}: run as its owner, or name another LEEWARD_STATE"
+        ) from error
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise StoreError(f"{path} is not 64 hex digits: take it away, and values get new hashes")
+    return key

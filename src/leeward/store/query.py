@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from leeward.model.finding import SEVERITIES
 from leeward.store.errors import QueryError
 
 LIMIT_MAX = 1_000
@@ -54,6 +55,20 @@ class FlowQuery(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
     pid: int = 0
     state: str = ""
+
+
+class FindingQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are those of a finding's last change. rule: exact. severity: this one and worse. workload, q: part of a name; q also of
+    the title."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+    cursor: str = ""
+    rule: str = ""
+    severity: str = ""
+    workload: str = ""
+    q: str = ""
 
 
 class Page(msgspec.Struct):
@@ -130,6 +145,29 @@ def flows_page(con: Any, query: FlowQuery) -> Page:
     if query.state:
         where.add("state = ?", query.state)
     return _page(con, "flows", where, query.limit, query.cursor)
+
+
+def findings_page(con: Any, query: FindingQuery) -> Page:
+    where = _Where()
+    _times(where, query.since, query.until)
+    if query.rule:
+        where.add("rule = ?", query.rule)
+    if query.severity:
+        if query.severity not in SEVERITIES:
+            raise QueryError(f"severity {query.severity[:20]!r} is none: say {', '.join(SEVERITIES)}")
+        worse = SEVERITIES[SEVERITIES.index(query.severity) :]
+        where.add(f"severity IN ({', '.join('?' * len(worse))})", *worse)
+    if query.workload:
+        where.add("(contains(lower(workload_id), lower(?)) OR contains(lower(workload_name), lower(?)))",
+                  query.workload, query.workload)  # fmt: skip
+    if query.q:
+        where.add("(contains(lower(title), lower(?)) OR contains(lower(workload_name), lower(?)))", query.q, query.q)
+    return _page(con, "findings", where, query.limit, query.cursor)
+
+
+def finding_json(con: Any, id_: str) -> str | None:
+    row = con.execute("SELECT json FROM findings WHERE id = ?", [id_]).fetchone()
+    return str(row[0]) if row else None
 
 
 def exchange_json(con: Any, id_: str) -> str | None:
@@ -225,7 +263,7 @@ def summary(con: Any) -> dict[str, Any]:
     for edge in ("first", "last"):
         moment = total[edge]
         total[edge] = f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}" if moment else ""
-    for table in ("flows", "coverage"):
+    for table in ("flows", "coverage", "findings"):
         total[table] = con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     model = "CASE WHEN response_model <> '' THEN response_model ELSE request_model END"
     total["by_provider"] = _by(con, "provider")

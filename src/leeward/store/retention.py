@@ -12,7 +12,7 @@ import msgspec
 
 from leeward.store.database import Database
 
-SWEPT = ("exchanges", "flows", "coverage")
+SWEPT = ("exchanges", "flows", "coverage", "findings")
 CHUNK_MIN = 1_000
 CHUNK_SHARE = 10
 """A round deletes a tenth of the rows, at least CHUNK_MIN."""

@@ -1,4 +1,4 @@
-"""Records become JSON here, and rows: the one place where an Exchange, Flow or Coverage is written out.
+"""Records become JSON here, and rows: the one place where an Exchange, Flow, Finding or Coverage is written out.
 
 Invariants: what comes out is valid JSON in UTF-8 without a raw newline, and its column values fit their types, whatever
 the record holds (lone surrogates, integers of a hundred digits, NaN, nesting without end): what does not fit is cut or
@@ -15,9 +15,10 @@ import msgspec
 
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange
+from leeward.model.finding import Finding
 from leeward.model.net import Flow
 
-Record = Exchange | Flow | Coverage
+Record = Exchange | Flow | Coverage | Finding
 
 TEXT_COLUMN_LIMIT = 1024
 """Characters of a text kept in a column of its own. The JSON has all of it."""
@@ -142,6 +143,9 @@ def to_row(record: Record, recorded_us: int) -> Row:
     if isinstance(record, Flow):
         values = _flow_values(record, recorded_us)
         return Row("flows", (_text(record.id),), _int(record.time) or 0, *_pair(values, body), cleaned)
+    if isinstance(record, Finding):
+        values = _finding_values(record, recorded_us)
+        return Row("findings", (_text(record.id),), values["time"], *_pair(values, body), cleaned)
     values = _coverage_values(record)
     return Row("coverage", (str(values["pid"]), values["exe"]), 0, *_pair(values, body), cleaned)
 
@@ -196,6 +200,21 @@ def _flow_values(flow: Flow, recorded_us: int) -> dict[str, Any]:
         "l7": _text(flow.l7),
         "bytes_sent": _int(flow.bytes_sent),
         "bytes_received": _int(flow.bytes_received),
+    }
+
+
+def _finding_values(finding: Finding, recorded_us: int) -> dict[str, Any]:
+    time = parse_iso(finding.time)
+    return {
+        "id": _text(finding.id),
+        "time": recorded_us if time is None else time,
+        "rule": _text(finding.rule),
+        "severity": _text(finding.severity),
+        "confidence": _float(finding.confidence),
+        "count": _int(finding.count),
+        "workload_id": _text(finding.workload.id if finding.workload else ""),
+        "workload_name": _text(finding.workload.name if finding.workload else ""),
+        "title": _text(finding.title),
     }
 
 

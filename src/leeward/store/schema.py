@@ -14,7 +14,7 @@ import msgspec
 
 from leeward.store.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables below. Raise it with each change; new columns get it as their `since`."""
 
 
@@ -108,7 +108,24 @@ COVERAGE = Table(
         json VARCHAR
     """),
 )
-TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE)
+FINDINGS = Table(
+    "findings",
+    ("id",),
+    _columns("""
+        id VARCHAR 2
+        time TIMESTAMP 2
+        recorded TIMESTAMP 2
+        rule VARCHAR 2
+        severity VARCHAR 2
+        confidence DOUBLE 2
+        count BIGINT 2
+        workload_id VARCHAR 2
+        workload_name VARCHAR 2
+        title VARCHAR 2
+        json VARCHAR 2
+    """),
+)
+TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE, FINDINGS)
 
 STEPS: Mapping[int, Sequence[str]] = {}
 """Version → statements to run after that version's columns were added (fill a new column from `json`, say)."""

@@ -1,0 +1,93 @@
+"""A payload as texts, each with its path and a label, and one buffer of all of them, so that a document is looked at in one pass.
+
+The label (a JSON key, the name of a column) stands before the text in the buffer: it is context like any other word. Matches
+never cross from one text into the next.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+_SPLIT = b"\n\0\n"
+_MOST_TEXTS = 200_000
+_PLAIN_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+
+class Text(msgspec.Struct, frozen=True, gc=False):
+    """One string of a payload. path: JSONPath. label: what names it, "" for nothing."""
+
+    path: str
+    text: str
+    label: str = ""
+
+
+def texts_of(value: Any, path: str = "$") -> list[Text]:
+    """Every string, number and key of a decoded JSON value, in order, without recursion."""
+    found: list[Text] = []
+    todo: list[tuple[Any, str, str]] = [(value, path, "")]
+    while todo and len(found) < _MOST_TEXTS:
+        here, where, label = todo.pop()
+        if isinstance(here, str):
+            if here:
+                found.append(Text(where, here, label))
+        elif isinstance(here, dict):
+            children = [(child, where + step(key), str(key)) for key, child in here.items()]
+            todo.extend(reversed(children))
+        elif isinstance(here, list | tuple):
+            todo.extend((here[i], f"{where}[{i}]", label) for i in range(len(here) - 1, -1, -1))
+        elif isinstance(here, int | float) and not isinstance(here, bool):
+            found.append(Text(where, str(here), label))
+    return found
+
+
+def step(key: Any) -> str:
+    """A member in a JSONPath (RFC 9535): `.name`, or `['...']` for what is no plain name."""
+    name = str(key)
+    if name and _PLAIN_KEY.issuperset(name) and not name[0].isdigit():
+        return f".{name}"
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"['{escaped}']"
+
+
+class Buffer:
+    """The texts as one piece of UTF-8, and the way back from its bytes to a text and its characters."""
+
+    def __init__(self, texts: Sequence[Text]) -> None:
+        self.texts = texts
+        self._bodies = [text.text.encode("utf-8", "replace") for text in texts]
+        self._starts: list[int] = []
+        pieces: list[bytes] = []
+        at = 0
+        for text, body in zip(texts, self._bodies, strict=True):
+            label = f"{text.label}: ".encode("utf-8", "replace") if text.label else b""
+            self._starts.append(at + len(label))
+            pieces += (label, body, _SPLIT)
+            at += len(label) + len(body) + len(_SPLIT)
+        self.data = b"".join(pieces)
+
+    def locate(self, start: int, end: int) -> tuple[int, int, int] | None:
+        """Number of the text, first and last character (exclusive) of bytes start to end; None when they are not in one text."""
+        number = bisect_right(self._starts, start) - 1
+        if number < 0:
+            return None
+        base, body = self._starts[number], self._bodies[number]
+        if end > base + len(body):
+            return None
+        if len(body) == len(self.texts[number].text):
+            return number, start - base, end - base
+        first = len(body[: start - base].decode("utf-8", "replace"))
+        return number, first, first + len(body[start - base : end - base].decode("utf-8", "replace"))
+
+
+def plain(text: str) -> Sequence[Text]:
+    """A text that is no document."""
+    return (Text("$", text),)
+
+
+def labelled(values: Iterable[tuple[str, str, str]]) -> list[Text]:
+    """(path, label, text) each."""
+    return [Text(path, text, label) for path, label, text in values if text]

@@ -1,0 +1,112 @@
+"""Recognizers: data files that say what sensitive data looks like, read, checked and made ready for matching.
+
+Every complaint names file and line. A user's file may add recognizers and replace ours by their id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from leeward.ai.datafile import Record, Schema, load_yaml
+from leeward.data.checks import Check, find_check
+from leeward.model.errors import InputError
+
+BUILT_IN = Path(__file__).parent / "recognizers"
+_SCHEMA = Path(__file__).parent / "recognizers.schema.json"
+
+
+class Recognizer(msgspec.Struct, frozen=True):
+    """One recognizer; the fields are explained in recognizers.schema.json. source: file and line it was read from."""
+
+    id: str
+    kind: str
+    patterns: tuple[str, ...]
+    confidence: float
+    with_context: float
+    caseless: bool = False
+    min_length: int = 0
+    exact: re.Pattern[str] | None = None
+    checks: tuple[Check, ...] = ()
+    context: re.Pattern[str] | None = None
+    against: re.Pattern[str] | None = None
+    keep: tuple[int, int] = (0, 0)
+    unwrap: str = ""
+    match: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    source: str = ""
+
+
+def built_in() -> list[Recognizer]:
+    """The recognizers that come with Leeward."""
+    return load_recognizers(sorted(BUILT_IN.glob("*.yaml")))
+
+
+def load_recognizers(paths: Iterable[Path]) -> list[Recognizer]:
+    """All recognizers of these files; one whose id comes again replaces the earlier. Raises InputError."""
+    schema = Schema.read(_SCHEMA)
+    found: dict[str, Recognizer] = {}
+    for path in paths:
+        here: set[str] = set()
+        for record in load_yaml(path, schema)["recognizers"]:
+            recognizer = _built(record, path)
+            if recognizer.id in here:
+                raise InputError(f"{path}:{record.line}: id: {recognizer.id} is given twice in this file")
+            here.add(recognizer.id)
+            found[recognizer.id] = recognizer
+    return list(found.values())
+
+
+def _built(record: Record, path: Path) -> Recognizer:
+    def complain(field: str, what: object) -> InputError:
+        return InputError(f"{path}:{record.lines.get(field, record.line)}: {record['id']}: {field}: {what}")
+
+    flags = re.IGNORECASE if record.get("caseless") else re.NOFLAG
+    try:
+        exact = re.compile(record["exact"], flags) if "exact" in record else None
+    except re.error as error:
+        raise complain("exact", error) from error
+    try:
+        checks = tuple(find_check(name) for name in record.get("check", ()))
+    except ValueError as error:
+        raise complain("check", error) from error
+    keep = record.get("keep", [0, 0])
+    if len(keep) != 2:
+        raise complain("keep", "needs two numbers")
+    if record.get("context") and "with_context" not in record:
+        raise complain("context", "needs with_context, the confidence that it gives")
+    return Recognizer(
+        id=record["id"],
+        kind=record["kind"],
+        patterns=tuple(record["patterns"]),
+        confidence=record["confidence"],
+        with_context=record.get("with_context", record["confidence"]),
+        caseless=record.get("caseless", False),
+        min_length=record.get("min_length", 0),
+        exact=exact,
+        checks=checks,
+        context=words(record.get("context", ())),
+        against=words(record.get("against", ())),
+        keep=(keep[0], keep[1]),
+        unwrap=record.get("unwrap", ""),
+        match=tuple(record["examples"]["match"]),
+        never=tuple(record["examples"]["not"]),
+        source=f"{path}:{record.line}",
+    )
+
+
+def words(entries: Iterable[str]) -> re.Pattern[str] | None:
+    """An expression for these words in text of lower case; None for no words. Words of scripts that put no spaces between words
+    need no boundary; `_` and digits are boundaries, so that `customer_ssn` and `ssn2` have the word ssn."""
+    parts = []
+    for entry in sorted(set(entries), key=len, reverse=True):
+        word, open_end = entry.removesuffix("*"), entry.endswith("*")
+        text = r"[\s_./-]*".join(map(re.escape, word.lower().split())) if " " in word else re.escape(word.lower())
+        alphabetic = word[0] < "\u2e80"
+        start = r"(?<![^\W\d_])" if alphabetic and word[0].isalpha() else ""
+        end = "" if open_end or not (alphabetic and word[-1].isalpha()) else r"(?![^\W\d_])"
+        parts.append(f"{start}{text}{end}")
+    return re.compile("|".join(parts)) if parts else None

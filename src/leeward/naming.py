@@ -1,0 +1,79 @@
+"""The model for names beside the pipeline: texts go to a thread, answers come back as events.
+
+Bounded: what does not fit into the queue is refused. Texts that were looked at before (a conversation's earlier turns come again with
+each request) are answered from memory, which holds hashes and positions, no text.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+from leeward.data.model import NameModel
+from leeward.model.raw import ModelAnswered
+
+_WAITING = 64
+_REMEMBERED = 50_000
+_Named = list[tuple[str, int, int, float, str]]
+
+
+class NameWorker:
+    def __init__(self, model: NameModel) -> None:
+        self._model = model
+        self._questions: queue.Queue[tuple[int, list[str]] | None] = queue.Queue(_WAITING)
+        self._answers: queue.SimpleQueue[ModelAnswered] = queue.SimpleQueue()
+        self._known: OrderedDict[bytes, _Named] = OrderedDict()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="names", daemon=True)
+        self._thread.start()
+
+    def ask(self, number: int, texts: Sequence[str]) -> bool:
+        """False: there is too much to do, or the thread has failed."""
+        if self.failure is not None:
+            return False
+        try:
+            self._questions.put_nowait((number, list(texts)))
+        except queue.Full:
+            return False
+        return True
+
+    def answers(self) -> Iterator[ModelAnswered]:
+        """What has been answered since."""
+        while not self._answers.empty():
+            yield self._answers.get()
+
+    def close(self) -> None:
+        """Ends the thread after the question it is at; what waits is not answered."""
+        while True:
+            try:
+                self._questions.get_nowait()
+            except queue.Empty:
+                break
+        self._questions.put(None)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        try:
+            while (question := self._questions.get()) is not None:
+                number, texts = question
+                named = self._named(texts)
+                found = tuple((i, *match) for i, matches in enumerate(named) for match in matches)
+                self._answers.put(ModelAnswered(time.time_ns(), number, found))
+        except Exception as error:  # told by whoever looks at `failure`; exchanges go on without names
+            self.failure = error
+
+    def _named(self, texts: list[str]) -> list[_Named]:
+        marks = [blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
+        new = [i for i, mark in enumerate(marks) if mark not in self._known]
+        for i, found in zip(new, self._model.find([texts[i] for i in new]), strict=True):
+            self._known[marks[i]] = found
+        answers = [self._known[mark] for mark in marks]
+        for mark in marks:
+            self._known.move_to_end(mark)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return answers
