@@ -135,10 +135,12 @@ def _for_the_model(inspection: Inspection) -> list[int]:
 
 
 def _origin(exchange: Exchange) -> Origin:
-    """Where what came back in this exchange comes from."""
+    """Where what came back in this exchange comes from: a tool, a collection of vectors, a model."""
     ai = exchange.gen_ai
-    tool = ai.operation == "execute_tool"
-    calls = ai.tool_calls
-    name = calls[0].name if tool and calls else ai.response_model or ai.request_model or ai.operation
+    source, name = "response", ai.response_model or ai.request_model or ai.operation
+    if ai.operation == "execute_tool":
+        source, name = "tool", ai.tool_calls[0].name if ai.tool_calls else ""
+    elif isinstance(collection := ai.request_parameters.get("collection"), str):
+        source, name = "vector", collection
     process = exchange.process.exe.rsplit("/", 1)[-1] if exchange.process else ""
-    return Origin("tool" if tool else "response", name, exchange.network.domain, "", exchange.time, process)
+    return Origin(source, name, exchange.network.domain, "", exchange.time, process)

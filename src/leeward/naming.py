@@ -18,12 +18,15 @@ from leeward.model.raw import ModelAnswered
 
 _WAITING = 64
 _REMEMBERED = 50_000
+_LONGEST_REST = 2.0
 _Named = list[tuple[str, int, int, float, str]]
 
 
 class NameWorker:
-    def __init__(self, model: NameModel) -> None:
-        self._model = model
+    """share: of one core that it takes at most, on average: the workloads come first."""
+
+    def __init__(self, model: NameModel, share: float = 1.0) -> None:
+        self._model, self._share = model, share
         self._questions: queue.Queue[tuple[int, list[str]] | None] = queue.Queue(_WAITING)
         self._answers: queue.SimpleQueue[ModelAnswered] = queue.SimpleQueue()
         self._known: OrderedDict[bytes, _Named] = OrderedDict()
@@ -59,10 +62,12 @@ class NameWorker:
     def _run(self) -> None:
         try:
             while (question := self._questions.get()) is not None:
+                began = time.thread_time()
                 number, texts = question
                 named = self._named(texts)
                 found = tuple((i, *match) for i, matches in enumerate(named) for match in matches)
                 self._answers.put(ModelAnswered(time.time_ns(), number, found))
+                time.sleep(min(_LONGEST_REST, (time.thread_time() - began) * (1 / self._share - 1)))
         except Exception as error:  # told by whoever looks at `failure`; exchanges go on without names
             self.failure = error
 

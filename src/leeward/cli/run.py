@@ -33,6 +33,7 @@ from leeward.store.paths import CLI_TOKEN_NAME, DATABASE_NAME, TOKENS_NAME, data
 from leeward.store.query import LIMIT_MAX, FindingQuery
 
 _MIB = 1 << 20
+_MODEL_SHARE = 0.25  # of one core
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -190,7 +191,7 @@ def register(app: typer.Typer) -> None:
         state = state or state_dir()
         look = looking(data_key(state), data_config, state)
         loaded = name_model(model)
-        names = NameWorker(loaded) if loaded is not None else None
+        names = NameWorker(loaded, _MODEL_SHARE) if loaded is not None else None
         try:
             watch_host(host, port, state, options, retention, _runtimes(containerd), look, names, stop)
         finally:
