@@ -18,7 +18,7 @@ import pytest
 from api_server import World, make_world, serve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import T0, coverage, exchange, flow, moment
+from store_samples import T0, coverage, exchange, finding, flow, moment
 
 from leeward.api import hub as hub_module
 from leeward.api.masking import HIDDEN, mask
@@ -267,6 +267,8 @@ def test_api_page_survives_what_traffic_says(tmp_path: Path) -> None:
     x.gen_ai.operation = EVIL
     world.store.add(x)
     world.store.add(coverage(exe=EVIL, reason=EVIL, remedy=EVIL, services=[EVIL], library=EVIL))
+    lineage = [{"lineage": [EVIL]}]
+    world.store.add(finding(1, title=EVIL, severity="high", rule=EVIL, evidence=lineage, last_seen=EVIL))
     world.store.flush()
     world.store.health = lambda: {"ok": False, "reason": EVIL}  # type: ignore[method-assign]
     try:

@@ -19,6 +19,7 @@ from leeward.model.exchange import (
     Tool,
     ToolCall,
 )
+from leeward.model.finding import Finding
 from leeward.model.net import Endpoint, Flow
 from leeward.model.process import Workload
 
@@ -102,3 +103,23 @@ def coverage(pid: int = 1000, **changes: Any) -> Coverage:
         "services": ["api.openai.com"],
     }
     return Coverage(**{**fields, **changes})
+
+
+def finding(n: int = 0, **changes: Any) -> Finding:
+    """The n-th finding, last seen n seconds after T0."""
+    evidence = {"type": "exchange", "id": f"{n:032x}", "data": [{"kind": "financial.card", "sample": "****1111"}]}
+    fields: dict[str, Any] = {
+        "id": f"{n:032x}",
+        "rule": "data-leak",
+        "title": "Sensitive data sent to an AI service: financial.card to api.openai.com",
+        "severity": "high",
+        "confidence": 0.98,
+        "time": moment(n),
+        "first_seen": moment(0),
+        "last_seen": moment(n),
+        "count": 1,
+        "workload": Workload(id="exe:/usr/bin/app0", name="app0", kind="executable"),
+        "process": ProcessRef(pid=1000, exe="/usr/bin/app0", argv=["app0", "--prompt", "argv secret"]),
+        "evidence": [evidence],
+    }
+    return Finding(**{**fields, **changes})

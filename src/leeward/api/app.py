@@ -23,7 +23,7 @@ from leeward.api.routes import HEARTBEAT_SECONDS, api_router
 from leeward.api.tokens import TokenStore
 from leeward.store.errors import QueryError
 from leeward.store.event_store import EventStore
-from leeward.store.query import ExchangeQuery
+from leeward.store.query import ExchangeQuery, FindingQuery
 
 FORM_BYTES = 4_096
 
@@ -83,6 +83,7 @@ def _add_page(
             counters={"store": store.counters, "live": live.counters, "api": counters, "tokens": tokens.counters},
             coverage=store.coverage(),
             exchanges=latest,
+            findings=store.findings(FindingQuery(limit=20)),
         )
         return HTMLResponse(text)
 

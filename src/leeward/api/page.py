@@ -48,6 +48,7 @@ def status_page(
     counters: Mapping[str, Mapping[str, int]],
     coverage: Iterable[Mapping[str, Any]],
     exchanges: Iterable[Mapping[str, Any]],
+    findings: Iterable[Mapping[str, Any]],
 ) -> str:
     """The page for someone who is logged in. No message content is on it, whatever their role."""
     trouble = "" if health.get("ok") else f'<p class="bad">{_text(health.get("reason"))}</p>'
@@ -58,6 +59,7 @@ def status_page(
         f"{_text(who)} <button>Log out</button></form></header>"
         f"<p>Up {_text(_span(status.get('uptime_s')))}.</p>{trouble}"
         f"<h2>Who talks to AI</h2>{_table(_COVERAGE, map(_coverage_row, coverage))}"
+        f"<h2>Findings</h2>{_table(_FINDINGS, map(_finding_row, findings))}"
         f"<h2>Last exchanges</h2>{_table(_EXCHANGES, map(_exchange_row, exchanges))}"
         f"<h2>Counters</h2>{_table(('counter', 'value'), [*counts, *flat], mark_losses=True)}",
         refresh=True,
@@ -65,6 +67,7 @@ def status_page(
 
 
 _COVERAGE = ("workload", "process", "visible", "how", "why not more", "what would mend it", "services", "exchanges")
+_FINDINGS = ("last seen", "severity", "finding", "workload", "came from", "count")
 _EXCHANGES = ("time", "workload", "provider", "model", "operation", "host", "tokens in", "out", "ms", "status")
 
 
@@ -78,6 +81,18 @@ def _coverage_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row.get("remedy"),
         ", ".join(map(str, row.get("services") or ())),
         row.get("exchanges"),
+    )
+
+
+def _finding_row(finding: Mapping[str, Any]) -> tuple[Any, ...]:
+    lineage = [line for evidence in finding.get("evidence") or () for line in evidence.get("lineage") or ()]
+    return (
+        str(finding.get("last_seen", ""))[:19].replace("T", " "),
+        finding.get("severity"),
+        finding.get("title"),
+        (finding.get("workload") or {}).get("name", ""),
+        "; ".join(dict.fromkeys(lineage)),
+        finding.get("count"),
     )
 
 
