@@ -1,7 +1,8 @@
 """What is in the conversations: each exchange is looked through and masked before it leaves, and findings come of it.
 
-Invariants: an exchange goes in once and comes out once, masked. With a model for names it may wait for the model's answer, at most
-`_WAIT_NS`, as one of at most `_WAITING`; what the model is too slow for comes out with what the patterns found, and is counted.
+Invariants: an exchange goes in once and comes out once, masked. With a model for names it may wait for the model's answer, at
+most `_WAIT_NS`, as one of at most `_WAITING`; what the model is too slow for comes out with what the patterns found, and is
+counted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from leeward.data.exchange import Inspection, Inspector, Payload
-from leeward.data.scanner import Found
+from leeward.data.found import Found
 from leeward.detect.findings import Findings
 from leeward.detect.leaks import Leaks
 from leeward.model.data import Origin

@@ -1,8 +1,9 @@
 """Sensitive data in an exchange: found in the payloads as they were sent, masked in everything that is kept.
 
 `prepare` gathers the texts, `finish` takes what was found in them (by the scanner, later by a model as well) and writes matches
-and masks into the exchange. Invariant: after `finish` no string of the exchange holds a found value: spans are replaced where they
-were found, and the values wherever else they stand.
+and masks into the exchange. Invariant: after `finish` no string of the exchange holds a found value: spans are replaced where
+they were found, and the values wherever else they stand. Passages (code, a known document) are told and stay; values in them
+do not.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from typing import Any
 import msgspec
 
 from leeward.data.documents import Text, step, texts_of
+from leeward.data.found import PASSAGE, Found, resolve
 from leeward.data.hashing import Keyed
 from leeward.data.inner import inner_path
 from leeward.data.lineage import Lineage
 from leeward.data.masking import hide_values, masked, sample, token
-from leeward.data.scanner import Found, Scanner, resolve
+from leeward.data.scanner import Scanner
 from leeward.model.data import DataMatch, Origin
 from leeward.model.exchange import Exchange
 
 _MOST = 1000  # matches told of one exchange
 _CLEAN_TEXTS = 65_536  # long texts remembered in which there was nothing, 16 bytes each
-_WORTH_REMEMBERING = 256
+_WORTH_REMEMBERING = 2001  # characters; a shorter text may hold one part of a value that comes in several (split.py)
 _SHORTEST_HIDDEN = 6  # a shorter value is masked where it was found, not wherever its letters stand
 # What of an exchange may hold what people wrote: these parts, and of the conversation all but what is named here.
 _KEPT = ("gen_ai", "http", "error", "process", "observers")
@@ -121,10 +123,12 @@ class Inspector:
         spans: dict[int, list[tuple[int, int, str]]] = {}
         hidden: dict[str, str] = {}
         for match, number in zip(found, numbers, strict=True):
+            if match.layer == PASSAGE:  # code, a known document: told, but the conversation stays readable
+                continue
             put = token(match.kind, f"{number:016x}")
             spans.setdefault(match.text, []).append((match.start, match.end, put))
             for value in (match.value, inspection.texts[match.text].text[match.start : match.end]):
-                if _SHORTEST_HIDDEN <= len(value):
+                if len(value) >= _SHORTEST_HIDDEN:
                     hidden[value] = put
         values = sorted(hidden.items(), key=lambda item: -len(item[0]))
         changed: dict[str, str] = {}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import hyperscan
 import msgspec
 
+from leeward.data.compiled import Pattern, cache_folder, compile_all, database
 from leeward.data.recognizer import Recognizer
 from leeward.model.errors import InputError
 
@@ -58,28 +59,21 @@ class Matcher:
 
 def _compiled(patterns: Sequence[tuple[str, Recognizer]]) -> hyperscan.Database:
     try:
-        return _database(patterns)
+        return database([_pattern(*pattern) for pattern in patterns], cache_folder())
     except hyperscan.error:
-        for pattern in patterns:
-            _complain(pattern)
+        for text, recognizer in patterns:
+            _complain(text, recognizer)
         raise
 
 
-def _complain(pattern: tuple[str, Recognizer]) -> None:
+def _pattern(text: str, recognizer: Recognizer) -> Pattern:
+    flags = hyperscan.HS_FLAG_SOM_LEFTMOST | hyperscan.HS_FLAG_UTF8
+    return text, flags | (hyperscan.HS_FLAG_CASELESS if recognizer.caseless else 0), recognizer.min_length
+
+
+def _complain(text: str, recognizer: Recognizer) -> None:
     """Names the pattern if it is one that cannot be compiled."""
-    text, recognizer = pattern
     try:
-        _database([pattern])
+        compile_all([_pattern(text, recognizer)])
     except hyperscan.error as error:
         raise InputError(f"{recognizer.source}: {recognizer.id}: pattern {text}: {error}") from error
-
-
-def _database(patterns: Sequence[tuple[str, Recognizer]]) -> hyperscan.Database:
-    base = hyperscan.HS_FLAG_SOM_LEFTMOST | hyperscan.HS_FLAG_UTF8
-    flags = [base | (hyperscan.HS_FLAG_CASELESS if r.caseless else 0) for _, r in patterns]
-    # flags, least and largest offset of the end, least length, edit and Hamming distance
-    lengths = [(hyperscan.HS_EXT_FLAG_MIN_LENGTH if r.min_length else 0, 0, 0, r.min_length, 0, 0) for _, r in patterns]
-    database = hyperscan.Database()
-    numbers = list(range(len(patterns)))
-    database.compile(expressions=[text.encode() for text, _ in patterns], ids=numbers, flags=flags, ext=lengths)
-    return database

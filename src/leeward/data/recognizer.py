@@ -16,6 +16,7 @@ from leeward.data.checks import Check, find_check
 from leeward.model.errors import InputError
 
 BUILT_IN = Path(__file__).parent / "recognizers"
+_PIECE = re.compile(r"\{\{([a-z_]+)\}\}")
 _SCHEMA = Path(__file__).parent / "recognizers.schema.json"
 
 
@@ -30,6 +31,7 @@ class Recognizer(msgspec.Struct, frozen=True):
     caseless: bool = False
     min_length: int = 0
     exact: re.Pattern[str] | None = None
+    around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
     context: re.Pattern[str] | None = None
     against: re.Pattern[str] | None = None
@@ -51,8 +53,9 @@ def load_recognizers(paths: Iterable[Path]) -> list[Recognizer]:
     found: dict[str, Recognizer] = {}
     for path in paths:
         here: set[str] = set()
-        for record in load_yaml(path, schema)["recognizers"]:
-            recognizer = _built(record, path)
+        document = load_yaml(path, schema)
+        for record in document["recognizers"]:
+            recognizer = _built(record, path, document.get("define", {}))
             if recognizer.id in here:
                 raise InputError(f"{path}:{record.line}: id: {recognizer.id} is given twice in this file")
             here.add(recognizer.id)
@@ -60,28 +63,35 @@ def load_recognizers(paths: Iterable[Path]) -> list[Recognizer]:
     return list(found.values())
 
 
-def _built(record: Record, path: Path) -> Recognizer:
+def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
     def complain(field: str, what: object) -> InputError:
         return InputError(f"{path}:{record.lines.get(field, record.line)}: {record['id']}: {field}: {what}")
 
     flags = re.IGNORECASE if record.get("caseless") else re.NOFLAG
     try:
-        exact = re.compile(record["exact"], flags) if "exact" in record else None
-    except re.error as error:
+        exact = re.compile(_filled(record["exact"], define), flags) if "exact" in record else None
+    except (re.error, KeyError) as error:
         raise complain("exact", error) from error
+    try:
+        patterns = tuple(_filled(pattern, define) for pattern in record["patterns"])
+    except KeyError as error:
+        raise complain("patterns", error) from error
     try:
         checks = tuple(find_check(name) for name in record.get("check", ()))
     except ValueError as error:
         raise complain("check", error) from error
-    keep = record.get("keep", [0, 0])
-    if len(keep) != 2:
-        raise complain("keep", "needs two numbers")
+    pairs = {name: record.get(name, [0, 0]) for name in ("keep", "around")}
+    for name, pair in pairs.items():
+        if len(pair) != 2:
+            raise complain(name, "needs two numbers")
+    if "around" in record and exact is None:
+        raise complain("around", "needs exact, which says what around the trigger is the match")
     if record.get("context") and "with_context" not in record:
         raise complain("context", "needs with_context, the confidence that it gives")
     return Recognizer(
         id=record["id"],
         kind=record["kind"],
-        patterns=tuple(record["patterns"]),
+        patterns=patterns,
         confidence=record["confidence"],
         with_context=record.get("with_context", record["confidence"]),
         caseless=record.get("caseless", False),
@@ -90,12 +100,18 @@ def _built(record: Record, path: Path) -> Recognizer:
         checks=checks,
         context=words(record.get("context", ())),
         against=words(record.get("against", ())),
-        keep=(keep[0], keep[1]),
+        keep=(pairs["keep"][0], pairs["keep"][1]),
+        around=(pairs["around"][0], pairs["around"][1]),
         unwrap=record.get("unwrap", ""),
         match=tuple(record["examples"]["match"]),
         never=tuple(record["examples"]["not"]),
         source=f"{path}:{record.line}",
     )
+
+
+def _filled(expression: str, define: dict[str, str]) -> str:
+    """With the pieces that {{name}} stands for. Raises KeyError for a name that is not defined."""
+    return _PIECE.sub(lambda name: f"(?:{define[name[1]]})", expression)
 
 
 def words(entries: Iterable[str]) -> re.Pattern[str] | None:
