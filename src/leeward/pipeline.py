@@ -46,6 +46,7 @@ from leeward.model.raw import (
     SocketStats,
     TlsClosed,
     TlsOpened,
+    UnixData,
 )
 from leeward.model.sql import SqlResult
 from leeward.placing import Placing, bare, iso
@@ -125,6 +126,7 @@ class Pipeline:
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
             Piped: self._on_piped,
+            UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
             Lost: self._on_lost,
         }
@@ -361,6 +363,7 @@ class Pipeline:
             self.flows,
             self.connections,
             self.connections.streams,
+            self.connections.unix,
             self.names,
             self.quic,
             self.ledger,

@@ -126,12 +126,12 @@ def test_streams_are_looked_at_where_they_were_put_together(inspector: Inspector
 
 
 def test_long_clean_texts_are_looked_at_once(inspector: Inspector) -> None:
-    history = [{"role": "user", "content": "nothing to see here, move on. " * 20}]
+    history = [{"role": "user", "content": "nothing to see here, move on. " * 80}]
     chat(inspector, history)
     before = inspector.scanner.counters["texts"]
     chat(inspector, history)
     again = inspector.scanner.counters["texts"] - before
-    chat(inspector, [{"role": "user", "content": "nothing to see here, move on! " * 20}])
+    chat(inspector, [{"role": "user", "content": "nothing to see here, move on! " * 80}])
     assert inspector.scanner.counters["texts"] - before - again == again + 1
 
 

@@ -95,7 +95,7 @@ def seen(exchanges: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 class Run:
-    """`leeward run` with a state of its own."""
+    """`leeward run` with a state of its own. Without the model for names: what is compared must not depend on how fast it is."""
 
     def __init__(self, state: Path, *options: str) -> None:
         with socket.socket() as free:
@@ -106,7 +106,7 @@ class Run:
         self.log = state.parent / f"{state.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [LEEWARD, "run", "--port", str(self.port), "--state", str(state), *options], stdout=log, stderr=log
+                [LEEWARD, "run", "--no-model", "--port", str(self.port), "--state", str(state), *options], stdout=log, stderr=log
             )
         self.wait(lambda: httpx.get(f"{self.url}/api/v1/health", timeout=2).status_code == 200)
 

@@ -1,6 +1,9 @@
 """Statements to a PostgreSQL server by two real clients: psycopg (libpq, text form) and asyncpg (its own, binary form).
 
-    live_postgres.py PORT SSLMODE CLIENT    prints the rows of the vector search as JSON
+    live_postgres.py PORT SSLMODE CLIENT [HOST]    prints the rows of the vector search as JSON
+
+HOST may be the folder of a UNIX socket. CLIENT "waiting" is psycopg that says "ready" on standard error when it is connected,
+and waits for a line on standard input before it goes on.
 
 Run with .venv-range's Python.
 """
@@ -10,6 +13,7 @@ import json
 import sys
 
 PORT, SSLMODE, CLIENT = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+HOST = sys.argv[4] if len(sys.argv) > 4 else "localhost"
 QUERIES = (
     "select 1::int2 a, 2::int4 b, -3::int8 c, 4::oid d",
     "select 1.5::float4, 0.1::float4, 2.25::float8, 1e20::float8, 'nan'::float8, '-infinity'::float4, 3::float8",
@@ -32,8 +36,11 @@ VECTOR, OTHER = "[0.1,0.2,0.3]", "nothing"
 def with_psycopg() -> list:
     import psycopg
 
-    target = f"host=localhost port={PORT} user=postgres dbname=postgres sslmode={SSLMODE}"
+    target = f"host={HOST} port={PORT} user=postgres dbname=postgres sslmode={SSLMODE}"
     with psycopg.connect(target, autocommit=True) as connection:
+        if CLIENT == "waiting":
+            print("ready", file=sys.stderr, flush=True)
+            sys.stdin.readline()
         for query in QUERIES:
             connection.execute(query)
         return connection.execute(SEARCH.format("%s", "%s"), (OTHER, VECTOR)).fetchall()
@@ -43,7 +50,7 @@ async def with_asyncpg() -> list:
     import asyncpg
 
     ssl = "require" if SSLMODE == "require" else False
-    connection = await asyncpg.connect(host="localhost", port=PORT, user="postgres", database="postgres", ssl=ssl)
+    connection = await asyncpg.connect(host=HOST, port=PORT, user="postgres", database="postgres", ssl=ssl)
     for query in QUERIES:
         await connection.fetch(query)
     rows = await connection.fetch(SEARCH.format("$1", "$2"), OTHER, VECTOR)
@@ -51,4 +58,4 @@ async def with_asyncpg() -> list:
     return [tuple(row) for row in rows]
 
 
-print(json.dumps(with_psycopg() if CLIENT == "psycopg" else asyncio.run(with_asyncpg())))
+print(json.dumps(asyncio.run(with_asyncpg()) if CLIENT == "asyncpg" else with_psycopg()))

@@ -94,8 +94,8 @@ def server(certificate: tuple[str, str]) -> Iterator[Server]:
         running.stop()
 
 
-def ask(port: int, ssl: str, client: str) -> list[list[object]]:
-    done = subprocess.run([*CLIENT, str(port), ssl, client], capture_output=True, text=True, timeout=60)
+def ask(port: int, ssl: str, client: str, host: str = "localhost") -> list[list[object]]:
+    done = subprocess.run([*CLIENT, str(port), ssl, client, host], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     rows: list[list[object]] = json.loads(done.stdout)
     return rows
@@ -164,11 +164,12 @@ def test_binary_rows_read_as_the_servers_text(server: Server) -> None:
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("client", ["psycopg", "asyncpg"])
-@pytest.mark.parametrize("ssl", ["disable", "require"])
-def test_a_vector_search_is_seen(server: Server, run: Run, ssl: str, client: str) -> None:
-    ask(server.port, ssl, client)  # a library is seen into some 50 ms after it was first used, for good
+@pytest.mark.parametrize("way", ["disable", "require", "unix"])
+def test_a_vector_search_is_seen(server: Server, run: Run, way: str, client: str) -> None:
+    host, ssl = (str(server.folder), "disable") if way == "unix" else ("localhost", way)
+    ask(server.port, ssl, client, host)  # a library is seen into some 50 ms after it was first used, for good
     before = run.stored()
-    rows = ask(server.port, ssl, client)
+    rows = ask(server.port, ssl, client, host)
     run.wait(lambda: run.stored() > before, 20)
     exchange = run.exchanges()[-1]
     ai = exchange["gen_ai"]
@@ -181,6 +182,29 @@ def test_a_vector_search_is_seen(server: Server, run: Run, ssl: str, client: str
     assert [m["content"] for m in ai["output"]] == [f"{number}\n{body}" for number, body in rows]
     assert exchange["http"]["url"] == "postgresql:///postgres"
     assert exchange["evidence"]["complete"]
-    assert exchange["evidence"]["source"] == ("library" if ssl == "require" else "plaintext")
+    assert exchange["evidence"]["source"] == ("library" if way == "require" else "plaintext")
     assert Path(exchange["process"]["exe"]).name.startswith("python")
     assert "[0.1" not in json.dumps(exchange)
+    if way == "unix":
+        path = f"{server.folder}/.s.PGSQL.{server.port}"
+        assert exchange["network"]["dst"] == path
+        flows = [flow for flow in run.get("/flows", limit=1000)["flows"] if flow["dst"] == path]
+        assert {(flow["proto"], flow["direction"], flow["l7"]) for flow in flows} == {("unix", "outbound", "postgresql")}
+
+
+@pytest.mark.kernel
+def test_a_connection_over_a_unix_socket_that_is_older_than_leeward(server: Server, tmp_path: Path) -> None:
+    command = [*CLIENT, str(server.port), "disable", "waiting", str(server.folder)]
+    client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert client.stderr is not None
+    assert client.stderr.readline() == "ready\n"
+    run = Run(tmp_path / "state")
+    try:
+        out, _ = client.communicate("\n", timeout=60)
+        run.wait(lambda: run.stored() > 0, 20)
+        exchange = run.exchanges()[-1]
+    finally:
+        run.stop()
+    assert [m["content"] for m in exchange["gen_ai"]["output"]] == [f"{number}\n{body}" for number, body in json.loads(out)]
+    assert exchange["process"]["pid"] == client.pid
+    assert exchange["network"]["dst"].endswith(f"/.s.PGSQL.{server.port}")

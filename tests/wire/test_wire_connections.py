@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from test_wire_postgres import SESSION
+from wire_mysql import BASE, KINDS, asked, login, ok, packet, query
+from wire_mysql import session as mysql_session
 
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
@@ -152,33 +154,49 @@ def test_plaintext_packets_seen_at_both_sockets_count_once() -> None:
     assert ("socket", 2, None) in quiet.told
 
 
+SQL = {
+    "postgresql": (SESSION, 4, "select id, email from customers"),
+    "mysql": (mysql_session(KINDS["mariadb"]), 5, "select id, email from customers"),
+}
+
+
+@pytest.mark.parametrize("system", SQL)
 @pytest.mark.parametrize("role", ["client", "unknown"])
 @pytest.mark.parametrize("first", [0, 1])
-def test_sql_seen_at_both_sockets_counts_once(role: str, first: int) -> None:
+def test_sql_seen_at_both_sockets_counts_once(role: str, first: int, system: str) -> None:
     """The server's port is the higher one, and it has not accepted yet when the first bytes are there."""
+    session, count, statement = SQL[system]
     connections, flows, _ = world()
     flows.opened(SocketOpened(0, 1, 11, role, "tcp", CLIENT, SERVER))
     flows.opened(SocketOpened(0, 2, 0, "unknown", "tcp", SERVER, CLIENT))
     heard: list[Heard] = []
     seqs = {True: 100, False: 900}
-    for up, data in SESSION:
+    for up, data in session:
         ends = [(1, CLIENT, SERVER), (2, SERVER, CLIENT)]
         for sock, local, remote in ends if first == 0 else reversed(ends):
             sent = up == (sock == 1)
             heard += connections.segment(Segment(1, sock, "tcp", local, remote, sent, seqs[up], data, len(data)))
         seqs[up] += len(data)
-    statements = [event.statement for _, event in heard if isinstance(event, SqlResult)]
-    assert len(statements) == 4
-    assert statements[0] == "select id, email from customers"
+    results = [event for _, event in heard if isinstance(event, SqlResult)]
+    assert len(results) == count
+    assert (results[0].system, results[0].statement) == (system, statement)
+    socket = flows.find(1)
+    assert socket is not None
+    assert socket.flow.l7 == system
 
 
-def test_mysql_is_a_flow() -> None:
-    connections, flows, quiet = world()
-    socket = flows.opened(SocketOpened(0, 1, 11, "client", "tcp", CLIENT, SERVER))
-    greeting = b"\x4a\0\0\0\x0a8.0.36\0" + bytes(67)
-    assert connections.segment(Segment(1, 1, "tcp", CLIENT, SERVER, False, 1, greeting, len(greeting))) == []
-    assert socket.flow.l7 == "mysql"
-    assert quiet.told == [("socket", 1, None)]
+def test_mysql_in_tls_at_a_librarys_calls() -> None:
+    """What TLS hides begins with the client's second packet: who wrote it is the client."""
+    connections, _, _ = world()
+    connections.tls_opened(TlsOpened(1, 11, 100, 0, RANDOM))
+    heard: list[Heard] = []
+    seqs = {True: 0, False: 0}
+    steps = [(True, login(BASE, 2)), (False, packet(3, ok())), *asked(BASE, query(b"select 1"), [ok(3)])]
+    for to_server, data in steps:
+        heard += connections.plaintext(said(11, 100, seqs[to_server], to_server, data))
+        seqs[to_server] += 1
+    (found,) = [event for _, event in heard if isinstance(event, SqlResult)]
+    assert (found.system, found.user, found.statement, found.affected) == ("mysql", "ann", "select 1", 3)
 
 
 def test_a_process_that_dies_leaves_its_unfinished_exchange_and_no_name() -> None:

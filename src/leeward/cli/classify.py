@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +19,8 @@ from leeward.cli.output import console, edge, json_line, print_line, table
 from leeward.data.documents import Text, plain, step, texts_of
 from leeward.data.inner import inner_path
 from leeward.data.masking import masked, sample, token
+from leeward.data.media import Reader, kind_of
 from leeward.data.model import NameModel
-from leeward.data.pdf import pdf_text
 from leeward.data.scanner import FLOOR, Found, resolve
 from leeward.detect.rule import rules
 from leeward.model.data import DataMatch
@@ -200,13 +201,12 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(raw: bytes) -> str | None:
-    """The text of a file, None for what is none."""
-    if raw.startswith(b"%PDF"):
-        return pdf_text(raw)
-    for mark, codec in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
-        if raw.startswith(mark):
-            return raw.decode(codec, "replace")
-    return None if b"\0" in raw[:8192] else raw.decode("utf-8", "replace")
+    """The text of a file (of a PDF, an office or compressed file what can be read of it), None for what has none."""
+    kind = kind_of(raw)
+    if not kind and b"\0" not in raw[:8192]:
+        return raw.decode("utf-8-sig", "replace")
+    texts = [text for _, text in Reader(_MOST_BYTES, Counter()).read(raw) if text] if kind else []
+    return "\n".join(texts) if texts else None
 
 
 def _skip(name: str, why: str) -> None:

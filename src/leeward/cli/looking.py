@@ -9,13 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from leeward.data.custom import load_custom
 from leeward.data.exchange import Inspector
 from leeward.data.hashing import Keyed
 from leeward.data.lineage import Lineage
 from leeward.data.model import NameModel, why_not
-from leeward.data.recognizer import built_in
 from leeward.data.scanner import Scanner
+from leeward.data.standard import standard_scanner
 from leeward.store.paths import state_dir
 
 DataConfig = Annotated[
@@ -47,12 +46,7 @@ def looking(key: bytes, config: Path | None, state: Path | None = None) -> Looki
     keyed = Keyed(key)
     usual = (state or state_dir()) / _CONFIG_NAME
     path = config or (usual if usual.exists() else None)
-    recognizers = {recognizer.id: recognizer for recognizer in built_in()}
-    if path is None:
-        return Looking(Scanner(list(recognizers.values())), keyed)
-    custom = load_custom(path, keyed)
-    recognizers |= {recognizer.id: recognizer for recognizer in custom.recognizers}
-    return Looking(Scanner(list(recognizers.values()), custom.finders), keyed)
+    return Looking(standard_scanner(path, keyed), keyed)
 
 
 def name_model(wanted: bool | None) -> NameModel | None:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from leeward import __version__
-from leeward.cli import classify, demo, doctor, exec, query, replay, rules, run, token, watch
+from leeward.cli import classify, data, demo, doctor, exec, findings, query, replay, rules, run, token, watch
 from leeward.model.errors import LeewardError
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ def _top(
     pass
 
 
-for module in (run, exec, watch, query, classify, rules, replay, doctor, token, demo):
+for module in (run, exec, watch, query, findings, classify, rules, data, replay, doctor, token, demo):
     module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""`leeward exchanges`, `flows`, `findings` and `coverage`: questions to the store, asked through the API."""
+"""`leeward exchanges`, `flows` and `coverage`: questions to the store, asked through the API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from leeward.cli.client import Api, connect
 from leeward.cli.output import console, edge, print_line, print_records, visible
-from leeward.detect.rule import rules
 
 Since = Annotated[str, typer.Option(help="How far back: 15m, 2h, 7d, or a time (ISO 8601, UTC).")]
 Until = Annotated[str, typer.Option(help="Up to when, in the same forms.")]
@@ -22,7 +21,6 @@ EXCHANGE_HEADS = ("time", "workload", "provider", "model", "operation", ("in", "
                   ("ms", "right"), ("ttft", "right"), ("status", "right"))  # fmt: skip
 FLOW_HEADS = ("time", "proto", "from", "to", "domain", "l7", "content", "state", ("sent", "right"), ("received", "right"),
               ("pid", "right"))  # fmt: skip
-FINDING_HEADS = ("last seen", "severity", "finding", "workload", ("count", "right"), ("sure", "right"), "id")
 COVERAGE_HEADS = ("workload", ("pid", "right"), "exe", "visible", "rung", "reason", "remedy", "services",
                   ("exchanges", "right"))  # fmt: skip
 
@@ -31,7 +29,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("exchanges")(exchanges)
     app.command("flows")(flows)
-    app.command("findings")(findings)
     app.command("coverage")(coverage)
 
 
@@ -51,10 +48,10 @@ def exchanges(
     with edge():
         api = connect()
         if id:
-            found = [api.get(f"/exchanges/{_path_part(id)}")]
+            found = [api.get(f"/exchanges/{path_part(id)}")]
             _show(found, as_json, full=True)
             return
-        records = _list(api, "exchanges", limit, since=since, until=until, workload=workload, provider=provider,
+        records = list_pages(api, "exchanges", limit, since=since, until=until, workload=workload, provider=provider,
                         model=model, domain=domain, status=status, q=q)  # fmt: skip
         _show(records, as_json, full)
 
@@ -68,32 +65,10 @@ def flows(
 ) -> None:  # fmt: skip
     """Connections, last changed first."""
     with edge():
-        records = _list(connect(), "flows", limit, since=since, until=until, domain=domain, pid=pid or "", state=state)
-        print_records(records, as_json, FLOW_HEADS, flow_row, "no flows")
-
-
-def findings(
-    id: Annotated[str, typer.Argument(help="Show this one, with its evidence.")] = "",
-    since: Since = "", until: Until = "", limit: Limit = 50,
-    rule: Annotated[str, typer.Option(help="Of this rule: leeward rules list.")] = "",
-    severity: Annotated[str, typer.Option(help="info, low, medium, high or critical: this and worse.")] = "",
-    workload: Annotated[str, typer.Option(help="Part of its name or id.")] = "",
-    as_json: Json = False,
-) -> None:  # fmt: skip
-    """What is wrong: findings, last changed first."""
-    with edge():
-        api = connect()
-        if id:
-            found = api.get(f"/findings/{_path_part(id)}")
-            if as_json:
-                print_records([found], True, FINDING_HEADS, finding_row, "")
-            else:
-                _finding(found)
-            return
-        records = _list(
-            api, "findings", limit, since=since, until=until, rule=rule, severity=severity, workload=workload
+        records = list_pages(
+            connect(), "flows", limit, since=since, until=until, domain=domain, pid=pid or "", state=state
         )
-        print_records(records, as_json, FINDING_HEADS, finding_row, "no findings")
+        print_records(records, as_json, FLOW_HEADS, flow_row, "no flows")
 
 
 def coverage(as_json: Json = False) -> None:
@@ -137,52 +112,6 @@ def flow_row(flow: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def finding_row(finding: dict[str, Any]) -> tuple[Any, ...]:
-    """A line of the table (FINDING_HEADS)."""
-    return (
-        short_time(finding.get("last_seen")),
-        finding.get("severity"),
-        finding.get("title"),
-        (finding.get("workload") or {}).get("name", ""),
-        finding.get("count"),
-        finding.get("confidence"),
-        finding.get("id"),
-    )
-
-
-def _finding(finding: dict[str, Any]) -> None:
-    rule = rules().get(str(finding.get("rule")))
-    process = finding.get("process") or {}
-    tags = finding.get("tags") or {}
-    facts = {
-        "finding": finding.get("title"),
-        "severity": f"{finding.get('severity')}, confidence {finding.get('confidence')}",
-        "workload": (finding.get("workload") or {}).get("id"),
-        "image": finding.get("image"),
-        "process": f"{process.get('pid')} {' '.join(map(str, process.get('argv') or [process.get('exe', '')]))}",
-        "seen": f"{finding.get('count')} times, first {short_time(finding.get('first_seen'))}, last {short_time(finding.get('last_seen'))}",
-        "means": rule.means if rule else "",
-        "do": rule.do if rule else "",
-        "nothing if": rule.false_positives if rule else "",
-        "tags": ", ".join(str(tag) for names in tags.values() for tag in names),
-        "action": finding.get("action"),
-    }
-    for name, value in facts.items():
-        if value:
-            print_line(f"{name:>10}: {value}")
-    for evidence in finding.get("evidence") or []:
-        print_line(
-            f"{'evidence':>10}: exchange {evidence.get('id')} at {short_time(evidence.get('time'))}, model {evidence.get('model')}"
-        )
-        for line in evidence.get("lineage") or []:
-            print_line(f"{'lineage':>14}: {line}")
-        for match in evidence.get("data") or []:
-            where = f"{match.get('path')}{' ' + match['inner'] if match.get('inner') else ''}"
-            print_line(
-                f"{match.get('kind'):>24}  {match.get('sample')}  {where}  {match.get('confidence')} by {match.get('detector')}"
-            )
-
-
 def coverage_row(row: dict[str, Any]) -> tuple[Any, ...]:
     """A line of the table (COVERAGE_HEADS)."""
     return (
@@ -203,11 +132,13 @@ def short_time(text: Any) -> str:
     return str(text or "").replace("T", " ")[:23]
 
 
-def _list(api: Api, name: str, limit: int, **parameters: Any) -> Any:
+def list_pages(api: Api, name: str, limit: int, **parameters: Any) -> Any:
+    """Up to `limit` records of a list of the API."""
     return api.pages(f"/{name}", name, limit, parameters)
 
 
-def _path_part(text: str) -> str:
+def path_part(text: str) -> str:
+    """`text` as one segment of a URL's path."""
     return quote(text, safe="")
 
 

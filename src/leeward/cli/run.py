@@ -23,9 +23,9 @@ from leeward.api.tokens import TokenStore
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
 from leeward.identity.state import RuntimePaths
 from leeward.live import Live
-from leeward.naming import NameWorker
-from leeward.model.finding import Finding
 from leeward.model.errors import HostError, InputError
+from leeward.model.finding import Finding
+from leeward.naming import NameWorker
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.store import EventStore, Retention

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import hyperscan
 
-_KEPT = 8  # files; the longest unused leave
+_KEPT = 64  # files; the longest unused leave
 _NAME = "recognizers-*.hsdb"
 Pattern = tuple[str, int, int]
 """Expression, flags, least length of a match in bytes (0: any)."""

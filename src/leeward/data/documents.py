@@ -12,17 +12,21 @@ from typing import Any
 
 import msgspec
 
+from leeward.data.labels import Labels
+from leeward.data.offsets import Offsets
+
 _SPLIT = b"\n\0\n"
 _MOST_TEXTS = 200_000
 _PLAIN_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):
-    """One string of a payload. path: JSONPath. label: what names it, "" for nothing."""
+    """One string of a payload. path: JSONPath. label: what names it, "" for nothing. number: it is a JSON number."""
 
     path: str
     text: str
     label: str = ""
+    number: bool = False
 
 
 def texts_of(value: Any, path: str = "$") -> list[Text]:
@@ -40,7 +44,7 @@ def texts_of(value: Any, path: str = "$") -> list[Text]:
         elif isinstance(here, list | tuple):
             todo.extend((here[i], f"{where}[{i}]", label) for i in range(len(here) - 1, -1, -1))
         elif isinstance(here, int | float) and not isinstance(here, bool):
-            found.append(Text(where, str(here), label))
+            found.append(Text(where, str(here), label, True))
     return found
 
 
@@ -60,6 +64,8 @@ class Buffer:
         self.texts = texts
         self._bodies = [text.text.encode("utf-8", "replace") for text in texts]
         self._starts: list[int] = []
+        self._offsets: dict[int, Offsets] = {}
+        self._labels: dict[int, Labels] = {}
         pieces: list[bytes] = []
         at = 0
         for text, body in zip(texts, self._bodies, strict=True):
@@ -68,6 +74,18 @@ class Buffer:
             pieces += (label, body, _SPLIT)
             at += len(label) + len(body) + len(_SPLIT)
         self.data = b"".join(pieces)
+
+    def widened(self, start: int, end: int, before: int, after: int) -> tuple[int, int]:
+        """Bytes start to end with up to so many before and after, within the same text and on whole characters."""
+        number = bisect_right(self._starts, start) - 1
+        base = self._starts[number] if number >= 0 else 0
+        limit = base + len(self._bodies[number]) if number >= 0 else start
+        first, last = max(base, start - before), min(max(limit, end), end + after)
+        while first < start and self.data[first] & 0xC0 == 0x80:
+            first += 1
+        while last < len(self.data) and last > end and self.data[last] & 0xC0 == 0x80:
+            last -= 1
+        return first, last
 
     def locate(self, start: int, end: int) -> tuple[int, int, int] | None:
         """Number of the text, first and last character (exclusive) of bytes start to end; None when they are not in one text."""
@@ -79,8 +97,13 @@ class Buffer:
             return None
         if len(body) == len(self.texts[number].text):
             return number, start - base, end - base
-        first = len(body[: start - base].decode("utf-8", "replace"))
-        return number, first, first + len(body[start - base : end - base].decode("utf-8", "replace"))
+        offsets = self._offsets.get(number) or self._offsets.setdefault(number, Offsets(body))
+        return number, offsets.chars(start - base), offsets.chars(end - base)
+
+    def label(self, number: int, at: int) -> str:
+        """What names the value at a character of a text, where its name stands far away: a column, the key of an array."""
+        labels = self._labels.get(number) or self._labels.setdefault(number, Labels(self.texts[number].text))
+        return labels.at(at)
 
 
 def plain(text: str) -> Sequence[Text]:

@@ -9,7 +9,7 @@ do not.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -44,12 +44,14 @@ class Payload(msgspec.Struct, frozen=True):
 
 class Inspection(msgspec.Struct):
     """One exchange under way. texts: every different text once. places: for each text, where it is in the payloads (side, path).
-    kept: paths within the exchange → number of the text there."""
+    kept: paths within the exchange → number of the text there. orders: for each payload (and what is kept besides) the numbers of
+    its texts, in their order."""
 
     exchange: Exchange
     texts: list[Text]
     places: list[list[tuple[str, str]]]
     kept: dict[str, int]
+    orders: list[list[int]] = []
 
 
 class Inspector:
@@ -83,14 +85,18 @@ class Inspector:
 
         by_text: dict[str, int] = {}
         for payload in payloads:
+            inspection.orders.append([])
             for text in texts_of(payload.value):
                 number = number_of(text)
                 by_text.setdefault(text.text, number)
                 inspection.places[number].append((payload.side, text.path))
+                inspection.orders[-1].append(number)
+        inspection.orders.append([])
         sides = {payload.side for payload in payloads if payload.value is not None}
         for text in _kept_texts(exchange):
             number = by_text[text.text] if text.text in by_text else number_of(text)
             inspection.kept[text.path] = number
+            inspection.orders[-1].append(number)
             side = _side(text.path)
             if side and side not in sides:
                 inspection.places[number].append((side, text.path))
@@ -100,14 +106,22 @@ class Inspector:
         """What the scanner finds in the texts; long ones in which there was nothing the last time are not looked at again."""
         marks = [_mark(text) if len(text.text) >= _WORTH_REMEMBERING else b"" for text in inspection.texts]
         todo = [number for number, mark in enumerate(marks) if not mark or mark not in self._clean]
-        found = self.scanner.scan([inspection.texts[number] for number in todo])
+        found = self.scanner.each([inspection.texts[number] for number in todo])
         dirty = {match.text for match in found}
         for position, number in enumerate(todo):
             if position not in dirty and marks[number]:
                 self._clean[marks[number]] = None
         while len(self._clean) > _CLEAN_TEXTS:
             self._clean.popitem(last=False)
-        return [msgspec.structs.replace(match, text=todo[match.text]) for match in found]
+        found = [msgspec.structs.replace(match, text=todo[match.text]) for match in found]
+        return [*found, *self._parts(inspection, self.scanner.whole(found))]
+
+    def _parts(self, inspection: Inspection, whole: set[int]) -> Iterator[Found]:
+        """Values in parts, over the texts of each payload. whole: numbers of texts that are no parts."""
+        for order in inspection.orders:
+            taken = {place for place, number in enumerate(order) if number in whole}
+            for match in self.scanner.split([inspection.texts[number] for number in order], taken):
+                yield msgspec.structs.replace(match, text=order[match.text])
 
     def finish(self, inspection: Inspection, found: list[Found]) -> None:
         """Writes matches and masks into the exchange."""

@@ -30,7 +30,8 @@ def token(kind: str, hash_: str) -> str:
 
 def masked(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
     """`text` with each span (start, end, what stands there) replaced; spans do not overlap."""
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = 0
     for start, end, put in sorted(spans):
         if start < at:
             continue

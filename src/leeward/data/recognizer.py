@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from leeward.ai.datafile import Record, Schema, load_yaml
+from leeward.data import terms
 from leeward.data.checks import Check, find_check
 from leeward.model.errors import InputError
 
@@ -73,13 +74,22 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
     except (re.error, KeyError) as error:
         raise complain("exact", error) from error
     try:
-        patterns = tuple(_filled(pattern, define) for pattern in record["patterns"])
+        patterns = tuple(_filled(pattern, define) for pattern in record.get("patterns", ()))
     except KeyError as error:
         raise complain("patterns", error) from error
     try:
         checks = tuple(find_check(name) for name in record.get("check", ()))
     except ValueError as error:
         raise complain("check", error) from error
+    if ("terms" in record) == ("patterns" in record):
+        raise complain("patterns", "needs either patterns or terms")
+    if "terms" in record:
+        try:
+            listed = terms.read_terms(path.parent / record["terms"])
+        except (OSError, ValueError) as error:
+            raise complain("terms", error) from error
+        patterns, exact, checks = terms.patterns(listed), terms.WHOLE, (*checks, terms.is_term(listed))
+        record |= {"caseless": True, "around": list(terms.AROUND)}
     pairs = {name: record.get(name, [0, 0]) for name in ("keep", "around")}
     for name, pair in pairs.items():
         if len(pair) != 2:

@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import functools
 import re
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-import msgspec
-
 from leeward.data.documents import Buffer, Text, plain
+from leeward.data.found import DIRECT, PASSAGE, PASSAGES, REACH
+from leeward.data.found import Found as Found
+from leeward.data.found import resolve as resolve
+from leeward.data.hidden import DEPTH, Hidden, Opener, lifted
 from leeward.data.matcher import Matcher, Spot
 from leeward.data.recognizer import Recognizer, built_in
-from leeward.data.unwrap import UNWRAP
+from leeward.data.split import PROVES, joined, parts_of
 
-BEFORE, AFTER = 80, 32  # bytes around a value in which a word is its context
+BEFORE, AFTER = REACH, 32  # bytes around a value in which a word is its context
+_FAR = REACH // 2  # as near as this is the name of a column
 FLOOR = 0.5
-_DEPTH = 3
-_UNWRAPPED = 4 << 20  # bytes decoded for one payload, all together
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-
-class Found(msgspec.Struct, frozen=True, gc=False):
-    """A match in one text of a payload. value: as it was found (decoded, if it was wrapped): never kept. keep: characters of it
-    that may be shown, at its begin and end. near: bytes to the nearest context word."""
-
-    kind: str
-    text: int
-    start: int
-    end: int
-    confidence: float
-    detector: str
-    value: str
-    keep: tuple[int, int] = (0, 0)
-    near: int = BEFORE
-    exact: bool = True
 
 
 class Finder(Protocol):
@@ -57,6 +41,7 @@ class Scanner:
         self._recognizers = list(recognizers)
         self._matcher = Matcher(self._recognizers)
         self._finders = list(finders)
+        self._proving = frozenset(r.id for r in self._recognizers if r.confidence >= PROVES and not r.unwrap)
 
     @classmethod
     def default(cls) -> Scanner:
@@ -68,50 +53,62 @@ class Scanner:
         return self.scan(plain(text), floor)
 
     def scan(self, texts: Sequence[Text], floor: float = FLOOR) -> list[Found]:
-        """The same for the texts of a payload."""
-        found = self._found(texts, floor, 0, [_UNWRAPPED])
-        for number, text in enumerate(texts):
-            for finder in self._finders:
-                for kind, start, end, confidence, detector in finder.find(text.text):
-                    if confidence >= floor:
-                        found.append(Found(kind, number, start, end, confidence, detector, text.text[start:end]))
-        self.counters["texts"] += len(texts)
-        return resolve(found)
+        """The same for the texts of a payload, all of them in their order."""
+        found = self.each(texts, floor)
+        return resolve([*found, *self.split(texts, self.whole(found))])
 
-    def _found(self, texts: Sequence[Text], floor: float, depth: int, budget: list[int]) -> list[Found]:
-        buffer = Buffer(texts)
+    def each(self, texts: Sequence[Text], floor: float = FLOOR) -> list[Found]:
+        """What is in each of these texts, as far as it is not in parts over several; overlaps are not resolved."""
+        self.counters["texts"] += len(texts)
+        return self._found(texts, floor)
+
+    def whole(self, found: Iterable[Found]) -> set[int]:
+        """Numbers of texts with a match that proves itself: no part of something else is looked for in them."""
+        return {f.text for f in found if f.detector in self._proving}
+
+    def split(self, texts: Sequence[Text], taken: Collection[int] = ()) -> list[Found]:
+        """Values in parts that neighbouring texts of a payload hold: a match for each part. The texts are all of the payload's in
+        their order, also those that are equal. taken: numbers of texts in which a whole value was found."""
+        candidates = joined(texts, taken)
+        if not candidates:
+            return []
+        found, _ = self._pass(Buffer([candidate.text for candidate in candidates]), PROVES)
+        return parts_of(candidates, found, self._proving)
+
+    def _found(self, texts: Sequence[Text], floor: float) -> list[Found]:
+        """What is in the texts and in what is hidden in them, level by level."""
+        opener = Opener(self.counters)
+        levels: list[tuple[list[Found], Sequence[Hidden]]] = []
+        hidden: Sequence[Hidden] = ()
+        while True:
+            buffer = Buffer(texts)
+            found, runs = self._pass(buffer, floor)
+            levels.append((found, hidden))
+            hidden = opener.open(buffer, runs) if len(levels) <= DEPTH else ()
+            if not hidden:
+                return lifted(levels)
+            texts = [one.text for one in hidden]
+
+    def _pass(self, buffer: Buffer, floor: float) -> tuple[list[Found], list[tuple[str, int]]]:
+        """Matches, and where encoded pieces may begin."""
         found: list[Found] = []
+        runs: list[tuple[str, int]] = []
         for spot in self._matcher.spots(buffer.data):
             recognizer = self._recognizers[spot.which]
             if recognizer.unwrap:
-                found += self._inside(buffer, spot, recognizer, floor, depth, budget)
+                runs.append((recognizer.unwrap, spot.start))
             elif max(recognizer.confidence, recognizer.with_context) >= floor:
                 match = _judge(buffer, spot, recognizer)
                 if match is not None and match.confidence >= floor:
                     found.append(match)
-        return found
-
-    def _inside(
-        self, buffer: Buffer, spot: Spot, recognizer: Recognizer, floor: float, depth: int, budget: list[int]
-    ) -> list[Found]:
-        """What is in a piece of text that encodes another: found where the piece is."""
-        end = spot.ends[0]
-        place = buffer.locate(spot.start, end)
-        if place is None or depth >= _DEPTH or budget[0] <= 0:
-            return []
-        inner = UNWRAP[recognizer.unwrap](buffer.data[spot.start : end], budget[0])
-        if not inner:
-            return []
-        budget[0] -= len(inner)
-        self.counters["unwrapped"] += 1
-        number, first, last = place
-        label = buffer.texts[number].label
-        return [
-            msgspec.structs.replace(
-                f, text=number, start=first, end=last, detector=f"{recognizer.id}>{f.detector}", exact=False
-            )
-            for f in self._found([Text("$", inner, label)], floor, depth + 1, budget)
-        ]
+        for number, text in enumerate(buffer.texts):
+            for finder in self._finders:
+                for kind, start, end, confidence, detector in finder.find(text.text):
+                    if confidence >= floor:
+                        layer = PASSAGE if detector.startswith(PASSAGES) else DIRECT
+                        value = text.text[start:end]
+                        found.append(Found(kind, number, start, end, confidence, detector, value, layer=layer))
+        return found, runs
 
 
 @functools.cache
@@ -125,22 +122,38 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
     for end in spot.ends:
         value, start = data[spot.start : end].decode("utf-8", "replace"), spot.start
         if recognizer.exact is not None:
-            hit = recognizer.exact.search(value)
-            if hit is None:
+            exact = _exactly(buffer, spot.start, end, recognizer)
+            if exact is None:
                 continue
-            first, last = hit.span("value" if "value" in recognizer.exact.groupindex else 0)
-            if first < 0:
-                continue
-            start += len(value[:first].encode())
-            value = value[first:last]
-            end = start + len(value.encode())
+            value, start, end = exact
         if not all(check(value) for check in recognizer.checks):
             continue
         place = buffer.locate(start, end)
         if place is None:
             continue
         confidence, near = _weighed(recognizer, data, start, end)
+        if near >= BEFORE and recognizer.context is not None and confidence == recognizer.confidence:
+            label = buffer.label(*place[:2])
+            if label and recognizer.context.search(_CAMEL.sub(" ", label).lower()):
+                confidence, near = recognizer.with_context, _FAR
         return Found(recognizer.kind, *place, confidence, recognizer.id, value, recognizer.keep, near)
+    return None
+
+
+def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tuple[str, int, int] | None:
+    """The value by `exact` in what a pattern found, or around it: its text, first and last byte."""
+    assert recognizer.exact is not None
+    first, last = buffer.widened(start, end, *recognizer.around) if any(recognizer.around) else (start, end)
+    text = buffer.data[first:last].decode("utf-8", "replace")
+    trigger = len(buffer.data[first:start].decode("utf-8", "replace"))
+    group = "value" if "value" in recognizer.exact.groupindex else 0
+    for hit in recognizer.exact.finditer(text):
+        at, to = hit.span(group)
+        if at < 0 or not hit.start() <= trigger < max(hit.end(), hit.start() + 1):
+            continue
+        value = text[at:to]
+        begin = first + len(text[:at].encode())
+        return value, begin, begin + len(value.encode())
     return None
 
 
@@ -164,20 +177,3 @@ def _weighed(recognizer: Recognizer, data: bytes, start: int, end: int) -> tuple
         if against and against[-1] < near:
             confidence *= 0.3
     return confidence, near
-
-
-def resolve(found: list[Found]) -> list[Found]:
-    """The best of what overlaps: by confidence, then the nearer context word, then length; in order of place."""
-    ranked = sorted(
-        found, key=lambda f: (-(f.confidence - 0.2 * f.near / BEFORE), f.start - f.end, f.text, f.start, f.kind)
-    )
-    taken: dict[int, list[tuple[int, int]]] = {}
-    kept = []
-    for match in ranked:
-        spans = taken.setdefault(match.text, [])
-        at = bisect_left(spans, (match.start, match.end))
-        if (at and spans[at - 1][1] > match.start) or (at < len(spans) and spans[at][0] < match.end):
-            continue
-        spans.insert(at, (match.start, match.end))
-        kept.append(match)
-    return sorted(kept, key=lambda f: (f.text, f.start))

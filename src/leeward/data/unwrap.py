@@ -1,5 +1,10 @@
-"""Text inside text: what an encoded piece says. Each function takes the piece and how many bytes may come out; None: it is
-nothing of that sort, or not text.
+"""Text inside text: what a run of base64, base32 or hexadecimal digits in it says.
+
+`wrapped.yaml` says where a run begins (a pattern of fixed length costs least); here it is followed to its end, over line breaks
+where it is wrapped as MIME does. Invariants: a run that decodes to nothing readable is given up after a few bytes; all work is
+linear in the run; nothing raises on any bytes.
+
+Formats: RFC 4648 (base64, base64url, base32, base16), RFC 2045 §6.8 (lines), RFC 2397 (data: URLs, whose data is such a run).
 """
 
 from __future__ import annotations
@@ -7,30 +12,120 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
-Unwrap = Callable[[bytes, int], str | None]
-_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+import msgspec
+
+from leeward.data.media import Reader
+
+_HEAD = 16
+"""Characters decoded to see whether the rest is worth it, and of the shortest run; wrapped.yaml has the same number."""
+_RUN = re.compile(rb"[A-Za-z0-9+/_-]+={0,6}")
+_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{40,}+\r?\n[ \t]*+)+[A-Za-z0-9+/]+={0,6}")
+_WORD = re.compile(rb"[A-Za-z0-9]{16,}+={0,6}")
+_HEX = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
+_BASE32 = re.compile(rb"[A-Z2-7]+={0,6}")
+_DIGIT = re.compile(rb"[2-7]")  # hardly any text has none in its base32, and no word in capitals has one
+_APART = re.compile(rb"[/_+-](?=[A-Za-z0-9]{16})")
+_NAMES = 256  # characters in which the names before a run end, where it stands in a path
+_MOST_NAMES = 16
+_SPACED = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ ,:;-]{1,2}(?:0[xX])?[0-9A-Fa-f]{2})+(?![0-9A-Fa-f])")
+_SPACED_AT = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}[ ,:;-]")
+_PAIR = re.compile(rb"[0-9A-Fa-f]{2}")
 
 
-def base64_text(piece: bytes, most: int) -> str | None:
-    """Base64 of both alphabets (RFC 4648), with or without padding."""
-    compact = piece.translate(None, b"\r\n").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
-    if len(compact) // 4 * 3 > most or len(compact) % 4 == 1:
+class Piece(msgspec.Struct, frozen=True, gc=False):
+    """Bytes start to end of a buffer and what they say. name: what was undone, e.g. `base64>gzip`."""
+
+    start: int
+    end: int
+    name: str
+    text: str
+
+
+Unwrap = Callable[[bytes, int, Reader], Iterable[Piece]]
+"""(buffer, where the run begins or the byte before it, what reads the bytes in it) → what is in it."""
+
+
+def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
+    """Base64 of both alphabets, base32 or hexadecimal."""
+    hit = _RUN.match(data, start, start + 1)
+    if hit is None:
+        start += 1
+    found = _from(data, start, reader)
+    if found:
+        return found
+    # it may stand in a path or behind a name: `/api/NDEx...`, `id_NDEx...`
+    for apart in islice(_APART.finditer(data, start, start + _NAMES), _MOST_NAMES):
+        if not _RUN.fullmatch(data, start, apart.end()):
+            return ()
+        found = _from(data, apart.end(), reader)
+        if found:
+            return found
+    return ()
+
+
+def _from(data: bytes, start: int, reader: Reader) -> list[Piece]:
+    """What the run that begins here says; nothing if its first characters say that it is no use."""
+    head = data[start : start + _HEAD]
+    for name, decode in _CODINGS:
+        raw = decode(head)
+        if not raw or not reader.promising(raw):
+            continue
+        for pattern in (_LINES, _RUN, _WORD):
+            hit = pattern.match(data, start)
+            if hit is not None and (whole := decode(b"".join(hit[0].split()))):
+                found = [Piece(start, hit.end(), f"{name}{how}", text) for how, text in reader.read(whole)]
+                if found:
+                    return found
+    return []
+
+
+def _hex(piece: bytes) -> bytes | None:
+    hit = _HEX.fullmatch(piece)
+    return bytes.fromhex(hit[1].decode()) if hit else None
+
+
+def _base64(piece: bytes) -> bytes | None:
+    compact = piece.rstrip(b"=")
+    if not compact:
         return None
+    if b"-" in compact or b"_" in compact:
+        if b"+" in compact or b"/" in compact:
+            return None
+        compact = compact.translate(_URL)
+    if len(compact) % 4 == 1:
+        compact = compact[:-1]  # cut
     try:
-        return readable(base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True))
+        return binascii.a2b_base64(compact + b"==="[: -len(compact) % 4])
     except binascii.Error:
         return None
 
 
-def readable(raw: bytes) -> str | None:
-    """UTF-8 text without control characters; None for anything else."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
+def _base32(piece: bytes) -> bytes | None:
+    if not _BASE32.fullmatch(piece) or not _DIGIT.search(piece):
         return None
-    return None if _NOT_TEXT.search(text) else text
+    compact = piece.rstrip(b"=")
+    compact = compact[: len(compact) - {1: 1, 3: 1, 6: 1}.get(len(compact) % 8, 0)]
+    try:
+        return base64.b32decode(compact + b"=" * (-len(compact) % 8))
+    except binascii.Error:
+        return None
 
 
-UNWRAP: dict[str, Unwrap] = {"base64": base64_text}
+def spaced_hex(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
+    """Hexadecimal bytes with something between them: `34 31 31`, `34:31:31`, `0x34, 0x31`."""
+    first = _SPACED_AT.search(data, start, start + 16)
+    hit = _SPACED.match(data, first.start()) if first else None
+    if hit is None:
+        return []
+    raw = bytes.fromhex(b"".join(_PAIR.findall(hit[0].replace(b"0x", b"").replace(b"0X", b""))).decode())
+    if not reader.promising(raw[:_HEAD]):
+        return []
+    return [Piece(*hit.span(), f"hex{how}", text) for how, text in reader.read(raw)]
+
+
+_URL = bytes.maketrans(b"-_", b"+/")
+_CODINGS = (("hex", _hex), ("base64", _base64), ("base32", _base32))
+UNWRAP: dict[str, Unwrap] = {"run": run, "spaced-hex": spaced_hex}

@@ -1,4 +1,5 @@
-"""Findings that count: the same thing again is the same finding, told at once when it is new and about once a second while it goes on.
+"""Findings that count: the same thing again is the same finding, told at once when it is new and about once a second while it
+goes on.
 
 Bounded: the finding that was longest without news leaves first, and is counted.
 """

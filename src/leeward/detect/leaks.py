@@ -19,6 +19,7 @@ from leeward.model.exchange import Exchange
 from leeward.model.finding import SEVERITIES, Finding
 
 _RULES = ("data-leak", "data-leak-response", "secret-in-prompt", "source-code-in-prompt")
+_OWN = ("+own", "+proprietary")  # of a detector of code (source_code.py)
 _MATCHES = 10  # of one exchange in the evidence
 _ENOUGH_CODE = 400  # characters: less is an example, whoever's it is
 
@@ -59,13 +60,14 @@ def _by_kind(rule: Rule, data: Iterable[DataMatch]) -> dict[str, list[DataMatch]
 def _finding(rule: Rule, kind: str, matches: list[DataMatch], exchange: Exchange) -> Finding:
     destination = exchange.network.domain or exchange.network.dst or "?"
     workload = exchange.workload
+    own = rule.severity_own and any(match.detector.endswith(_OWN) for match in matches)
     return Finding(
         id=identity(rule.id, workload.id if workload else "", destination, kind),
         rule=rule.id,
         title=f"{rule.title}: {kind} to {destination}"
         if rule.side == "request"
         else f"{rule.title}: {kind} from {destination}",
-        severity=rule.severity_of(kind),
+        severity=rule.severity_own if own else rule.severity_of(kind),
         confidence=max(match.confidence for match in matches),
         time=exchange.time,
         workload=workload,

@@ -27,6 +27,7 @@ class Rule(msgspec.Struct, frozen=True):
     severity: tuple[tuple[str, str], ...]
     tags: Tags
     side: str = ""
+    severity_own: str = ""
 
     def severity_of(self, kind: str) -> str:
         """How bad this kind of data is under this rule, "" if the rule is not about it."""
@@ -45,7 +46,7 @@ def load_rule(path: Path) -> Rule:
     severity = tuple((entry["kind"], entry["severity"]) for entry in record["severity"])
     return Rule(
         record["id"], record["title"], **texts, confidence=record["confidence"], severity=severity,
-        tags=Tags(**record["tags"]), side=record.get("side", ""),
+        tags=Tags(**record["tags"]), side=record.get("side", ""), severity_own=record.get("severity_own", ""),
     )  # fmt: skip
 
 

@@ -6,12 +6,15 @@ import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An address (text form; IPv4-mapped IPv6 is written as IPv4) and a port."""
+    """An address (text form; IPv4-mapped IPv6 is written as IPv4) and a port. Of a UNIX socket: the path that it is bound to,
+    which has a "/" in it, or begins with "@" if it is abstract; "" if it has none; and port 0."""
 
     ip: str
     port: int
 
     def __str__(self) -> str:
+        if "/" in self.ip or self.ip[:1] in ("", "@"):
+            return self.ip
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 

@@ -46,7 +46,8 @@ class ProcessExited(Raw, frozen=True, gc=False):
 class SocketOpened(Raw, frozen=True, gc=False):
     """A socket connected (role "client"), was accepted ("server"), began to listen ("listener") or was found ("unknown").
 
-    sock: the source's own number for the socket, unique while the host is up (the kernel's socket cookie).
+    sock: the source's own number for the socket, unique while the host is up (the kernel's socket cookie). proto: "tcp" |
+    "udp" | "unix". Of UNIX sockets only the client's end is told, and only when it speaks to a database.
     """
 
     sock: int
@@ -165,6 +166,21 @@ class Piped(Raw, frozen=True, gc=False):
     data: bytes
 
 
+class UnixData(Raw, frozen=True, gc=False):
+    """Bytes that a process wrote to its UNIX stream socket `sock` or read from it.
+
+    seq: number of the first byte of `data` in its direction since the source began to look, modulo 2**32; a hole is lost, no
+    byte comes twice. late: the connection was in use before that.
+    """
+
+    sock: int
+    pid: int
+    written: bool
+    seq: int
+    data: bytes
+    late: bool = False
+
+
 class ModelAnswered(Raw, frozen=True):
     """What the model for names found in the texts it was given as `number`: (text, kind, start, end, confidence, detector) each,
     offsets in characters."""
@@ -192,6 +208,7 @@ RawEvent = (
     | Plaintext
     | TlsClosed
     | Piped
+    | UnixData
     | ModelAnswered
     | Lost
 )

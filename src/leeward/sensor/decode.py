@@ -20,6 +20,7 @@ from leeward.model.raw import (
     SocketStats,
     TlsClosed,
     TlsOpened,
+    UnixData,
 )
 from leeward.sensor import layout as L
 
@@ -159,7 +160,32 @@ def _stdio(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     return Piped(ts + epoch, pid, pipe, seq, bool(flags & L.WRITTEN), offset, total, data)
 
 
+def unix_path(raw: bytes) -> str:
+    """The path of a sockaddr_un as `Endpoint` has it. Relative ones are the server's, to its working folder."""
+    if raw[:1] == b"\0":
+        return "@" + _text(raw[1:])
+    path = _text(raw.split(b"\0", 1)[0])
+    return path if "/" in path or not path else f"./{path}"
+
+
+def _unix(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, number, length, _, path = L.UNIX_EVENT.unpack_from(memory, at)
+    return SocketOpened(
+        ts + epoch, number, pid, "client", "unix", Endpoint("", 0), Endpoint(unix_path(path[:length]), 0)
+    )
+
+
+def _unix_bytes(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    ts, _, pid, number, _, seq, _, flags, _, offset, length, _ = L.TLS_DATA.unpack_from(memory, at)
+    start = at + L.TLS_DATA.size
+    data = bytes(memory[start : start + length])
+    first = (seq + offset) & 0xFFFFFFFF
+    return UnixData(ts + epoch, number, pid, bool(flags & L.WRITTEN), first, data, bool(flags & L.LATE))
+
+
 _DECODERS = {
+    L.UNIX: _unix,
+    L.UNIX_BYTES: _unix_bytes,
     L.STDIO: _stdio,
     L.FORK: _fork,
     L.EXEC: _exec,

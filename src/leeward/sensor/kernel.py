@@ -13,7 +13,7 @@ import re
 import select
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from struct import Struct
 
@@ -21,20 +21,18 @@ import msgspec
 
 from leeward.model.errors import HostError
 from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, TlsOpened
-from leeward.sensor import calibrate, decode, host, libraries
+from leeward.sensor import calibrate, decode, host, libraries, programs
 from leeward.sensor import layout as L
-from leeward.sensor.libbpf import BpfError, Object
+from leeward.sensor.libbpf import BpfError
 from leeward.sensor.proc_sockets import open_sockets
+from leeward.sensor.programs import OBJECT as OBJECT
+from leeward.sensor.programs import load as load
+from leeward.sensor.programs import missing_programs as missing_programs
 from leeward.sensor.ring import Ring
 from leeward.sensor.target import Target, Unseen
+from leeward.sensor.unix_counts import UnixCounts, unix_stats
 
-OBJECT = Path(__file__).with_name("bpf") / "leeward.bpf.o"
-_TRACING = ("on_fork", "on_exec", "on_exit", "on_state")
-_SYSCALLS = ("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept")
-_STDIO = tuple(f"on_{call}_{end}" for call in ("read", "write", "readv", "writev") for end in ("enter", "exit"))
-_CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_egress", "on_ingress")
-_UPROBES = ("on_call", "on_done", "on_go_call", "on_go_done")
-_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "stdios", "stdio_verdicts")
+_SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "callers", "stdio_verdicts", "unix_sockets")
 _BATCH = 8192  # records taken from a ring in one round
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
@@ -81,43 +79,54 @@ class KernelSensor:
         self._number = 0
         self._horizon = 0
         self._flow_counts: dict[bytes, tuple[int, ...]] = {}
+        self._unix_counts: UnixCounts = {}
         self._told: Counter[str] = Counter()
         self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         sizes = {"payload": options.payload_ring, "control": options.control_ring}
         self._object, self._multi = load(sizes)
         maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
         self._maps = maps | {n: self._object.map(n) for n in _SHARED}
-        only = int(options.only_tracked)
-        most = min(options.max_message + _HEADS, 1 << 22)
-        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), most, 0)
+        self._options, self._calls = options, False
+        self._settle()
         self._control = Ring(self._object.map("control").fd, self._object.map_entries("control"))
         self._payload = Ring(self._object.map("payload").fd, self._object.map_entries("payload"))
         self._poll = select.poll()
         for ring in (self._control, self._payload):
             self._poll.register(ring.fd, select.POLLIN)
         self._layouts = 0
-        self._attach()
+        programs.attach(self._object)
 
-    def _attach(self) -> None:
-        for name in (*_TRACING, *_SYSCALLS, *_STDIO):
-            self._object.attach(name)
-        fd = os.open(host.cgroup2(), os.O_RDONLY | os.O_DIRECTORY)
+    def _watch_calls(self) -> None:
+        """A database's UNIX socket is on this host: from here on the calls on sockets are watched."""
+        if self._calls:
+            return
+        self._calls = True
         try:
-            for name in _CGROUP:
-                self._object.attach_cgroup(name, fd)
-        finally:
-            os.close(fd)
+            programs.attach_calls(self._object)
+        except BpfError:
+            self.counters["socket_calls_attach_failed"] = 1
+            return
+        self._settle()
+        self.counters["socket_calls_watched"] = 1
+
+    def _settle(self) -> None:
+        """Tells the kernel its settings."""
+        only, most = int(self._options.only_tracked), min(self._options.max_message + _HEADS, 1 << 22)
+        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), most, int(self._calls))
 
     # -- libraries ---------------------------------------------------------------------------------------------
 
     def scan(self, extra: Iterable[Path] = ()) -> None:
-        """Looks at every file that is mapped executable now, at the libraries of the host, and at `extra`."""
+        """Looks at every file that is mapped executable now, at the libraries of the host, at `extra`, and at pipes and UNIX
+        sockets that are open already."""
         for path in (*libraries.host_libraries(), *extra):
             self._examine(path, str(path))
         for entry in os.listdir("/proc"):
             if entry.isdigit() and int(entry) != os.getpid():
                 self._scan_process(int(entry), None)
                 self._scan_stdio(int(entry))
+        if self._object.iterate("on_each_file"):
+            self._watch_calls()
 
     def _scan_process(self, pid: int, address: int | None) -> None:
         """Looks at what process `pid` maps executable; only at the mapping that holds `address` if one is given."""
@@ -148,7 +157,9 @@ class KernelSensor:
             if match is None:
                 return
             pipes.append(int(match[1]))
-        self._maps["stdios"][_U32.pack(pid)] = L.STDIO_STATE.pack(*pipes, 0, 0, 0, 0)
+        known = self._maps["callers"].get(_U32.pack(pid), L.CALLER.size)
+        sockets = L.CALLER.unpack(known)[6] if known else 0
+        self._maps["callers"][_U32.pack(pid)] = L.CALLER.pack(*pipes, 0, 0, 0, 0, sockets, 0)
 
     def _fresh(self, what: str) -> bool:
         """Is this "device inode path" of /proc/PID/maps new? Saves looking at the same library in each process."""
@@ -270,10 +281,13 @@ class KernelSensor:
         for ring in (self._control, self._payload):
             last = 0
             for memory, at in ring.records(_BATCH):
-                if L.HEAD.unpack_from(memory, at)[1] == L.LIB:
-                    mapped.append(decode.library(memory, at))
-                else:
-                    last = self._take(found, memory, at)
+                match L.HEAD.unpack_from(memory, at)[1]:
+                    case L.LIB:
+                        mapped.append(decode.library(memory, at))
+                    case L.DATABASE:
+                        self._watch_calls()
+                    case _:
+                        last = self._take(found, memory, at)
             if ring.waiting():  # what the other ring says of later times has to wait for this one
                 horizon = min(horizon, last or self._horizon)
         self._horizon = horizon
@@ -325,7 +339,15 @@ class KernelSensor:
                 )
                 events.append(stats)
         self._flow_counts = counts
-        return events + self._losses(now + self._epoch)
+        return events + self._unix_stats(now + self._epoch) + self._losses(now + self._epoch)
+
+    def _unix_stats(self, ts: int) -> list[RawEvent]:
+        found = self._maps["unix_sockets"].items(8, L.UNIX_SOCKET.size, 16384)
+        events, self._unix_counts, idle = unix_stats(found, self._unix_counts, ts)
+        for key in idle:
+            self._maps["unix_sockets"].delete(key)
+            self.counters["idle_unix_swept"] += 1
+        return [*events]
 
     def _losses(self, ts: int) -> list[RawEvent]:
         events: list[RawEvent] = []
@@ -342,31 +364,3 @@ class KernelSensor:
         self._control.close()
         self._payload.close()
         self._object.close()
-
-
-def load(sizes: dict[str, int]) -> tuple[Object, bool]:
-    """The sensor's object, and whether its uprobes attach by uprobe_multi links (kernel 6.6), which come and go ten times
-    faster than links of their own."""
-    try:
-        made = Object(str(OBJECT), sizes, _UPROBES)
-        if made.has_uprobe_multi("on_call"):
-            return made, True
-        made.close()
-    except BpfError:
-        return Object(str(OBJECT), sizes), False  # refused for the attach type, or for what this one says then
-    return Object(str(OBJECT), sizes), False
-
-
-def missing_programs(names: Sequence[str] = (*_TRACING, *_SYSCALLS, *_STDIO)) -> list[str]:
-    """Names of tracing programs that cannot be attached here (for `leeward doctor`)."""
-    refused = []
-    program = Object(str(OBJECT))
-    try:
-        for name in names:
-            try:
-                program.attach(name)
-            except BpfError as error:
-                refused.append(f"{name}: {error}")
-    finally:
-        program.close()
-    return refused

@@ -29,7 +29,9 @@ FORMATS: Final[dict[str, str]] = {
     "flow": "<QQQQ" + _TUPLE + "IIIIQ",
     "tls_key": "<QII",
     "library_key": "<QII",
-    "stdio": "<QQIIII",
+    "caller": "<QQIIIIII",
+    "ev_unix": "<QIIQII112s",
+    "unix_socket": "<QQIIIIIIII112s",
 }
 
 HEAD: Final = Struct(FORMATS["head"])
@@ -48,9 +50,12 @@ FLOW_KEY: Final = Struct(FORMATS["flow_key"])
 FLOW: Final = Struct(FORMATS["flow"])
 TLS_KEY: Final = Struct(FORMATS["tls_key"])
 LIBRARY_KEY: Final = Struct(FORMATS["library_key"])
-STDIO_STATE: Final = Struct(FORMATS["stdio"])
+CALLER: Final = Struct(FORMATS["caller"])
+UNIX_EVENT: Final = Struct(FORMATS["ev_unix"])
+UNIX_SOCKET: Final = Struct(FORMATS["unix_socket"])
 
-FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM, STDIO = range(1, 13)
+FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
+STDIO, UNIX, UNIX_BYTES, DATABASE = range(12, 16)
 #: enum call_kind: what an entry probe says was called.
 CALLS: Final = (
     "on_write",
@@ -87,7 +92,13 @@ COUNTERS: Final = (
     "ipv6_extension_headers",
     "ip_fragments",
     "listener_payload",
+    "unix_table_full",
 )
+
+
+def unix_number(inode: int, generation: int) -> int:
+    """What bpf/unix.h's `unix_number` computes: the number of a UNIX connection, which no socket cookie is."""
+    return 1 << 63 | (generation & 0x7FFFFFFF) << 32 | inode & 0xFFFFFFFF
 
 
 def line_hash(line: bytes, conn: int) -> int:

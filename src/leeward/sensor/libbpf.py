@@ -58,11 +58,13 @@ def _library() -> C.CDLL:
         "bpf_object__find_map_by_name": (p, [p, s]),
         "bpf_program__fd": (i, [p]),
         "bpf_program__attach": (p, [p]),
+        "bpf_program__attach_tracepoint": (p, [p, s, s]),
         "bpf_program__attach_cgroup": (p, [p, i]),
         "bpf_program__attach_uprobe_opts": (p, [p, i, s, C.c_size_t, p]),
         "bpf_program__set_expected_attach_type": (i, [p, i]),
         "bpf_link__destroy": (i, [p]),
         "bpf_link__fd": (i, [p]),
+        "bpf_iter_create": (i, [i]),
         "bpf_map__fd": (i, [p]),
         "bpf_map__set_max_entries": (i, [p, C.c_uint32]),
         "bpf_map__max_entries": (C.c_uint32, [p]),
@@ -177,6 +179,25 @@ class Object:
     def attach(self, name: str) -> None:
         """Attaches a program where its section name says (tracepoint, tp_btf)."""
         self._hold(self._lib.bpf_program__attach(self._program(name)), f"attach {name}")
+
+    def attach_tracepoint(self, name: str, category: str, event: str) -> None:
+        """Attaches a program to one more tracepoint."""
+        link = self._lib.bpf_program__attach_tracepoint(self._program(name), category.encode(), event.encode())
+        self._hold(link, f"attach {name} to {event}")
+
+    def iterate(self, name: str) -> bytes:
+        """Runs an iterator program over all there is; returns what it wrote, 1 MiB at most."""
+        link = self._lib.bpf_program__attach(self._program(name))
+        if not link:
+            raise BpfError(f"attach {name}", C.get_errno())
+        try:
+            fd = self._lib.bpf_iter_create(self._lib.bpf_link__fd(link))
+            if fd < 0:
+                raise BpfError(f"iterate {name}", C.get_errno())
+            with open(fd, "rb") as stream:
+                return stream.read(1 << 20)
+        finally:
+            self._lib.bpf_link__destroy(link)
 
     def attach_cgroup(self, name: str, cgroup_fd: int) -> None:
         self._hold(self._lib.bpf_program__attach_cgroup(self._program(name), cgroup_fd), f"attach {name} to cgroup")

@@ -18,7 +18,7 @@ import msgspec
 
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
-from leeward.model.raw import Plaintext, Segment, TlsClosed, TlsOpened
+from leeward.model.raw import Plaintext, Segment, TlsClosed, TlsOpened, UnixData
 from leeward.wire import http2, sql
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.flows import FlowTable, Socket
@@ -26,10 +26,12 @@ from leeward.wire.http import HttpConnection, HttpEvent, Interest, Limits, NotHt
 from leeward.wire.http1 import Http1Connection
 from leeward.wire.http2_frames import PREFACE
 from leeward.wire.keylog import KeyLog
+from leeward.wire.mysql import MysqlConnection
 from leeward.wire.postgres import PostgresConnection
 from leeward.wire.stream import StreamClosed, StreamData, StreamEvent, StreamGap, StreamOpened
 from leeward.wire.tcp import TcpStreams
 from leeward.wire.tls import ClientHello, NeedMore, parse_client_hello
+from leeward.wire.unix import UnixStreams, speaks_at
 
 _CLEAN = ("fin", "closed")  # ends after which a response that is delimited by the end is whole
 _HOLD_NS = 2 * 10**9  # a server waits so long for its client's side to show up
@@ -90,7 +92,11 @@ class Connection(msgspec.Struct, eq=False):
 
 InterestOf = Callable[[Connection, Message], Interest]
 Heard = tuple[Connection, HttpEvent | sql.SqlEvent]
-_SQL = {"postgresql": PostgresConnection}
+_SQL: dict[str, Callable[[sql.SqlLimits], sql.SqlConnection]] = {
+    "postgresql": PostgresConnection,
+    "mysql": MysqlConnection,
+}
+_JOINED_LATE = ("postgresql",)  # whose messages can be found in the middle of a conversation
 
 
 class Connections:
@@ -109,6 +115,7 @@ class Connections:
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.streams = TcpStreams()
+        self.unix = UnixStreams()
         self._flows, self._interest, self._limits, self._quiet, self._keylog = flows, interest, limits, quiet, keylog
         self._most = most
         self._sql_limits = sql_limits or sql.SqlLimits()
@@ -245,6 +252,15 @@ class Connections:
             known.http = None
         return self._stream(self.streams.feed(event, key=key, client=self._opener(socket)))
 
+    def unix_data(self, event: UnixData) -> list[Heard]:
+        """The connection is whose process used it last: a child may have inherited it."""
+        socket = self._flows.find(event.sock)
+        if socket is None:
+            self.counters["unix_data_of_unknown_socket"] += 1
+            return []
+        socket.flow.pid = event.pid
+        return self._stream(self.unix.feed(event, ("socket", event.sock), socket.local, socket.remote))
+
     def _opener(self, socket: Socket) -> Endpoint | None:
         """Who opened this connection, as far as its socket or its other end's tells: a server is heard of
         before it has accepted."""
@@ -301,6 +317,12 @@ class Connections:
         connection.joined, connection.from_start = "socket" if socket else "", event.from_start
         connection.opener = event.client
         self._add(connection)
+        connection.speaks = speaks_at(event.server.ip)
+        if connection.speaks and not event.from_start:
+            if connection.speaks in _JOINED_LATE:
+                connection.http = self._parser(connection, b"")
+            else:
+                connection.reason = f"{connection.speaks} connection older than Leeward"
 
     def _stream_data(self, event: StreamData) -> list[Heard]:
         connection = self._connections.get(event.conn)
@@ -320,7 +342,7 @@ class Connections:
     def _other_end_speaks(self, connection: Connection, event: StreamData) -> bool:
         """Is this the server's socket of a connection whose client's socket is seen as well?"""
         socket = connection.socket
-        if socket is None or connection.exchanges or connection.http is not None:
+        if socket is None or connection.exchanges or connection.http is not None or socket.flow.proto == "unix":
             return False
         mirror = self._flows.mirror(socket)
         first = (event.seq, event.data[:64])  # NAT changes addresses, not the sequence number and the bytes
@@ -381,8 +403,6 @@ class Connections:
             return self._release(connection) if over or ts - connection.held_since > _HOLD_NS else []
         if connection.http is None:
             connection.speaks = connection.speaks or sql.sniff(to_server, data)
-            if connection.speaks and connection.speaks not in _SQL:
-                connection.reason = f"{connection.speaks} is seen as a flow only"
             if connection.reason:
                 self._hush(connection, None)
                 return []
@@ -471,7 +491,8 @@ class Connections:
     def socket_closed(self, sock: int, ts: int) -> list[Heard]:
         """The kernel closed the socket of a plaintext connection."""
         self._hellos.pop(sock, None)
-        return self._stream(self.streams.close(("socket", sock), ts))
+        key = ("socket", sock)
+        return self._stream(self.streams.close(key, ts) + self.unix.close(key, ts))
 
     def process_exited(self, pid: int, ts: int) -> list[Heard]:
         """A process is gone with all its TLS objects."""
@@ -491,7 +512,7 @@ class Connections:
 
     def finish(self, ts: int) -> list[Heard]:
         """The observation ends: what is unfinished comes out as it is."""
-        heard = self._stream(self.streams.flush(ts))
+        heard = self._stream(self.streams.flush(ts) + self.unix.flush(ts))
         for key in list(self._connections):
             heard += self._end(key, ts, "end")
         return heard

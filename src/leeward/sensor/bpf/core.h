@@ -17,6 +17,7 @@ typedef signed long long s64;
 #define __uint(name, val) int (*name)[val]
 #define __type(name, val) typeof(val) *name
 #define CORE __attribute__((preserve_access_index))
+#define HAS(field) __builtin_preserve_field_info(field, 2 /* BPF_FIELD_EXISTS */)
 #define READ(dst, src) bpf_probe_read_kernel(&(dst), sizeof(dst), __builtin_preserve_access_index(&(src)))
 #define bswap16(x) __builtin_bswap16(x)
 
@@ -36,6 +37,7 @@ static u64 (*bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static long (*bpf_probe_read_user)(void *dst, u32 size, const void *src) = (void *)112;
 static long (*bpf_probe_read_kernel)(void *dst, u32 size, const void *src) = (void *)113;
 static long (*bpf_probe_read_kernel_str)(void *dst, u32 size, const void *src) = (void *)115;
+static long (*bpf_seq_write)(void *seq, const void *data, u32 len) = (void *)127;
 static void *(*bpf_ringbuf_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 static void (*bpf_ringbuf_discard)(void *data, u64 flags) = (void *)133;
@@ -55,7 +57,10 @@ struct pt_regs {
 
 struct super_block { u32 s_dev; } CORE;
 struct inode { u16 i_mode; struct super_block *i_sb; u64 i_ino; } CORE;
-struct file { struct inode *f_inode; void *private_data; } CORE;
+typedef struct { s64 counter; } atomic64_t;
+struct file { struct inode *f_inode; void *private_data; atomic64_t f_count; } CORE;
+struct file_ref { atomic64_t refcnt; } CORE;
+struct file___since_6_13 { struct file_ref f_ref; } CORE;
 struct fdtable { u32 max_fds; struct file **fd; } CORE;
 struct files_struct { struct fdtable *fdt; } CORE;
 struct mm_struct { u64 arg_start, arg_end; } CORE;
@@ -68,7 +73,6 @@ struct task_struct {
 } CORE;
 struct linux_binprm { const char *filename; } CORE;
 struct in6_addr { u8 bytes[16]; };
-typedef struct { s64 counter; } atomic64_t;
 struct sock_common {
 	u32 skc_daddr, skc_rcv_saddr;
 	u16 skc_dport, skc_num;
@@ -77,7 +81,10 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 } CORE;
-struct sock { struct sock_common __sk_common; u16 sk_protocol; } CORE;
+struct sock { struct sock_common __sk_common; u16 sk_protocol, sk_type; } CORE;
+struct sockaddr_un { u16 sun_family; u8 sun_path[108]; } CORE;
+struct unix_address { s32 len; struct sockaddr_un name[0]; } CORE;
+struct unix_sock { struct sock sk; struct unix_address *addr; struct sock *peer; } CORE;
 struct socket { struct sock *sk; } CORE;
 
 /* Stable user-space ABI: include/uapi/linux/bpf.h. */

@@ -10,7 +10,7 @@ enum event_type {
 	EV_FORK = 1, EV_EXEC = 2, EV_EXIT = 3, EV_LIBRARY = 4,
 	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
 	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
-	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12,
+	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12, EV_UNIX = 13, EV_UNIX_DATA = 14, EV_DATABASE = 15,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
 enum { PROTO_TCP = 6, PROTO_UDP = 17 };
@@ -25,6 +25,7 @@ struct tuple {
 	u8 proto, role, pad;
 };
 
+/* Alone: EV_EXIT; EV_DATABASE, on which user space attaches the programs of the calls on sockets. */
 struct head { u64 ts; u32 type, pid; };
 
 struct ev_process {
@@ -44,12 +45,15 @@ struct ev_tls_conn {
 	struct tuple t;
 	u8 client_random[32];
 };
-/* EV_TLS_DATA; EV_STDIO too, where `tls` is the inode of the pipe. */
+/* EV_TLS_DATA. EV_STDIO too, where `tls` is the inode of the pipe. EV_UNIX_DATA too, where `tls` is the socket's number and
+ * `seq` the number of the buffer's first byte in its direction, modulo 2^32. */
 struct ev_tls_data {
 	struct head h;
 	u64 tls;
 	u32 generation, seq, tid, flags, total, offset, len, pad;
 };
+/* A process's connection to the UNIX socket of a database. path: `len` bytes of sockaddr_un's. */
+struct ev_unix { struct head h; u64 sock; u32 len, pad; u8 path[112]; };
 struct ev_tls_free { struct head h; u64 tls; u32 generation, pad; };
 struct ev_packet {
 	struct head h;
@@ -62,7 +66,7 @@ struct config {
 	u32 only_tracked; /* 1: only processes in `tracked` and their children */
 	u32 self;         /* our own process: never watched */
 	u32 max_copy;     /* bytes copied of one call or packet */
-	u32 pad;
+	u32 calls;        /* 1: the programs of the calls on sockets are attached */
 };
 /* Where OpenSSL keeps what we read of its SSL object; one per build, index is the probe's cookie. 0xffff: not known. */
 /* reused: nothing tells that an object is freed, so one of another random is another connection. */
@@ -82,8 +86,12 @@ struct tls_key { u64 tls; u32 pid, pad; };
  * first bytes, if the layout says `reused`. */
 struct tls_conn { u32 generation, seq[2], pad; u64 random; };
 struct place { u32 generation, seq; };
-/* Standard input and output of a process: inodes of the pipes, looks that found no JSON, whether one did, calls so far. */
-struct stdio { u64 input, output; u32 misses, begun, seq[2]; };
+/* A process whose reads and writes are looked at. Its standard input and output: inodes of the pipes, looks that found no JSON,
+ * whether one did, calls so far. sockets: its UNIX connections that speak SQL or may begin to. */
+struct caller { u64 input, output; u32 misses, begun, seq[2], sockets, pad; };
+/* The client's end of a UNIX connection. class: UNKNOWN or SQL. bytes[written]: so far. left: descriptors of it that process
+ * `leaver` had when it ended. path: `len` bytes of the server's sockaddr_un. */
+struct unix_socket { u64 bytes[2]; u32 generation, class, misses, told, flags, leaver, left, len; u8 path[112]; };
 
 /* Which function of a TLS library was called; the upper half of an entry probe's cookie, the lower half is the layout. */
 enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE,
@@ -91,6 +99,6 @@ enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ
 
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,
-	LISTENER_PAYLOAD, COUNTERS
+	LISTENER_PAYLOAD, UNIX_TABLE_FULL, COUNTERS
 };
 #endif

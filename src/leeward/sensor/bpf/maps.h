@@ -23,13 +23,17 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, str
 /* Request lines that user space has found to be no AI call: (connection, hash of the line up to '?'). */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, u64); __type(value, u8); } boring SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, struct tls_conn); } tls_conns SEC(".maps");
-struct call { u64 tls, buffer, count_at, ts; u32 size, written, type, pad; };
+/* form: of the argument, for system calls: see descriptors.h. */
+struct call { u64 tls, buffer, count_at, ts; u32 size, written, type, form; };
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct call); } calls SEC(".maps");
 /* Of goroutines: the key is (goroutine, pid, whether it writes). */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, struct call); } go_calls SEC(".maps");
-struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct call); } stdio_calls SEC(".maps");
-struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u32); __type(value, struct stdio); } stdios SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct call); } descriptor_calls SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u32); __type(value, struct caller); } callers SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u32); __type(value, u32); } stdio_verdicts SEC(".maps");
+/* By inode; user space sweeps idle ones when they are many. And descriptors between connect(2) and its result. */
+struct { __uint(type, MAP_HASH); __uint(max_entries, 16384); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, u64); __type(value, struct unix_socket); } unix_sockets SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 4096); __type(key, u64); __type(value, u32); } connecting SEC(".maps");
 struct { __uint(type, MAP_ARRAY); __uint(max_entries, 256); __type(key, u32); __type(value, struct tls_layout); } layouts SEC(".maps");
 
 INLINE void count(u32 which)

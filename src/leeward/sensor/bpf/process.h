@@ -40,6 +40,11 @@ int on_fork(u64 *ctx)
 		u8 one = 1;
 		bpf_map_update_elem(&tracked, &c, &one, BPF_ANY);
 	}
+	struct caller *holder = bpf_map_lookup_elem(&callers, &p), heir = {};
+	if (holder && holder->sockets) {
+		heir.sockets = holder->sockets;
+		bpf_map_update_elem(&callers, &c, &heir, BPF_ANY);
+	}
 	struct ev_process *e = bpf_ringbuf_reserve(&control, __builtin_offsetof(struct ev_process, text), 0);
 	if (!e) {
 		count(LOST_CONTROL);
@@ -67,10 +72,9 @@ INLINE struct file *file_of(u32 fd)
 	return file;
 }
 
-/* Inode of the pipe or socket behind a descriptor of the current process, 0 if it is something else. */
-INLINE u64 pipe_of(u32 fd)
+/* Inode of a pipe or socket, 0 of something else. */
+INLINE u64 inode_in(struct file *file)
 {
-	struct file *file = file_of(fd);
 	struct inode *inode = 0;
 	u16 mode = 0;
 	u64 number = 0;
@@ -84,6 +88,11 @@ INLINE u64 pipe_of(u32 fd)
 	return number;
 }
 
+/* The same of the one behind a descriptor of the current process. */
+INLINE u64 pipe_of(u32 fd) { return inode_in(file_of(fd)); }
+
+INLINE void sockets_left(u32 pid); /* unix.h */
+
 SEC("tp_btf/sched_process_exec")
 int on_exec(u64 *ctx)
 {
@@ -92,11 +101,11 @@ int on_exec(u64 *ctx)
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	if (!watched(pid))
 		return 0;
-	struct stdio pipes = {.input = pipe_of(0), .output = pipe_of(1)};
+	struct caller pipes = {.input = pipe_of(0), .output = pipe_of(1)};
 	if (pipes.input && pipes.output)
-		bpf_map_update_elem(&stdios, &pid, &pipes, BPF_ANY);
+		bpf_map_update_elem(&callers, &pid, &pipes, BPF_ANY);
 	else
-		bpf_map_delete_elem(&stdios, &pid);
+		bpf_map_delete_elem(&callers, &pid);
 	bpf_map_delete_elem(&stdio_verdicts, &pid);
 	struct ev_process *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
 	if (!e) {
@@ -127,10 +136,12 @@ int on_exit(u64 *ctx)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	u32 pid = id >> 32;
+	bpf_map_delete_elem(&descriptor_calls, &id); /* killed in the middle: another thread may have its number */
 	if (pid != (u32)id || !watched(pid))
 		return 0; /* the leader's exit stands for the process; its other threads may linger a moment */
+	sockets_left(pid);
 	bpf_map_delete_elem(&tracked, &pid);
-	bpf_map_delete_elem(&stdios, &pid);
+	bpf_map_delete_elem(&callers, &pid);
 	bpf_map_delete_elem(&stdio_verdicts, &pid);
 	struct head *e = bpf_ringbuf_reserve(&control, sizeof *e, 0);
 	if (!e) {

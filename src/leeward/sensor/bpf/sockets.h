@@ -56,10 +56,8 @@ INLINE void say_socket(u64 cookie, const struct tuple *t, u32 pid)
 	bpf_ringbuf_submit(e, wake(&control, 1 << 20));
 }
 
-/* The socket behind a descriptor of the current process. */
-INLINE struct sock *sock_of(u32 fd)
+INLINE struct sock *sock_in(struct file *file)
 {
-	struct file *file = file_of(fd);
 	struct inode *inode = 0;
 	struct socket *socket = 0;
 	struct sock *sk = 0;
@@ -72,6 +70,9 @@ INLINE struct sock *sock_of(u32 fd)
 	READ(sk, socket->sk);
 	return sk;
 }
+
+/* The socket behind a descriptor of the current process. */
+INLINE struct sock *sock_of(u32 fd) { return sock_in(file_of(fd)); }
 
 INLINE int accepted(struct sys_exit *ctx)
 {

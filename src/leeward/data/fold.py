@@ -1,0 +1,162 @@
+"""Characters that only look like plain ones, or are not seen at all: what the text reads without them.
+
+Undone are invisible characters (also those that hide a text of their own: tags, variation selectors), combining marks on
+letters and digits, styled and full-width letters and digits, digits of other scripts, letters of other scripts within Latin
+words, unusual spaces and dashes. Invariants: ordinary text of any language has nothing to fold, and saying so costs one pass of
+Hyperscan; otherwise the work is linear. What a character stands for depends on the characters beside it only.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+
+import hyperscan
+
+from leeward.data.compiled import cache_folder, database
+from leeward.data.folding import (
+    COMBINING,
+    DASHES,
+    INVISIBLE,
+    LONG_DASHES,
+    LOOKALIKES,
+    MARKS,
+    NUMERALS,
+    SMALL,
+    SPACES,
+    STYLED,
+    TAG_BASE,
+    TAGS,
+    VARIATIONS,
+    members,
+    ranges_of,
+)
+from leeward.data.offsets import Offsets
+from leeward.data.rewrite import Edit, Rewritten, rewrite
+
+_MOST_SIGNS = 20_000  # of a buffer; beyond it all of it is folded
+_BESIDE = 160  # characters on both sides of a sign in which to fold
+_HIDDEN_LEAST = 4  # tags or selectors in a row that may spell a text
+_PLAIN = "0-9A-Za-z"
+_LARGE = "".join(c for c in LOOKALIKES if c.isupper())
+_FOLD = (
+    dict.fromkeys(members(INVISIBLE) + members(COMBINING), "")
+    | dict.fromkeys(members(SPACES), " ")
+    | dict.fromkeys(members(DASHES + LONG_DASHES), "-")
+    | MARKS | LOOKALIKES | STYLED | SMALL
+)  # fmt: skip
+_ALWAYS = str.maketrans(
+    {
+        c: p
+        for c, p in _FOLD.items()
+        if c not in LOOKALIKES and c not in COMBINING and c not in SMALL and c not in NUMERALS
+    }
+)
+
+
+def _signs() -> list[str]:
+    """Expressions that none of ordinary text has: two or three characters beside each other."""
+    ascii_, styled, small, letters = f"[{_PLAIN}]", f"[{ranges_of(STYLED)}]", f"[{ranges_of(SMALL)}]", "[A-Za-z]"
+    looks, large, mark = f"[{ranges_of(LOOKALIKES)}]", f"[{_LARGE}]", f"[{COMBINING}]"
+    return [
+        f"{ascii_}[{INVISIBLE}]", f"[{INVISIBLE}]{ascii_}",
+        f"[{TAGS}]{{{_HIDDEN_LEAST}}}", f"[{VARIATIONS}]{{{_HIDDEN_LEAST}}}",
+        f"{styled}{styled}", f"{styled}{ascii_}", f"{ascii_}{styled}", f"{styled}[{INVISIBLE}{SPACES}{DASHES} -]{styled}",
+        f"{small}{small}{small}", f"[0-9]{small}[0-9]",
+        f"[0-9][{SPACES}][0-9]", f"{ascii_}[{DASHES}]{ascii_}", f"[0-9][0-9][{LONG_DASHES}][0-9][0-9]",
+        f"{ascii_}[{ranges_of(MARKS)}]{ascii_}",
+        f"[0-9]{mark}", f"{letters}{mark}+{letters}{mark}+{letters}{mark}",
+        f"{letters}{looks}", f"{looks}{letters}", f"[0-9]{looks}[0-9]", f"{large}{large}[0-9][0-9]",
+    ]  # fmt: skip
+
+
+_NEAR = f"{_PLAIN}{INVISIBLE}{COMBINING}{ranges_of(STYLED)}{ranges_of(SMALL)}"
+_EDIT = re.compile(
+    f"(?P<tags>[{TAGS}]{{{_HIDDEN_LEAST},}})"
+    f"|(?P<selectors>[{VARIATIONS}]{{{_HIDDEN_LEAST},}})"
+    f"|(?P<gone>[{INVISIBLE}]+(?=[!-~])|(?<=[!-~])[{INVISIBLE}]+|(?<=[{_NEAR}])[{INVISIBLE}{COMBINING}]+)"
+    f"|(?P<styled>[{ranges_of(STYLED)}{ranges_of(SMALL)}]+)"
+    f"|(?P<between>(?<=[{_NEAR}])[{SPACES}{DASHES}{LONG_DASHES}{ranges_of(MARKS)}](?=[{_NEAR}]))"
+    f"|(?P<looks>(?<=[A-Za-z])[{ranges_of(LOOKALIKES)}]+|[{ranges_of(LOOKALIKES)}]+(?=[A-Za-z])"
+    f"|(?<=[0-9])[{ranges_of(LOOKALIKES)}](?=[0-9])|[{_LARGE}]+(?=[0-9][0-9])|(?<=[0-9])[{_LARGE}]+)"
+)
+
+
+def plainer(text: str) -> str:
+    """What characters written as escapes read: no invisible ones, plain spaces and dashes."""
+    return text if text.isascii() else text.translate(_ALWAYS)
+
+
+@functools.cache
+def _database() -> hyperscan.Database:
+    return database([(sign, hyperscan.HS_FLAG_UTF8, 0) for sign in _signs()], cache_folder())
+
+
+def signs(data: bytes) -> list[int] | None:
+    """Bytes of UTF-8 (ends of signs, in order) near which there is something to fold; None: too many to tell."""
+    if data.isascii():
+        return []
+    found: list[int] = []
+
+    def report(_sign: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+        found.append(end)
+        return len(found) > _MOST_SIGNS
+
+    try:
+        _database().scan(data, match_event_handler=report)
+    except hyperscan.ScanTerminated:
+        return None
+    return found
+
+
+def fold_edits(text: str, places: Iterable[int] | None) -> list[Edit]:
+    """What to replace in `text` near these characters (in order); None: everywhere."""
+    edits = []
+    for low, high in _stretches(places, len(text)) if places is not None else [(0, len(text))]:
+        edits += [_edit(hit) for hit in _EDIT.finditer(text, low, high)]
+    return edits
+
+
+def _stretches(places: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
+    low, high = 0, -1
+    for place in places:
+        if place - _BESIDE > high:
+            if high > low:
+                yield low, high
+            low = max(place - _BESIDE, 0)
+        high = min(place + _BESIDE, size)
+    if high > low:
+        yield low, high
+
+
+def _edit(hit: re.Match[str]) -> Edit:
+    piece, group = hit[0], hit.lastgroup
+    if group == "tags":
+        return Edit(*hit.span(), f" {''.join(chr(ord(c) - TAG_BASE) for c in piece)} ")
+    if group == "selectors":
+        return Edit(*hit.span(), _spelled(piece))
+    if group == "gone":
+        return Edit(*hit.span(), "")
+    put = "".join(_FOLD[c] for c in piece)
+    return Edit(*hit.span(), put, 1 if len(put) == len(piece) else 0)
+
+
+def _spelled(selectors: str) -> str:
+    """Variation selectors 1 to 256 stand for the bytes 0 to 255 of a hidden text."""
+    raw = bytes(ord(c) - 0xFE00 if ord(c) < 0xFE10 else ord(c) - 0xE0100 + 16 for c in selectors)
+    text = raw.decode("utf-8", "ignore")
+    return f" {text} " if text.isprintable() else ""
+
+
+def fold(text: str) -> Rewritten | None:
+    """The text as it reads, and the way back; None when there is nothing to fold."""
+    if text.isascii():
+        return None
+    body = text.encode("utf-8", "replace")
+    found = signs(body)
+    if found is not None and not found:
+        return None
+    offsets = Offsets(body)
+    edits = fold_edits(text, None if found is None else [offsets.chars(at) for at in found])
+    return rewrite(text, edits) if edits else None

@@ -1,0 +1,261 @@
+"""Program code in a text: which passages, in which language, under which licence, whose.
+
+Lines are judged one by one (languages.yaml says what a line of code begins like; signs at its end say the rest), and passages
+are where such lines stand together. Numbers and prompts before lines (`12\t`, `12 | `, `+`, `>>> `) are looked past.
+Invariants: linear in the text; data (JSON, YAML, logs) is no code; nothing raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from leeward.ai.datafile import Schema, load_yaml
+from leeward.data.licences import header_of
+from leeward.model.errors import InputError
+
+_FILE = Path(__file__).parent / "languages.yaml"
+_WEIGHTS = (("sure", 3), ("likely", 2))
+_FIRST = re.compile(r"[#@]?[A-Za-z_]\w*!?|#!|#\[|</|<[!?]|\S")
+# What tools put before a line of code: its number, the sign of a diff, a prompt.
+_BEFORE = re.compile(r"(?:[0-9]{1,6}(?:[\t→:]| ?\| ?)|[+-](?=[ \t\w@#}])|>>> |\.\.\. )[ \t]*")
+_BEFORE_SIGNS = frozenset("0123456789+->.")
+_FENCE = re.compile(r"[ \t]*```+[ \t]*([A-Za-z0-9+#-]*)")
+_CODE_END = (";", "{", "}", "(", "[", "\\", "),", "],", "},", "):", "()", "=>", "->", "];", ")")
+_COMMENTS = ("//", "/*", "*", "# ", "-- ", '"""', "'''", "<!--", "%", ";;", "##")
+_MANY_WORDS = 14
+_LONG = 240  # characters of a line that are looked at
+_MINIFIED = re.compile(r"[;{}()=,]")
+_NO_CODE = (
+    "json yaml yml toml ini csv tsv xml text txt log output markdown md plain plaintext none http"  # names after ```
+)
+_DATA = frozenset(_NO_CODE.split())
+_SIGNS, _FEWEST_SIGNS = ("(", ";", "=", "{", "<", "#"), 2  # there is no code without them
+_GAP = 3  # lines of prose after each other end a passage
+_HEADER = 2000  # characters before a passage in which its licence may stand
+_CERTAIN = ((30, 0.96), (12, 0.93), (6, 0.85), (4, 0.7), (0, 0.55))
+_MOST = 64  # passages
+
+
+class Code(msgspec.Struct, frozen=True, gc=False):
+    """A passage of code: characters start to end. language: as in languages.yaml, "" for code of no known one. lines: that are
+    not empty. licence: SPDX identifier, `proprietary`, or "". owner: copyright holder, or "". own: it has one of the names that
+    the organisation gave. confidence: that this is code."""
+
+    language: str
+    lines: int
+    licence: str
+    owner: str
+    start: int
+    end: int
+    confidence: float
+    own: bool = False
+
+
+class _Passage:
+    """Lines under way. What follows the last line of code counts when another follows. tag: the name after the fence, None
+    outside."""
+
+    __slots__ = (
+        "end",
+        "lines",
+        "prose",
+        "signs",
+        "start",
+        "strong",
+        "sure",
+        "tag",
+        "votes",
+        "waiting",
+        "waiting_prose",
+    )
+
+    def __init__(self, start: int, tag: str | None) -> None:
+        self.start, self.end, self.tag = start, start, tag
+        self.sure = self.strong = self.signs = self.prose = self.lines = self.waiting = self.waiting_prose = 0
+        self.votes: list[tuple[int, str]] = []
+
+    def take(self, score: int, end: int) -> None:
+        if score > 0 or self.tag is not None:
+            self.end = end
+            self.lines += self.waiting + 1
+            self.prose += self.waiting_prose
+            self.waiting = self.waiting_prose = 0
+            self.signs += score > 0
+            self.strong += score > 1
+            self.sure += score > 2
+        else:
+            self.waiting += 1
+            self.waiting_prose += score < 0
+
+
+class CodeFinder:
+    """A Finder (scanner.py). names: what only the organisation's own code has: a company's name, a package, a host."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._own = _own_names(names)
+
+    def find(self, text: str) -> Iterator[tuple[str, int, int, float, str]]:
+        """`code.source` by `code:<language>`, and `+own`, `+proprietary` or `+open` (has an open licence)."""
+        for code in find_code(text, self._own):
+            mark = "own" if code.own else code.licence if code.licence in ("", "proprietary") else "open"
+            detector = f"code:{code.language or 'unknown'}{'+' + mark if mark else ''}"
+            yield "code.source", code.start, code.end, code.confidence, detector
+
+
+def _own_names(names: Iterable[str]) -> re.Pattern[str] | None:
+    parts = [r"(?<![^\W_])" + re.escape(name) + r"(?![^\W_])" for name in names if name]
+    return re.compile("|".join(parts), re.IGNORECASE) if parts else None
+
+
+def find_code(text: str, own: re.Pattern[str] | None = None) -> list[Code]:
+    """Passages of code in `text`, in order."""
+    if len(text) < 24:
+        return []
+    fenced = "```" in text
+    breaks = text.count("\n")
+    if not fenced and breaks < 2:
+        return _minified(text)
+    if sum(map(text.count, _SIGNS)) < max(_FEWEST_SIGNS, breaks // 12):
+        return []
+    found = []
+    for passage in _passages(text, fenced):
+        code = _judged(text, passage, own)
+        if code is not None:
+            found.append(code)
+        if len(found) == _MOST:
+            break
+    return found
+
+
+def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
+    """Each run of lines that may be code."""
+    here: _Passage | None = None
+    at = 0
+    for raw in text.split("\n"):
+        start, at = at, at + len(raw) + 1
+        if fenced and (fence := _FENCE.match(raw)):
+            if here is not None and here.lines:
+                yield here
+            here = _Passage(at, fence[1].lower()) if here is None or here.tag is None else None
+            continue
+        line = raw.strip()
+        if not line:
+            continue
+        votes: list[tuple[int, str]] = []
+        score = _score(line, votes)
+        if here is None:
+            if score <= 0:
+                continue
+            here = _Passage(start, None)
+        here.votes += votes
+        here.take(score, start + len(raw))
+        if here.waiting_prose >= _GAP:
+            yield here
+            here = None
+    if here is not None and here.lines:
+        yield here
+
+
+def _score(line: str, votes: list[tuple[int, str]]) -> int:
+    """How much a line looks like code: 3 sure, 2 likely, 1 signs of it, 0 neither, -1 prose. What is sure or likely votes for its
+    languages."""
+    if line.startswith(_COMMENTS):
+        return 0
+    if line[0] in _BEFORE_SIGNS and (before := _BEFORE.match(line)):
+        line = line[before.end() :]
+        if not line:
+            return 0
+    if len(line) > _LONG:
+        line = line[:_LONG]
+    word = _FIRST.match(line)[0]  # type: ignore[index]
+    rules = _rules()
+    best = 0
+    for weight, language, form in rules.get(word) or rules.get(word[0]) or ():
+        if form.match(line):
+            votes.append((weight, language))
+            if weight > best:
+                best = weight
+    if best:
+        return best
+    spaces = line.count(" ")
+    if spaces < _MANY_WORDS and (line.endswith(_CODE_END) or _has_signs(line)):
+        return 1
+    return -1 if spaces > 3 or line[-1] in ".?!" else 0
+
+
+def _has_signs(line: str) -> bool:
+    return (
+        " = " in line or "()" in line or "==" in line or "::" in line or " += " in line or " -> " in line or " => " in line
+        or " := " in line or " != " in line or " && " in line or " || " in line
+    )  # fmt: skip
+
+
+@functools.cache
+def _rules() -> dict[str, list[tuple[int, str, re.Pattern[str]]]]:
+    found: dict[str, list[tuple[int, str, re.Pattern[str]]]] = {}
+    for language in load_yaml(_FILE, Schema.read(_FILE.with_suffix(".schema.json")))["languages"]:
+        for field, weight in _WEIGHTS:
+            for word, form in language.get(field, {}).items():
+                try:
+                    pattern = re.compile(form)
+                except re.error as error:
+                    raise InputError(f"{_FILE}:{language.lines[field]}: {language['name']}: {word}: {error}") from error
+                found.setdefault(word, []).append((weight, language["name"], pattern))
+    return found
+
+
+@functools.cache
+def _fences() -> dict[str, str]:
+    """Names after ``` → language."""
+    found: dict[str, str] = {}
+    for language in load_yaml(_FILE, Schema.read(_FILE.with_suffix(".schema.json")))["languages"]:
+        found |= dict.fromkeys([language["name"], *language.get("fences", ())], language["name"])
+    return found
+
+
+def _judged(text: str, passage: _Passage, own: re.Pattern[str] | None) -> Code | None:
+    """The passage as code, None when it is none."""
+    named = _fences().get(passage.tag or "", "")
+    if passage.tag is not None:
+        enough = passage.tag not in _DATA and (bool(named) or passage.strong >= 1 or 2 * passage.signs > passage.lines)
+    else:
+        enough = passage.signs >= 3 and (
+            passage.sure >= 2 or passage.strong >= 4 or (passage.sure >= 1 and passage.strong >= 2)
+        )
+    if not enough or passage.signs < 1.5 * passage.prose:
+        return None
+    start, end = passage.start, passage.end
+    licence, owner = header_of(text[max(start - _HEADER, 0) : end])
+    mine = own is not None and own.search(text, start, end) is not None
+    least = next(confidence for lines, confidence in _CERTAIN if passage.signs >= lines)
+    certain = round(min(least + 0.1 * (bool(named) or bool(licence) or passage.sure >= 3), 0.98), 2)
+    return Code(named or _elected(passage.votes), passage.lines, licence, owner, start, end, certain, mine)
+
+
+def _elected(votes: Iterable[tuple[int, str]]) -> str:
+    """The language with the most votes; what is common to a family counts for a language of it only if nothing else does."""
+    sums: Counter[str] = Counter()
+    for weight, language in votes:
+        sums[language] += weight
+    family = sums.pop("c-family", 0)
+    for wide, narrow in (("javascript", "typescript"), ("c", "c++")):
+        if sums[narrow]:
+            sums[narrow] += sums.pop(wide, 0)
+    best = max(sorted(sums), key=sums.__getitem__, default="")
+    return best if best and sums[best] else ("c" if family else "")
+
+
+def _minified(text: str) -> list[Code]:
+    """Code without line breaks."""
+    if len(text) < 500 or text[:1] in "{[" or ("function(" not in text and "=>" not in text):
+        return []
+    signs = len(_MINIFIED.findall(text, 0, 20_000))
+    if signs < 0.08 * min(len(text), 20_000):
+        return []
+    return [Code("javascript", 1, *header_of(text[:4000]), 0, len(text), 0.8)]
