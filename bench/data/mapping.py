@@ -98,7 +98,7 @@ def meanings(tool: str, label: str) -> tuple[str, ...]:
 
     `presidio` is its default configuration, `presidio-all` with the recognizers whose labels begin with `+` (presidio_tool.py).
     """
-    if tool == "leeward":
+    if tool.startswith("leeward"):
         return (label,)
     if tool == "detect-secrets":
         return (DETECT_SECRETS[label],) if label in DETECT_SECRETS else ()
@@ -124,12 +124,13 @@ def row(kind: str) -> str:
     return "pii.national_id" if kind.startswith("pii.national_id.") else kind
 
 
-# Gold and answer: a place is an address or a location, whoever calls it which; a number of the NHS is both of these.
+# Gold and answer: a place is an address or a location, whoever calls it which; numbers of the NHS and of Medicare are both.
 _SAME = frozenset(
     (
         ("pii.address", "pii.location"),
         ("pii.location", "pii.address"),
         ("pii.national_id.gb", "health.record_number"),
+        ("pii.national_id.au", "health.record_number"),
     )
 )
 

@@ -19,7 +19,7 @@ def show(
         raise ValueError("misses are shown of dev only")
     shown = {"-": 0, "+": 0}
     for text in texts:
-        if text.half != half:
+        if text.half != half or text.id not in found:
             continue
         judged = judge(text, answers("leeward", text, found[text.id], threshold))
         for span, hit, _ in judged.golds:

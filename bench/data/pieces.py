@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.data.records import NEUTRAL, Span
 
-_SLOT = re.compile(r"\{\{([A-Za-z_0-9.:-]+)(#\w+)?\}\}")
+_SLOT = re.compile(r"\{\{(?:~([^{}]+)|([A-Za-z_0-9.:-]+)(#\w+)?)\}\}")
 
 
 class Piece(NamedTuple):
@@ -67,6 +67,7 @@ Maker = Callable[[Context, str, str], Piece | str]
 def fill(template: str, makers: dict[str, Maker], context: Context) -> Piece:
     """`{{name:argument#key}}` becomes what the maker of that name gives; the same slot with the same key gives the same.
 
+    `{{~words}}` are those words, neutral: what may be said to be sensitive or not.
     Raises KeyError for a slot without a maker, ValueError for what is no slot: a template with a typing error must not become
     a text without a label.
     """
@@ -77,7 +78,7 @@ def fill(template: str, makers: dict[str, Maker], context: Context) -> Piece:
     for found in _SLOT.finditer(template):
         pieces.append(template[at : found.start()])
         at = found.end()
-        pieces.append(_value(found[1], found[2] or "", makers, context))
+        pieces.append(neutral(found[1]) if found[1] else _value(found[2], found[3] or "", makers, context))
     pieces.append(template[at:])
     return joined(pieces)
 

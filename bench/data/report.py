@@ -11,6 +11,7 @@ from bench.data.mapping import countries, known
 from bench.data.records import HALVES, Match, Text, covers
 from bench.data.scoring import Score, Tally, answers, judge, score
 
+OURS = ("leeward", "leeward-patterns")  # as `leeward classify` is, and without its model; the first that ran is judged
 GRID = (0.0, 0.3, 0.4, 0.5, 0.6, 0.85)  # thresholds tried for presidio
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.01)
 BENIGN = ("benign", "mined")
@@ -76,8 +77,9 @@ def _alarms(alarms: Alarms, text: Text, matches: Sequence[Match], verdicts: Sequ
 def results(texts: Sequence[Text], found: Found, threshold: float) -> dict[str, list[Result]]:
     """Each tool at its threshold; presidio at all of `GRID`, first the one with the best F1 over all its rows on `dev`."""
     out: dict[str, list[Result]] = {}
-    if "leeward" in found:
-        out["leeward"] = [evaluate("leeward", texts, found["leeward"], threshold)]
+    for tool in OURS:
+        if tool in found:
+            out[tool] = [evaluate(tool, texts, found[tool], threshold)]
     for tool in ("presidio", "presidio-all") if "presidio" in found else ():
         tried = [evaluate(tool, texts, found["presidio"], edge) for edge in GRID]
         out[tool] = sorted(tried, key=lambda result: -score(result.tally, ("dev",), known(tool)).f1)
@@ -91,12 +93,16 @@ def rows(outcome: Mapping[str, list[Result]]) -> list[str]:
     return sorted({name for _, name in tally.gold})
 
 
+def first(outcome: Mapping[str, list[Result]]) -> str:
+    return next(iter(outcome))
+
+
 def best_peer(outcome: Mapping[str, list[Result]], halves: Sequence[str], name: str) -> tuple[str, Score] | None:
     """The better peer in a row, presidio with whichever threshold is best in this row: the reading that is kindest to it."""
     found = [
         (tool, score(result.tally, halves, [name]))
         for tool, tried in outcome.items()
-        if tool != "leeward" and name in known(tool)
+        if tool not in OURS and name in known(tool)
         for result in tried
     ]
     return max(found, key=lambda pair: pair[1].f1, default=None)
@@ -104,9 +110,10 @@ def best_peer(outcome: Mapping[str, list[Result]], halves: Sequence[str], name: 
 
 def verdict(outcome: Mapping[str, list[Result]], halves: Sequence[str], name: str) -> str:
     """`ok`, `BELOW` or why the row is not compared."""
-    if "leeward" not in outcome:
+    mine = first(outcome)
+    if mine not in OURS:
         return ""
-    ours, peer = score(outcome["leeward"][0].tally, halves, [name]), best_peer(outcome, halves, name)
+    ours, peer = score(outcome[mine][0].tally, halves, [name]), best_peer(outcome, halves, name)
     if peer is None:
         return "no peer"
     ratio = ours.f1 / peer[1].f1 if peer[1].f1 else float("inf")
@@ -130,11 +137,11 @@ def print_half(outcome: Mapping[str, list[Result]], halves: Sequence[str]) -> No
     for label, average in (("micro, own kinds", _micro), ("macro, own kinds", _macro)):
         cells = "  ".join(f"{_cell(average(outcome[tool][0].tally, halves, _own(outcome, tool))):17}" for tool in tools)
         print(f"  {label:22} {'':6}  {cells}")
-    if "leeward" in outcome:
-        for tool in tools[1:]:
+    for tool in tools if tools[0] in OURS else ():
+        if tool not in OURS:
             shared = _own(outcome, tool)
-            ours, theirs = (_micro(outcome[name][0].tally, halves, shared).f1 for name in ("leeward", tool))
-            print(f"  on the kinds of {tool}: F1 micro {ours:.3f} to {theirs:.3f}")
+            ours, theirs = (_micro(outcome[name][0].tally, halves, shared).f1 for name in (tools[0], tool))
+            print(f"  on the kinds of {tool}: F1 micro {ours:.3f} ({tools[0]}) to {theirs:.3f}")
 
 
 def print_bar(outcome: Mapping[str, list[Result]], halves: Sequence[str]) -> None:
@@ -154,7 +161,7 @@ def print_labels(texts: Iterable[Text]) -> None:
 
 
 def _knows(tool: str, name: str) -> bool:
-    return tool == "leeward" or name in known(tool)
+    return tool in OURS or name in known(tool)
 
 
 def _own(outcome: Mapping[str, list[Result]], tool: str) -> list[str]:
@@ -194,7 +201,7 @@ def print_forms(outcome: Mapping[str, list[Result]], name: str) -> None:
     for form in sorted(forms):
         cells = []
         for tool, (gold, found, named) in forms[form].items():
-            asked = name != "pii.national_id" or tool == "leeward" or form in countries(tool)
+            asked = name != "pii.national_id" or tool in OURS or form in countries(tool)
             cells.append(f"{tool} {found / gold:.2f} ({named / gold:.2f})" if asked else f"{tool} -")
         print(f"  {form:18} {next(iter(forms[form].values()))[0]:5}  " + "  ".join(f"{cell:28}" for cell in cells))
 
@@ -215,7 +222,7 @@ def print_alarms(outcome: Mapping[str, list[Result]]) -> None:
         for name in sorted({name for name, _ in alarms.rows}):
             counts = {edge: alarms.rows[name, edge] for edge in (0.0, *BINS[:-1]) if alarms.rows[name, edge]}
             print(f"    {name:22} " + "  ".join(f"{edge:g}+: {count}" for edge, count in counts.items()))
-        if tool == "leeward" and alarms.unlabelled:
+        if tool in OURS and alarms.unlabelled:
             print(
                 "    not judged (may be true): "
                 + ", ".join(f"{kind} {count}" for kind, count in sorted(alarms.unlabelled.items()))

@@ -82,11 +82,11 @@ def matches(tool: str, texts: Sequence[Text]) -> dict[str, list[Match]]:
     The peers are not asked about source code, which they do not know, and about each `SPARE`th benign text only, since presidio
     takes a second for 20 kB.
     """
-    if tool != "leeward":
+    if tool in PEERS:
         benign = [text for text in texts if text.corpus in ("benign", "mined")]
         texts = [text for text in texts if text.corpus not in ("benign", "mined", "code")] + benign[::SPARE]
     by_text = {_digest(text.text): text.text for text in texts}
-    if tool == "leeward":
+    if tool not in PEERS:
         known = _found(tool, by_text)
     else:
         code = _code(Path(__file__).parent / f"tools/{tool.replace('-', '_')}_tool.py")
@@ -129,7 +129,7 @@ def work(tool: str, lines: str, target: Path) -> None:
 def _worker(tool: str, lines: str, target: Path, *flags: str) -> subprocess.Popen[str]:
     source = target.with_suffix(".in")
     source.write_text(lines, encoding="utf-8")
-    python = OURS if tool == "leeward" else THEIRS
+    python = OURS if tool.startswith("leeward") else THEIRS
     command = [str(python), "-m", "bench.data.tools.worker", tool, str(source), str(target), *flags]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
@@ -164,6 +164,7 @@ def _timed(tool: str, texts: Sequence[str], limit: float) -> list[float]:
         return [float(line) for line in target.read_text().splitlines()] if target.exists() else []
 
 
-def leeward_is_there() -> bool:
-    """Whether this checkout has the scanner."""
-    return (ROOT / "src/leeward/data/scanner.py").exists()
+def model_is_there() -> bool:
+    """Whether Leeward's environment has what its name model needs."""
+    asked = "from leeward.data.model import NameModel; raise SystemExit(NameModel.load() is None)"
+    return subprocess.run([str(OURS), "-c", asked], cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0

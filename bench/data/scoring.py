@@ -60,11 +60,11 @@ def hits(gold: Span, start: int, end: int) -> bool:
 
 
 def answers(tool: str, text: Text, matches: Iterable[Match], threshold: float) -> list[Answer]:
-    """What a tool said that is to be judged in this text."""
+    """What a tool said that is to be judged in this text: its first meaning is labelled there."""
     found = []
     for match in matches:
-        kinds = tuple(kind for kind in meanings(tool, match.label) if covers(text.labels, kind))
-        if kinds and match.confidence >= threshold:
+        kinds = meanings(tool, match.label)
+        if kinds and covers(text.labels, kinds[0]) and match.confidence >= threshold:
             found.append(Answer(match.start, match.end, kinds, match.confidence))
     if tool.startswith("presidio"):
         found = without_conflicts(found)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from leeward.data.documents import Text
 from leeward.data.exchange import Inspection, Inspector, Payload
 from leeward.data.found import Found
 from leeward.detect.findings import Findings
@@ -22,8 +23,8 @@ from leeward.model.finding import Finding
 from leeward.model.raw import ModelAnswered
 from leeward.model.sql import SqlResult
 
-#: Hands texts to the model; they come back as a `ModelAnswered` of this number. False: it has too much to do.
-AskModel = Callable[[int, Sequence[str]], bool]
+#: Hands texts to the model; the answer comes back as a `ModelAnswered` of this number. False: it has too much to do.
+AskModel = Callable[[int, Sequence[Text]], bool]
 
 _WAIT_NS = 10**9
 _WAITING = 256
@@ -60,7 +61,7 @@ class Discovery:
         asked = _for_the_model(inspection) if self._ask is not None else []
         if asked and self._ask is not None and len(self._waiting) < _WAITING:
             self._number += 1
-            if self._ask(self._number, [inspection.texts[number].text for number in asked]):
+            if self._ask(self._number, [inspection.texts[number] for number in asked]):
                 self._waiting[self._number] = _Waiting(inspection, found, asked, ts)
                 return []
         if asked:

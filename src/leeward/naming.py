@@ -1,7 +1,7 @@
 """The model for names beside the pipeline: texts go to a thread, answers come back as events.
 
-Bounded: what does not fit into the queue is refused. Texts that were looked at before (a conversation's earlier turns come again with
-each request) are answered from memory, which holds hashes and positions, no text.
+Bounded: what does not fit into the queue is refused. Texts that were looked at before (a conversation's earlier turns come again
+with each request) are answered from memory, which holds hashes and positions, no text.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
+from leeward.data.documents import Text
 from leeward.data.model import NameModel
 from leeward.model.raw import ModelAnswered
 
@@ -27,14 +28,14 @@ class NameWorker:
 
     def __init__(self, model: NameModel, share: float = 1.0) -> None:
         self._model, self._share = model, share
-        self._questions: queue.Queue[tuple[int, list[str]] | None] = queue.Queue(_WAITING)
+        self._questions: queue.Queue[tuple[int, list[Text]] | None] = queue.Queue(_WAITING)
         self._answers: queue.SimpleQueue[ModelAnswered] = queue.SimpleQueue()
         self._known: OrderedDict[bytes, _Named] = OrderedDict()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="names", daemon=True)
         self._thread.start()
 
-    def ask(self, number: int, texts: Sequence[str]) -> bool:
+    def ask(self, number: int, texts: Sequence[Text]) -> bool:
         """False: there is too much to do, or the thread has failed."""
         if self.failure is not None:
             return False
@@ -71,11 +72,12 @@ class NameWorker:
         except Exception as error:  # told by whoever looks at `failure`; exchanges go on without names
             self.failure = error
 
-    def _named(self, texts: list[str]) -> list[_Named]:
-        marks = [blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
+    def _named(self, texts: list[Text]) -> list[_Named]:
+        marks = [blake2b(f"{t.label}\0{t.text}".encode("utf-8", "replace"), digest_size=16).digest() for t in texts]
         new = [i for i, mark in enumerate(marks) if mark not in self._known]
-        for i, found in zip(new, self._model.find([texts[i] for i in new]), strict=True):
-            self._known[marks[i]] = found
+        found = self._model.find([texts[i].text for i in new], [texts[i].label for i in new])
+        for i, matches in zip(new, found, strict=True):
+            self._known[marks[i]] = matches
         answers = [self._known[mark] for mark in marks]
         for mark in marks:
             self._known.move_to_end(mark)

@@ -17,11 +17,11 @@ from typing import Protocol
 
 import msgspec
 
+from leeward.ai.bodies import framing, read
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.hearing import Hearing
 from leeward.ai.ledger import Blindness, Ledger
 from leeward.ai.stdio import StdioSessions
-from leeward.ai.bodies import framing, read
 from leeward.ai.vector_sql import vector_activity
 from leeward.data.exchange import Inspector, Payload
 from leeward.discovery import AskModel, Discovery

@@ -201,6 +201,8 @@ def test_slots() -> None:
     piece = fill("{{n#a}} {{n}} {{n#a}} {{n:x}} {{fixed}}", makers, Context(Random(1), "en_US", {"fixed": "{{n}}"}))
     assert piece.text == "1 2 1 3x {{n}}"
     assert [(span.start, span.end) for span in piece.spans] == [(0, 1), (2, 3), (4, 5), (6, 8)]
+    spared = fill("is {{~low blood pressure}}", makers, Context(Random(1), "en_US"))
+    assert spared == Piece("is low blood pressure", (Span(3, 21, NEUTRAL),))
     with pytest.raises(KeyError):
         fill("{{unknown}}", makers, Context(Random(1), "en_US"))
     with pytest.raises(ValueError, match="not a slot"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from leeward.data.documents import Text
 from leeward.data.exchange import Inspector
 from leeward.data.hashing import Keyed
 from leeward.data.recognizer import Recognizer
@@ -185,10 +187,10 @@ class Model:
         self.asked: list[tuple[int, list[str]]] = []
         self.accepts = accepts
 
-    def ask(self, number: int, texts: object) -> bool:
+    def ask(self, number: int, texts: Sequence[Text]) -> bool:
         if len(self.asked) >= self.accepts:
             return False
-        self.asked.append((number, list(texts)))  # type: ignore[call-overload]
+        self.asked.append((number, [text.text for text in texts]))
         return True
 
 

@@ -106,7 +106,9 @@ class Run:
         self.log = state.parent / f"{state.name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [LEEWARD, "run", "--no-model", "--port", str(self.port), "--state", str(state), *options], stdout=log, stderr=log
+                [LEEWARD, "run", "--no-model", "--port", str(self.port), "--state", str(state), *options],
+                stdout=log,
+                stderr=log,
             )
         self.wait(lambda: httpx.get(f"{self.url}/api/v1/health", timeout=2).status_code == 200)
 

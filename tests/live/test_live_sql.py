@@ -35,14 +35,14 @@ SCHEMA = """
 create function distance(text, text) returns float8 immutable language sql as 'select length($1) - length($2)';
 create operator <=> (leftarg = text, rightarg = text, function = distance);
 create table docs (id int, body text, embedding text);
-insert into docs values (1, 'Ann lives in Bern', '[0.1,0.2]'), (2, 'Bob lives in Basel', '[0.1,0.2,0.3]'), (3, 'nothing', '[1]');
+insert into docs values (1, 'apples are red', '[0.1,0.2]'), (2, 'pears are green', '[0.1,0.2,0.3]'), (3, 'nothing', '[1]');
 """
 
 
 class Server:
     """PostgreSQL in a folder of its own, as its own user, on a free loopback port, with TLS."""
 
-    def __init__(self, certificate: tuple[str, str]) -> None:
+    def __init__(self, certificate: tuple[str, str], database: str = "postgres", schema: str = SCHEMA) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="leeward-postgres-"))
         for name, path in zip(("c.pem", "k.pem"), certificate, strict=True):
             shutil.copy(path, self.folder / name)
@@ -67,9 +67,10 @@ class Server:
             if self._run("pg_isready", "-h", "localhost", "-p", str(self.port)).returncode == 0:
                 break
             time.sleep(0.1)
-        self._run(
-            "psql", "-h", "localhost", "-p", str(self.port), "-v", "ON_ERROR_STOP=1", "-c", SCHEMA
-        ).check_returncode()
+        if database != "postgres":
+            self._run("createdb", "-h", "localhost", "-p", str(self.port), database).check_returncode()
+        psql = ("psql", "-h", "localhost", "-p", str(self.port), "-d", database, "-v", "ON_ERROR_STOP=1", "-c", schema)
+        self._run(*psql).check_returncode()
 
     def _as(self, program: str, *words: str) -> list[str]:
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -189,7 +190,9 @@ def test_a_vector_search_is_seen(server: Server, run: Run, way: str, client: str
         path = f"{server.folder}/.s.PGSQL.{server.port}"
         assert exchange["network"]["dst"] == path
         flows = [flow for flow in run.get("/flows", limit=1000)["flows"] if flow["dst"] == path]
-        assert {(flow["proto"], flow["direction"], flow["l7"]) for flow in flows} == {("unix", "outbound", "postgresql")}
+        assert {(flow["proto"], flow["direction"], flow["l7"]) for flow in flows} == {
+            ("unix", "outbound", "postgresql")
+        }
 
 
 @pytest.mark.kernel
@@ -205,6 +208,8 @@ def test_a_connection_over_a_unix_socket_that_is_older_than_leeward(server: Serv
         exchange = run.exchanges()[-1]
     finally:
         run.stop()
-    assert [m["content"] for m in exchange["gen_ai"]["output"]] == [f"{number}\n{body}" for number, body in json.loads(out)]
+    assert [m["content"] for m in exchange["gen_ai"]["output"]] == [
+        f"{number}\n{body}" for number, body in json.loads(out)
+    ]
     assert exchange["process"]["pid"] == client.pid
     assert exchange["network"]["dst"].endswith(f"/.s.PGSQL.{server.port}")

@@ -3,8 +3,8 @@
     python -m bench.data.tools.worker TOOL IN OUT          [start, end, label, confidence] of each match
     python -m bench.data.tools.worker TOOL IN OUT --time   seconds of processor time for each text, one a line as it is done
 
-TOOL: leeward, presidio, presidio-default or detect-secrets. Each is imported only when it is asked for: they live in
-environments of their own.
+TOOL: leeward, leeward-patterns, presidio, presidio-default or detect-secrets. Each is imported only when it is asked for: they
+live in environments of their own.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Find = Callable[[str], list[Match]]
 
 
 def finder(tool: str) -> Find:
-    if tool == "leeward":
-        from bench.data.tools import leeward_tool as module
-    elif tool == "presidio":
-        from bench.data.tools import presidio_tool as module  # type: ignore[no-redef]
-    elif tool == "presidio-default":
+    if tool.startswith("leeward"):
+        from bench.data.tools import leeward_tool
+
+        return leeward_tool.whole_find() if tool == "leeward" else leeward_tool.patterns_find()
+    if tool.startswith("presidio"):
         from bench.data.tools import presidio_tool
 
-        return presidio_tool.default_find()
-    else:
-        from bench.data.tools import detect_secrets_tool as module  # type: ignore[no-redef]
-    return module.find
+        return presidio_tool.find if tool == "presidio" else presidio_tool.default_find()
+    from bench.data.tools import detect_secrets_tool
+
+    return detect_secrets_tool.find
 
 
 def main(tool: str, source: str, target: str, timed: bool) -> None:

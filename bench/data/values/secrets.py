@@ -257,4 +257,7 @@ def snippets() -> dict[str, Callable[[Random], Piece]]:
 
 
 def _key(name: str, make: Callable[[Random], str], random: Random) -> Piece:
-    return labelled(make(random), "secret.private_key", f"private_key.{name}")
+    """PuTTY's files begin with what is public."""
+    text = make(random)
+    at = max(0, text.find("Private-Lines"))
+    return joined([text[:at], labelled(text[at:], "secret.private_key", f"private_key.{name}")])

@@ -114,7 +114,7 @@ def _found(look: Looking, names: NameModel | None, texts: list[Text], floor: flo
     found = look.scanner.scan(texts, floor)
     if names is None:
         return found
-    for number, matches in enumerate(names.find([text.text for text in texts])):
+    for number, matches in enumerate(names.find([t.text for t in texts], [t.label for t in texts])):
         for kind, start, end, confidence, detector in matches:
             if confidence >= floor:
                 found.append(Found(kind, number, start, end, confidence, detector, texts[number].text[start:end]))

@@ -20,6 +20,7 @@ from leeward.store.paths import state_dir
 DataConfig = Annotated[
     Path | None,
     typer.Option(
+        "--data-config",
         envvar="LEEWARD_DATA_CONFIG",
         help="Your own patterns, dictionaries, exact data and fingerprints (YAML); else data.yaml in the state directory.",
     ),

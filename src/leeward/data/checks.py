@@ -7,12 +7,11 @@ A check is named in a recognizer's file: a function here (`luhn`, `entropy:3.5`)
 from __future__ import annotations
 
 import importlib
-import math
 import re
-from collections import Counter
 from collections.abc import Callable
 
 from leeward.data import checks_contact, checks_financial, checks_national, checks_secrets
+from leeward.data.checks_secrets import entropy
 
 Check = Callable[[str], bool]
 _STDNUM = re.compile(r"stdnum(\.[a-z_0-9]+){1,2}")
@@ -50,12 +49,6 @@ def luhn(value: str) -> bool:
     numbers = [int(c) for c in digits_of(value)]
     doubled = [n * 2 - 9 * (n > 4) for n in numbers[-2::-2]]
     return bool(numbers) and (sum(numbers[-1::-2]) + sum(doubled)) % 10 == 0
-
-
-def entropy(value: str) -> float:
-    """Shannon entropy of the characters, bits a character."""
-    size = len(value)
-    return -sum(n / size * math.log2(n / size) for n in Counter(value).values()) if size else 0.0
 
 
 def at_least_entropy(argument: str) -> Check:

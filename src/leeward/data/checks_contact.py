@@ -14,7 +14,9 @@ Check = Callable[[str], bool]
 _LISTS = Path(__file__).parent / "lists"
 _SERVICES = frozenset(["git", "hg", "svn", "aur"])
 _BRACKETED = re.compile(r"\s?[\[({<]\s?(?:at|@|arroba|ät|chez|kropka)\s?[\])}>]\s?|\sat\s", re.I)
-_DOT = re.compile(r"\s?[\[({<]\s?(?:dot|punkt|point|punto|ponto|\.)\s?[\])}>]\s?|\s(?:dot|punkt|point|punto|ponto)\s", re.I)
+_DOT = re.compile(
+    r"\s?[\[({<]\s?(?:dot|punkt|point|punto|ponto|\.)\s?[\])}>]\s?|\s(?:dot|punkt|point|punto|ponto)\s", re.I
+)
 
 _EARLIEST, _LATEST = 1900, 2035
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -24,7 +26,7 @@ _NUMBER, _WORD = re.compile(r"[0-9]+"), re.compile(r"[^\W\d_]{3,}")
 # Swedish, Danish, Czech, Russian and Turkish.
 _MONTHS: tuple[tuple[str, ...], ...] = (
     ("jan", "jän", "gen", "ene", "sty", "led", "янв", "oca"),
-    ("feb", "fév", "fev", "fév", "lut", "úno", "фев", "şub"),
+    ("feb", "fév", "fev", "lut", "úno", "фев", "şub"),
     ("mar", "mär", "maa", "mrz", "mrt", "bře", "мар"),
     ("apr", "avr", "abr", "kwi", "dub", "апр", "nis"),
     ("may", "mai", "mag", "mei", "maj", "май", "мая", "kvě"),

@@ -65,6 +65,4 @@ def record_number(value: str) -> bool:
     return len(digits) >= 4 and len(set(digits)) > 1 and not re.fullmatch(r"(?:19|20)[0-9]{2}", value)
 
 
-SIMPLE: dict[str, Check] = {
-    check.__name__: check for check in (dea, npi, kvnr, medicare_au, cns_br, record_number)
-}
+SIMPLE: dict[str, Check] = {check.__name__: check for check in (dea, npi, kvnr, medicare_au, cns_br, record_number)}

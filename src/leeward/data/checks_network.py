@@ -8,13 +8,16 @@ from collections.abc import Callable
 
 Check = Callable[[str], bool]
 
+_FOUR = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 _PRIVATE_V4 = frozenset(
     [(10,), (192, 168), (169, 254), (198, 18), (198, 19), (192, 0, 2), (198, 51, 100), (203, 0, 113)]
     + [(172, octet) for octet in range(16, 32)]
     + [(100, octet) for octet in range(64, 128)]
 )  # first octets of the networks of RFC 1918, 3927, 2544, 5737, 6598
 _NOBODY_V4 = frozenset(["169.254.169.254", "169.254.170.2", "100.100.100.200"])  # metadata services of clouds
-_RESOLVERS = frozenset(["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220", "4.2.2.2"])
+_RESOLVERS = frozenset(
+    ["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220", "4.2.2.2"]
+)
 _OIDS = ("2.5.4.", "2.5.29.", "1.3.6.")  # attributes and extensions of certificates, the arcs of the internet (X.660)
 _SMALL = 30  # numbers of versions, sections and OIDs are seldom larger
 _PRIVATE_V6 = tuple(ipaddress.IPv6Network(net) for net in ("fc00::/7", "fe80::/10", "2001:db8::/32", "3fff::/20"))
@@ -22,40 +25,46 @@ _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _MAPPED_V6 = ipaddress.IPv6Network("::ffff:0:0/96")
 _TRANSLATED_V6 = ipaddress.IPv6Network("64:ff9b::/96")
 
+_NOT_HEX = re.compile(r"[^0-9a-f]")
 _SAME_PAIRS = re.compile(r"(?:([0-9a-f])\1){6}")
 _ASCENDING = frozenset(["001122334455", "112233445566", "0123456789ab", "123456789abc", "123456123456", "010203040506"])
-_NO_HOSTS = frozenset(
-    "metadata kubernetes localhost host hostname hosts server myserver yourserver example foo bar baz proxy user username domain mydomain yourdomain "
-    "myhost yourhost address url path name site website some the null none undefined true false www http https".split()
-)
+_PLACEHOLDERS = """
+address bar baz domain example false foo host hostname hosts http https kubernetes localhost metadata mydomain myhost myserver
+name none null path proxy server site some the true undefined url user username website www yourdomain yourhost yourserver
+"""
+_NO_HOSTS = frozenset(_PLACEHOLDERS.split())
 
 
 def ipv4_public(value: str) -> bool:
     """An address that one host on the internet can have, and no version number that looks like one (1.2.3.4, 117.0.0.0)."""
     octets = _octets(value)
-    return _is_host(value, octets) and not _private_v4(octets) and sum(octet > _SMALL for octet in octets) > 1 and value not in _RESOLVERS and any(octets[2:])
+    return (
+        _is_host(octets)
+        and not _private_v4(octets)
+        and sum(octet > _SMALL for octet in octets) > 1
+        and value not in _RESOLVERS
+        and any(octets[2:])
+    )
 
 
 def ipv4_small(value: str) -> bool:
-    """The others: nothing but the words around can tell them from versions, and well-known servers from clients."""
+    """Any public address: of small numbers (a version?) or of a server that everybody knows, so the words around decide."""
     octets = _octets(value)
-    return _is_host(value, octets) and not _private_v4(octets) and not value.startswith(_OIDS)
+    return _is_host(octets) and not _private_v4(octets) and not value.startswith(_OIDS)
 
 
 def ipv4_private(value: str) -> bool:
     """An address of a host in a private, shared, link-local or documentation network."""
     octets = _octets(value)
-    return _is_host(value, octets) and octets[3] != 0 and _private_v4(octets) and value not in _NOBODY_V4
+    return _is_host(octets) and octets[3] != 0 and _private_v4(octets) and value not in _NOBODY_V4
 
 
 def _octets(value: str) -> tuple[int, ...]:
-    parts = value.split(".")
-    if len(parts) != 4 or any(len(part) > 1 and part[0] == "0" for part in parts):
-        return ()
-    return tuple(int(part) for part in parts)
+    """Its four numbers; nothing when they are not written as numbers of an address are."""
+    return tuple(int(part) for part in value.split(".")) if _FOUR.fullmatch(value) else ()
 
 
-def _is_host(value: str, octets: tuple[int, ...]) -> bool:
+def _is_host(octets: tuple[int, ...]) -> bool:
     """Not this network, loopback, multicast, reserved, broadcast or a mask (RFC 6890)."""
     return len(octets) == 4 and max(octets) < 256 and 1 <= octets[0] < 224 and octets[0] != 127 and octets[3] != 255
 
@@ -84,7 +93,7 @@ def ipv6_private(value: str) -> bool:
 
 
 def _v6(value: str) -> ipaddress.IPv6Address | None:
-    """The address; None for none, and for loopback, the unspecified one and what has hardly a digit."""
+    """The address; None for none, for loopback and the unspecified one, and for what has hardly a digit."""
     try:
         address = ipaddress.IPv6Address(value)
     except ValueError:
@@ -93,14 +102,20 @@ def _v6(value: str) -> ipaddress.IPv6Address | None:
 
 
 def mac(value: str) -> bool:
-    """EUI-48 of one card: no broadcast, multicast, placeholder; with a letter of the hexadecimal digits, if the form is not clear."""
-    digits = re.sub(r"[^0-9a-f]", "", value.lower())
-    return mac_any(value) and not int(digits[:2], 16) & 1 and not _SAME_PAIRS.fullmatch(digits) and digits not in _ASCENDING and not digits.isdigit()
+    """EUI-48 of one card (IEEE 802): no group address, no placeholder, and not decimal digits alone."""
+    digits = _NOT_HEX.sub("", value.lower())
+    return (
+        mac_any(value)
+        and not int(digits[:2], 16) & 1
+        and not _SAME_PAIRS.fullmatch(digits)
+        and digits not in _ASCENDING
+        and not digits.isdigit()
+    )
 
 
 def mac_any(value: str) -> bool:
-    """The same, where a word says what it is."""
-    digits = re.sub(r"[^0-9a-f]", "", value.lower())
+    """EUI-48 in upper or lower case, where a word says that it is one: not broadcast, not a well-known group."""
+    digits = _NOT_HEX.sub("", value.lower())
     if len(digits) != 12 or len(set(digits)) < 2:
         return False
     return value in (value.lower(), value.upper()) and not digits.startswith(("01005e", "3333", "000000", "ffffff"))

@@ -50,7 +50,7 @@ _ELSEWHERE = re.compile(
     re.DOTALL,
 )
 _REFERENCE = re.compile(
-    r"(?:[A-Za-z_]\w*(?:\.|->|::|\?\.))+[A-Za-z_]\w*[(\[]?.*|(?:~|\.{1,2})?/[\w.~-]+(?:/.*)?|[A-Za-z]:\\.*|(?:%[0-9a-f]{2})+",
+    r"(?:[A-Za-z_]\w*(?:\.|->|::|\?\.))+[A-Za-z_]\w*[(\[]?.*|(?:~|\.{1,2})?/[\w.~-]+(?:/.*)?|[A-Za-z]:\\.*|(?:%(?:25)*[0-9a-f]{2})+",
     re.DOTALL | re.IGNORECASE,
 )
 _NOT_LETTER, _NOT_DIGIT = re.compile(r"[^a-z]+"), re.compile(r"[^0-9]+")
@@ -148,7 +148,7 @@ def is_uuid(value: str) -> bool:
 # -- passwords ---------------------------------------------------------------------------------------------------------
 
 _NEVER_BARE = frozenset("[]{}<>|^`\\")  # RFC 3986: not in a URL unless encoded
-_SNAKE = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)+|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z]+(?:[A-Z][a-z]+)+\d?")
+_SNAKE = re.compile(r"[a-z]+\d*(?:[_-](?:[a-z]+\d*|\d+))+|[A-Z]+\d*(?:_(?:[A-Z]+\d*|\d+))+|[a-z]+(?:[A-Z][a-z]+)+\d?")
 
 
 def is_password(value: str) -> bool:

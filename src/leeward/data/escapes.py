@@ -26,6 +26,7 @@ _BACKSLASH = re.compile(
     r"\\(?:(?P<unicode>u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*)"
     r"|(?P<hex>x[0-7][0-9A-Fa-f](?:\\x[0-7][0-9A-Fa-f])*)"
     r"|(?P<octal>[01][0-7]{2}(?:\\[01][0-7]{2})*)"
+    r"|(?P<octals>[23][0-7]{2}(?:\\[23][0-7]{2})*)"
     r"|(?P<wide>u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8})"
     r"|(?P<bytes>x[89A-Fa-f][0-9A-Fa-f](?:\\x[89A-Fa-f][0-9A-Fa-f])*)"
     # a line break or tab written as an escape matters where a letter of it stands before a value
@@ -74,6 +75,8 @@ def _undone(hit: re.Match[str]) -> Edit | None:
         return Edit(start, end, bytes.fromhex(piece.replace("\\x", "")).decode("ascii"), 4)
     if group == "octal":
         return Edit(start, end, "".join(chr(int(part, 8)) for part in piece.split("\\")[1:]), 4)
+    if group == "octals":
+        return _bytes(bytes(int(part, 8) for part in piece.split("\\")[1:]).hex(), start, end)
     if group == "bytes":
         return _bytes(piece.replace("\\x", ""), start, end)
     if group == "space":

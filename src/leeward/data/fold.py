@@ -32,6 +32,7 @@ from leeward.data.folding import (
     members,
     ranges_of,
 )
+from leeward.data.media import readable
 from leeward.data.offsets import Offsets
 from leeward.data.rewrite import Edit, Rewritten, rewrite
 
@@ -46,13 +47,8 @@ _FOLD = (
     | dict.fromkeys(members(DASHES + LONG_DASHES), "-")
     | MARKS | LOOKALIKES | STYLED | SMALL
 )  # fmt: skip
-_ALWAYS = str.maketrans(
-    {
-        c: p
-        for c, p in _FOLD.items()
-        if c not in LOOKALIKES and c not in COMBINING and c not in SMALL and c not in NUMERALS
-    }
-)
+_LEFT = frozenset([*LOOKALIKES, *SMALL, *NUMERALS, *members(COMBINING + VARIATIONS + TAGS)])
+_ALWAYS = str.maketrans({c: p for c, p in _FOLD.items() if c not in _LEFT})
 
 
 def _signs() -> list[str]:
@@ -61,7 +57,7 @@ def _signs() -> list[str]:
     looks, large, mark = f"[{ranges_of(LOOKALIKES)}]", f"[{_LARGE}]", f"[{COMBINING}]"
     return [
         f"{ascii_}[{INVISIBLE}]", f"[{INVISIBLE}]{ascii_}",
-        f"[{TAGS}]{{{_HIDDEN_LEAST}}}", f"[{VARIATIONS}]{{{_HIDDEN_LEAST}}}",
+        *(f"(?:[{kind}][{INVISIBLE}]{{0,3}}){{{_HIDDEN_LEAST}}}" for kind in (TAGS, VARIATIONS)),
         f"{styled}{styled}", f"{styled}{ascii_}", f"{ascii_}{styled}", f"{styled}[{INVISIBLE}{SPACES}{DASHES} -]{styled}",
         f"{small}{small}{small}", f"[0-9]{small}[0-9]",
         f"[0-9][{SPACES}][0-9]", f"{ascii_}[{DASHES}]{ascii_}", f"[0-9][0-9][{LONG_DASHES}][0-9][0-9]",
@@ -73,9 +69,8 @@ def _signs() -> list[str]:
 
 _NEAR = f"{_PLAIN}{INVISIBLE}{COMBINING}{ranges_of(STYLED)}{ranges_of(SMALL)}"
 _EDIT = re.compile(
-    f"(?P<tags>[{TAGS}]{{{_HIDDEN_LEAST},}})"
-    f"|(?P<selectors>[{VARIATIONS}]{{{_HIDDEN_LEAST},}})"
-    f"|(?P<gone>[{INVISIBLE}]+(?=[!-~])|(?<=[!-~])[{INVISIBLE}]+|(?<=[{_NEAR}])[{INVISIBLE}{COMBINING}]+)"
+    f"(?P<gone>[{INVISIBLE}]{{{_HIDDEN_LEAST},}}|[{INVISIBLE}]+(?=[!-~])|(?<=[!-~])[{INVISIBLE}]+"
+    f"|(?<=[{_NEAR} -])[{INVISIBLE}{COMBINING}]+)"
     f"|(?P<styled>[{ranges_of(STYLED)}{ranges_of(SMALL)}]+)"
     f"|(?P<between>(?<=[{_NEAR}])[{SPACES}{DASHES}{LONG_DASHES}{ranges_of(MARKS)}](?=[{_NEAR}]))"
     f"|(?P<looks>(?<=[A-Za-z])[{ranges_of(LOOKALIKES)}]+|[{ranges_of(LOOKALIKES)}]+(?=[A-Za-z])"
@@ -83,8 +78,12 @@ _EDIT = re.compile(
 )
 
 
+_TAG, _SELECTOR = re.compile(f"[^{TAGS}]"), re.compile(f"[^{VARIATIONS}]")
+
+
 def plainer(text: str) -> str:
-    """What characters written as escapes read: no invisible ones, plain spaces and dashes."""
+    """What characters written as escapes read: no invisible ones, plain spaces and dashes. What depends on the characters beside
+    it is for the next level."""
     return text if text.isascii() else text.translate(_ALWAYS)
 
 
@@ -132,21 +131,22 @@ def _stretches(places: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
 
 def _edit(hit: re.Match[str]) -> Edit:
     piece, group = hit[0], hit.lastgroup
-    if group == "tags":
-        return Edit(*hit.span(), f" {''.join(chr(ord(c) - TAG_BASE) for c in piece)} ")
-    if group == "selectors":
-        return Edit(*hit.span(), _spelled(piece))
     if group == "gone":
-        return Edit(*hit.span(), "")
+        return Edit(*hit.span(), _spelled(piece) if len(piece) >= _HIDDEN_LEAST else "")
     put = "".join(_FOLD[c] for c in piece)
     return Edit(*hit.span(), put, 1 if len(put) == len(piece) else 0)
 
 
-def _spelled(selectors: str) -> str:
-    """Variation selectors 1 to 256 stand for the bytes 0 to 255 of a hidden text."""
-    raw = bytes(ord(c) - 0xFE00 if ord(c) < 0xFE10 else ord(c) - 0xE0100 + 16 for c in selectors)
-    text = raw.decode("utf-8", "ignore")
-    return f" {text} " if text.isprintable() else ""
+def _spelled(piece: str) -> str:
+    """What invisible characters spell: tags stand for ASCII, variation selectors 1 to 256 for the bytes 0 to 255 of a text."""
+    tags = _TAG.sub("", piece)
+    if len(tags) >= _HIDDEN_LEAST:
+        return f" {''.join(chr(ord(c) - TAG_BASE) for c in tags)} "
+    selectors = _SELECTOR.sub("", piece)
+    if len(selectors) < _HIDDEN_LEAST:
+        return ""
+    text = readable(bytes(ord(c) - 0xFE00 if ord(c) < 0xFE10 else ord(c) - 0xE0100 + 16 for c in selectors))
+    return f" {text} " if text else ""
 
 
 def fold(text: str) -> Rewritten | None:

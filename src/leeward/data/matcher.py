@@ -6,6 +6,7 @@ have boundaries at both ends, so honest text stays far below.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import hyperscan
@@ -15,6 +16,7 @@ from leeward.data.compiled import Pattern, cache_folder, compile_all, database
 from leeward.data.recognizer import Recognizer
 from leeward.model.errors import InputError
 
+_ANY_CHARACTER = re.compile(r"\[\^|\\[WSDpPxXuN]|(?<!\\)(?:\\\\)*\.")
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _TOGETHER = 150  # recognizers
 
@@ -93,7 +95,11 @@ def _compiled(patterns: Sequence[tuple[str, Recognizer]]) -> hyperscan.Database:
 
 
 def _pattern(text: str, recognizer: Recognizer) -> Pattern:
-    flags = hyperscan.HS_FLAG_SOM_LEFTMOST | hyperscan.HS_FLAG_UTF8
+    flags = hyperscan.HS_FLAG_SOM_LEFTMOST
+    if not text.isascii() or _ANY_CHARACTER.search(
+        text
+    ):  # else bytes will do: in UTF-8 `k` without case is the Kelvin sign as well
+        flags |= hyperscan.HS_FLAG_UTF8
     return text, flags | (hyperscan.HS_FLAG_CASELESS if recognizer.caseless else 0), recognizer.min_length
 
 

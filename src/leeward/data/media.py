@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from leeward.data import office
-from leeward.data.pdf import pdf_text
+from leeward.data.pdf import Work, pdf_text
 from leeward.wire.content import ContentDecoder
 
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
@@ -62,7 +62,7 @@ _FIRST = re.compile(
 _PROMISING = re.compile(
     b"(?:" + _FIRST.pattern + rb").*"
     rb"|(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+[\xc2-\xf4]?[\x80-\xbf]{0,2}"
-    rb"|(?:[^\0]\0){4}.*|(?:\0[^\0]){4}.*|.*[\x20-\x7e]{8}.*",
+    rb"|(?:[^\0]\0(?:..)?){3}.*|(?:\0[^\0](?:..)?){3}.*|.*[\x20-\x7e]{8}.*",
     re.DOTALL,
 )
 _COUNTED = {"image": "data_images_unseen", "media": "data_media_unseen", "archive": "data_archives_unseen"}
@@ -76,6 +76,7 @@ class Reader:
     def __init__(self, room: int, counters: Counter[str]) -> None:
         self.room = room
         self._counters = counters
+        self._work = Work()
 
     def promising(self, head: bytes) -> bool:
         """Whether bytes that begin so may be read, or must be counted."""
@@ -94,7 +95,7 @@ class Reader:
             elif kind == "zlib":
                 yield from self._given("", readable(raw))
         elif kind == "pdf":
-            yield from self._given(">pdf", pdf_text(raw, self._most(), self._counters))
+            yield from self._given(">pdf", pdf_text(raw, self._most(), self._counters, self._work))
         elif kind == "zip":
             yield from self._given(">zip", office.text_of(raw, self._most(), self._counters))
         else:
@@ -149,16 +150,23 @@ def readable(raw: bytes) -> str | None:
     return None if _NOT_TEXT.search(text) else text
 
 
-def _zeros(raw: bytes) -> bool:
-    """Whether half of the characters of UTF-16 are ASCII at least."""
-    return raw[1:64:2].count(0) * 2 > len(raw[1:64:2]) or raw[:64:2].count(0) * 2 > len(raw[:64:2])
+def _zeros(raw: bytes) -> str:
+    """ "little" or "big" where every fourth byte or more is the zero of an ASCII character in UTF-16 of that order; else ""."""
+    low, high = raw[:64:2].count(0), raw[1:64:2].count(0)
+    least = len(raw[:64]) / 8
+    if high >= least and not low:
+        return "little"
+    return "big" if low >= least and not high else ""
 
 
 def _wide(raw: bytes) -> str | None:
-    if not (raw[:2] in (b"\xff\xfe", b"\xfe\xff") or _zeros(raw)):
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        codec = "utf-16"
+    elif order := _zeros(raw):
+        codec = "utf-16-le" if order == "little" else "utf-16-be"
+    else:
         return None
-    order = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-16-le" if raw[1:64:2].count(0) else "utf-16-be"
-    text = raw[: len(raw) & ~1].decode(order, "replace")
+    text = raw[: len(raw) & ~1].decode(codec, "replace")
     return None if _NOT_TEXT.search(text) else text
 
 

@@ -28,7 +28,8 @@ _BRIDGE = re.compile(
 # Between the parts of one address: blanks, commas, a line break or two; a comma without a blank is a table's.
 _PLACE_JOINT = re.compile(
     r"[ \t]{0,3}|[ ,]{0,3}\n{0,2}[> \t]{0,8}|,? ?\r?\n[> \t]{0,8}|, {0,2}|,? ?[-/.'’]\s?|"
-    r"[ ,]{1,3}(?:No|Nr|nº|n°|N°|#)\.? ?|,? [A-Z]{2},? "
+    r"[ ,]{1,3}(?:No|Nr|nº|n°|N°|#)\.? ?|,? [A-Z]{2},? |"
+    r"[ ,\n>]{1,8}(?i:apt|suite|ste|unit|flat|level|studio|floor|room|piso|puerta|edif|depto|interior|interno)\.?[ #]{0,2}"
 )
 _UNIT = re.compile(r"\A\.? ?#?\d{1,5}[A-Za-z]?(?![\w])")
 _CODE_BEHIND = re.compile(r",? {1,2}\d{5}(?:-\d{4})?(?![\w-])")  # a postal code that the network missed behind a state

@@ -17,8 +17,26 @@ from leeward.data.checks import Check, find_check
 from leeward.model.errors import InputError
 
 BUILT_IN = Path(__file__).parent / "recognizers"
+_NO_LETTER_BEFORE, _NO_LETTER_AFTER = r"(?<![^\W\d_])", r"(?![^\W\d_])"
 _PIECE = re.compile(r"\{\{([a-z_]+)\}\}")
 _SCHEMA = Path(__file__).parent / "recognizers.schema.json"
+
+
+class Expression:
+    """A regular expression of Python's, compiled when it is first needed: a start needs few of the thousand that there are."""
+
+    __slots__ = ("_compiled", "_flags", "text")
+
+    def __init__(self, text: str, flags: int = 0) -> None:
+        self.text, self._flags = text, flags
+        self._compiled: re.Pattern[str] | None = None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Raises re.error."""
+        if self._compiled is None:
+            self._compiled = re.compile(self.text, self._flags)
+        return self._compiled
 
 
 class Recognizer(msgspec.Struct, frozen=True):
@@ -31,11 +49,11 @@ class Recognizer(msgspec.Struct, frozen=True):
     with_context: float
     caseless: bool = False
     min_length: int = 0
-    exact: re.Pattern[str] | None = None
+    exact: Expression | None = None
     around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
-    context: re.Pattern[str] | None = None
-    against: re.Pattern[str] | None = None
+    context: Expression | None = None
+    against: Expression | None = None
     keep: tuple[int, int] = (0, 0)
     unwrap: str = ""
     match: tuple[str, ...] = ()
@@ -70,7 +88,9 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
 
     flags = re.IGNORECASE if record.get("caseless") else re.NOFLAG
     try:
-        exact = re.compile(_filled(record["exact"], define), flags) if "exact" in record else None
+        exact = Expression(_filled(record["exact"], define), flags) if "exact" in record else None
+        if exact is not None and path.parent != BUILT_IN:  # ours are compiled by the tests
+            exact.pattern  # noqa: B018 - it is compiled by being asked for
     except (re.error, KeyError) as error:
         raise complain("exact", error) from error
     try:
@@ -88,7 +108,8 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
             listed = terms.read_terms(path.parent / record["terms"])
         except (OSError, ValueError) as error:
             raise complain("terms", error) from error
-        patterns, exact, checks = terms.patterns(listed), terms.WHOLE, (*checks, terms.is_term(listed))
+        patterns, checks = terms.patterns(listed), (*checks, terms.is_term(listed))
+        exact = Expression(terms.WHOLE.pattern, terms.WHOLE.flags & re.IGNORECASE)
         record |= {"caseless": True, "around": list(terms.AROUND)}
     pairs = {name: record.get(name, [0, 0]) for name in ("keep", "around")}
     for name, pair in pairs.items():
@@ -124,15 +145,18 @@ def _filled(expression: str, define: dict[str, str]) -> str:
     return _PIECE.sub(lambda name: f"(?:{define[name[1]]})", expression)
 
 
-def words(entries: Iterable[str]) -> re.Pattern[str] | None:
+def words(entries: Iterable[str]) -> Expression | None:
     """An expression for these words in text of lower case; None for no words. Words of scripts that put no spaces between words
     need no boundary; `_` and digits are boundaries, so that `customer_ssn` and `ssn2` have the word ssn."""
-    parts = []
+    forms: dict[tuple[bool, bool], list[str]] = {}
     for entry in sorted(set(entries), key=len, reverse=True):
-        word, open_end = entry.removesuffix("*"), entry.endswith("*")
-        text = r"[\s_./-]*".join(map(re.escape, word.lower().split())) if " " in word else re.escape(word.lower())
-        alphabetic = word[0] < "\u2e80"
-        start = r"(?<![^\W\d_])" if alphabetic and word[0].isalpha() else ""
-        end = "" if open_end or not (alphabetic and word[-1].isalpha()) else r"(?![^\W\d_])"
-        parts.append(f"{start}{text}{end}")
-    return re.compile("|".join(parts)) if parts else None
+        word, open_end = entry.removesuffix("*").lower(), entry.endswith("*")
+        text = r"[\s_./-]*".join(map(re.escape, word.split()))
+        spaced = word[0] < "\u2e80"
+        bounds = (spaced and word[0].isalpha(), spaced and word[-1].isalpha() and not open_end)
+        forms.setdefault(bounds, []).append(text)
+    parts = [
+        f"{_NO_LETTER_BEFORE if before else ''}(?:{'|'.join(texts)}){_NO_LETTER_AFTER if after else ''}"
+        for (before, after), texts in forms.items()
+    ]
+    return Expression("|".join(parts)) if parts else None

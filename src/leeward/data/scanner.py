@@ -134,7 +134,7 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
         confidence, near = _weighed(recognizer, data, start, end)
         if near >= BEFORE and recognizer.context is not None and confidence == recognizer.confidence:
             label = buffer.label(*place[:2])
-            if label and recognizer.context.search(_CAMEL.sub(" ", label).lower()):
+            if label and recognizer.context.pattern.search(_CAMEL.sub(" ", label).lower()):
                 confidence, near = recognizer.with_context, _FAR
         return Found(recognizer.kind, *place, confidence, recognizer.id, value, recognizer.keep, near)
     return None
@@ -143,13 +143,15 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
 def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tuple[str, int, int] | None:
     """The value by `exact` in what a pattern found, or around it: its text, first and last byte."""
     assert recognizer.exact is not None
-    first, last = buffer.widened(start, end, *recognizer.around) if any(recognizer.around) else (start, end)
+    around = any(recognizer.around)
+    first, last = buffer.widened(start, end, *recognizer.around) if around else (start, end)
     text = buffer.data[first:last].decode("utf-8", "replace")
     trigger = len(buffer.data[first:start].decode("utf-8", "replace"))
-    group = "value" if "value" in recognizer.exact.groupindex else 0
-    for hit in recognizer.exact.finditer(text):
+    exact = recognizer.exact.pattern
+    group = "value" if "value" in exact.groupindex else 0
+    for hit in exact.finditer(text):
         at, to = hit.span(group)
-        if at < 0 or not hit.start() <= trigger < max(hit.end(), hit.start() + 1):
+        if at < 0 or (around and not hit.start() <= trigger < max(hit.end(), hit.start() + 1)):
             continue
         value = text[at:to]
         begin = first + len(text[:at].encode())
@@ -164,16 +166,16 @@ def _weighed(recognizer: Recognizer, data: bytes, start: int, end: int) -> tuple
     before = _CAMEL.sub(" ", data[max(0, start - BEFORE) : start].decode("utf-8", "ignore")).lower()
     confidence, near = recognizer.confidence, BEFORE
     if recognizer.context is not None:
-        for hit in recognizer.context.finditer(before):
+        for hit in recognizer.context.pattern.finditer(before):
             near = len(before) - hit.end()
         if near >= BEFORE:
             after = _CAMEL.sub(" ", data[end : end + AFTER].decode("utf-8", "ignore")).lower()
-            behind = recognizer.context.search(after)
+            behind = recognizer.context.pattern.search(after)
             near = min(BEFORE - 1, behind.start() + 16) if behind else BEFORE
         if near < BEFORE:
             confidence = recognizer.with_context
     if recognizer.against is not None:
-        against = [len(before) - hit.end() for hit in recognizer.against.finditer(before)]
+        against = [len(before) - hit.end() for hit in recognizer.against.pattern.finditer(before)]
         if against and against[-1] < near:
             confidence *= 0.3
     return confidence, near

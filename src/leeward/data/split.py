@@ -25,7 +25,7 @@ _AHEAD = 10  # texts after the first part in which the others are looked for
 _MOST_PARTS = 6
 _SHORTEST, _LONGEST = 13, 512  # characters of a whole value
 _PIECE = re.compile(r"[A-Za-z0-9_+/=.-]{2,256}|[A-Z0-9]{2,8}(?:[ -][A-Z0-9]{2,8}){1,8}")
-_DIGITS = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
+_DIGITS = re.compile(r"[0-9][0-9 -]*")
 # What a first part looks like: of a card, of an IBAN, of a key (a prefix, or letters and digits mixed).
 _FIRST = re.compile(
     r"[2-6][0-9]{1,14}\Z|[2-6][0-9 -]{2,16}\Z|[A-Z]{2}[0-9]{2}[A-Z0-9 ]{0,28}\Z"
@@ -37,29 +37,24 @@ _INDEX = re.compile(r"\[[0-9]+\]")
 _IN_PROSE = re.compile(
     r"(?<![\w.,:/-])(?:[0-9]{2,12}(?:[ -][0-9]{2,8}){0,3}|(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{6,200})(?![\w/:-]|[.,][0-9])"
 )
+_DIGIT = re.compile(r"[0-9]")
 _PROSE, _LONG_PROSE = 12, 2000
 # Pieces of an answer as they arrive: `$[3].choices[0].delta.content`, or lines of JSON that each hold some of it.
 _STREAM = re.compile(r"\[[0-9]+\].*(?:delta|partial|chunk|token)|^\$\[[0-9]+\].*\.(?:text|content|response)$")
 _PIECE_OF_STREAM, _LONGEST_STREAM = 64, 64 << 10
 _APART = 4  # messages from one part to the next
+_CARD_PARTS = ((4, 4, 4, 4), (4, 6, 5), (4, 4, 8), (8, 4, 4), (6, 6, 4), (4, 4, 4, 4, 3))
+_CARD_HALVES = ((8, 8), (9, 9), (4, 12), (12, 4), (6, 10))
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?:[A-Z0-9 ]{0,32})\Z")
+_FIGURES = "0123456789"
+# Words that stand near a number whose digits are in parts; which of them speak for it the recognizer says.
+_ABOUT = re.compile(
+    r"card|credit|debit|visa|master|amex|pan\b|number|digit|account|konto|kart|cart|tarjeta|num", re.IGNORECASE
+)
 _HINTS = re.compile(r"part|piece|chunk|segment|block|group|digit|half|split|quad|octet", re.IGNORECASE)
-_ORDINALS = {
-    word: n
-    for n, words in enumerate(("first one", "second two", "third three", "fourth four", "fifth five"), 1)
-    for word in words.split()
-}
-_ORDINALS |= {
-    "middle": 2,
-    "last": 9,
-    "rest": 9,
-    "begin": 0,
-    "start": 0,
-    "end": 9,
-    "head": 0,
-    "tail": 9,
-    "prefix": 0,
-    "suffix": 9,
-}
+_ORDINAL = re.compile(
+    r"first|second|third|fourth|fifth|middle|last|rest|prefix|suffix|head|tail|one|two|three|four", re.IGNORECASE
+)
 _NAME_TAIL = re.compile(r"([A-Za-z]*?)[_-]?([0-9]+|[A-Za-z]+)\Z")
 
 
@@ -90,6 +85,7 @@ def joined(texts: Sequence[Text], taken: Collection[int]) -> list[Joined]:
 
 
 def _all(texts: Sequence[Text], taken: Collection[int]) -> Iterator[Joined]:
+    paths = _Paths(texts)
     prose: dict[str, list[Part]] = defaultdict(list)
     streams: dict[str, list[int]] = defaultdict(list)
     for number, text in enumerate(texts):
@@ -97,12 +93,13 @@ def _all(texts: Sequence[Text], taken: Collection[int]) -> Iterator[Joined]:
         if number in taken or size > _LONG_PROSE:
             continue
         if size <= 256 and _FIRST.match(text.text):
-            yield from _fields(texts, number, taken)
-        if size > _PROSE and "[" in text.path and " " in text.text and not _STREAM.search(text.path):
-            found = list(islice(_IN_PROSE.finditer(text.text), 2))
+            yield from _fields(texts, paths, number, taken)
+        if size > _PROSE and "[" in text.path and " " in text.text:
+            digit = _DIGIT.search(text.text)
+            found = list(islice(_IN_PROSE.finditer(text.text, max(digit.start() - _LONGEST, 0)), 2)) if digit else []
             if len(found) == 1:
                 prose[_shape(text.path)].append(Part(number, *found[0].span(), 0))
-        elif size <= _PIECE_OF_STREAM and _STREAM.search(text.path):
+        if size <= _PIECE_OF_STREAM and _STREAM.search(text.path):
             streams[_shape(text.path)].append(number)
     for parts in prose.values():
         yield from _messages(texts, parts)
@@ -110,67 +107,92 @@ def _all(texts: Sequence[Text], taken: Collection[int]) -> Iterator[Joined]:
         yield from _stream(texts, numbers)
 
 
-def _fields(texts: Sequence[Text], first: int, taken: Collection[int]) -> Iterator[Joined]:
+class _Paths:
+    """Where texts stand: `same(a, b)` in the same object or array, `alike(a, b)` in the same place of another message."""
+
+    def __init__(self, texts: Sequence[Text]) -> None:
+        self._texts = texts
+        self._known: dict[int, tuple[str, str]] = {}
+
+    def of(self, number: int) -> tuple[str, str]:
+        """(the path of the object or array that a text is in, its own path without indexes; "" where it has none)."""
+        found = self._known.get(number)
+        if found is None:
+            path = self._texts[number].path
+            parent = path[: path.rfind("[")] if path.endswith("]") else path[: path.rfind(".")]
+            found = self._known[number] = (parent, _shape(path) if "[" in path else "")
+        return found
+
+
+def _fields(texts: Sequence[Text], paths: _Paths, first: int, taken: Collection[int]) -> Iterator[Joined]:
     """A value that begins with the whole of one string and goes on in those beside it: in its object or array, or in the same
     place of the next ones."""
-    path = texts[first].path
-    for same in (_parent, _shape) if "[" in path else (_parent,):
-        key = same(path)
+    iban = _IBAN.match(texts[first].text) is not None
+    for which, key in enumerate(paths.of(first)):
+        if not key and which:
+            return
         members = [first]
         for number in range(first + 1, min(first + 1 + _AHEAD, len(texts))):
             if len(members) == _MOST_PARTS:
                 break
-            if same(texts[number].path) != key:
+            if paths.of(number)[which] != key:
                 continue
-            if number in taken or not _PIECE.fullmatch(texts[number].text):
+            if number in taken or not (iban or _related(texts[first].label, texts[number].label)):
+                break
+            if not _PIECE.fullmatch(texts[number].text):
                 break
             members.append(number)
-            candidate = _candidate(texts, members, _said_before(texts, first, key) if same is _shape else "")
+            before = _said_before(texts, paths, first) if which else ""
+            candidate = _candidate([texts[n] for n in members], members, before)
             if candidate is not None:
                 yield candidate
 
 
-def _said_before(texts: Sequence[Text], first: int, shape: str) -> str:
+def _said_before(texts: Sequence[Text], paths: _Paths, first: int) -> str:
     """The end of the message before this one."""
+    shape = paths.of(first)[1]
     for number in range(first - 1, max(first - _AHEAD, 0) - 1, -1):
-        if _shape(texts[number].path) == shape:
+        if paths.of(number)[1] == shape:
             return texts[number].text[-60:]
     return ""
 
 
-def _candidate(texts: Sequence[Text], members: Sequence[int], before: str) -> Joined | None:
+def _candidate(pieces: Sequence[Text], numbers: Sequence[int], before: str) -> Joined | None:
+    text = "".join(piece.text for piece in pieces)
+    if not _SHORTEST <= len(text) <= _LONGEST:
+        return None
+    labels = list(dict.fromkeys(piece.label for piece in pieces))
+    if _DIGITS.fullmatch(text):
+        belong = _in_sequence([piece.label for piece in pieces]) and not any(piece.number for piece in pieces)
+        belong = belong and _shaped([len(piece.text) for piece in pieces], labels)
+        if not belong and not _ABOUT.search(f"{before} {labels}"):
+            return None
+    else:
+        belong = True
+        if not _MIXED.search(pieces[-1].text):
+            return None
     parts = []
-    size = 0
-    for number in members:
-        parts.append(Part(number, 0, len(texts[number].text), size))
-        size += len(texts[number].text)
-    pieces = [texts[number].text for number in members]
-    if not _SHORTEST <= size <= _LONGEST:
-        return None
-    digits = all(map(_DIGITS.fullmatch, pieces))
-    if not digits and not _MIXED.search(pieces[-1]):
-        return None
-    labels = [texts[number].label for number in members]
-    number_like = any(texts[number].number for number in members)
-    belong = not digits or (not number_like and _in_sequence(labels) and _shaped(pieces))
-    return Joined(Text("$", "".join(pieces), " ".join([before, *dict.fromkeys(labels)]).strip()), tuple(parts), belong)
+    at = 0
+    for number, piece in zip(numbers, pieces, strict=True):
+        parts.append(Part(number, 0, len(piece.text), at))
+        at += len(piece.text)
+    return Joined(Text("$", text, " ".join([before, *labels]).strip()), tuple(parts), belong)
 
 
-def _shaped(pieces: Sequence[str]) -> bool:
-    """Whether digits are parted as people part a card's."""
-    sizes = tuple(len(piece) for piece in pieces)
-    return sizes in (
-        (4, 4, 4, 4),
-        (4, 6, 5),
-        (8, 8),
-        (9, 9),
-        (4, 4, 8),
-        (8, 4, 4),
-        (4, 12),
-        (12, 4),
-        (6, 6, 4),
-        (4, 4, 4, 4, 3),
-    )
+def _related(one: str, other: str) -> bool:
+    """Whether names are those of parts of one thing: the same, numbered, alike at their begin, or in an order."""
+    if one == other or (len(one) == len(other) == 1):
+        return True
+    if one[:3].lower() == other[:3].lower() and (len(one) > 2 or one[:1] == other[:1]):
+        return True
+    if one[-1:].isdigit() and other[-1:].isdigit():
+        return one.rstrip(_FIGURES) == other.rstrip(_FIGURES)
+    return any(words.search(one) and words.search(other) for words in (_ORDINAL, _HINTS))
+
+
+def _shaped(sizes: Sequence[int], labels: Sequence[str]) -> bool:
+    """Whether digits are parted as people part a card's. Two numbers of many digits may be a range: their names must say more."""
+    return tuple(sizes) in _CARD_PARTS or (tuple(sizes) in _CARD_HALVES and all(map(_HINTS.search, labels)))
 
 
 def _in_sequence(labels: Sequence[str]) -> bool:
@@ -186,7 +208,7 @@ def _in_sequence(labels: Sequence[str]) -> bool:
         return len(stems) == 1 and [int(mark) - int(marks[0]) for mark in marks] == list(range(len(marks)))
     if all(len(label) == 1 for label in labels):
         return [ord(label) - ord(labels[0]) for label in labels] == list(range(len(labels)))
-    return all(any(word in label.lower() for word in _ORDINALS) for label in labels)
+    return all(map(_ORDINAL.search, labels))
 
 
 def _messages(texts: Sequence[Text], parts: Sequence[Part]) -> Iterator[Joined]:
@@ -202,8 +224,9 @@ def _messages(texts: Sequence[Text], parts: Sequence[Part]) -> Iterator[Joined]:
             if len(chain) > 1 and _SHORTEST <= size <= _LONGEST:
                 pieces = [texts[p.number].text[p.start : p.end] for p in chain]
                 words = " ".join(texts[p.number].text[max(p.start - 40, 0) : p.start] for p in chain[::-1])
-                digits = all(map(_DIGITS.fullmatch, pieces))
-                yield Joined(Text("$", "".join(pieces), words), tuple(chain), not digits)
+                digits = _DIGITS.fullmatch("".join(pieces)) is not None
+                if not digits or _ABOUT.search(words):
+                    yield Joined(Text("$", "".join(pieces), words), tuple(chain), not digits)
 
 
 def _stream(texts: Sequence[Text], numbers: Sequence[int]) -> Iterator[Joined]:
@@ -216,11 +239,6 @@ def _stream(texts: Sequence[Text], numbers: Sequence[int]) -> Iterator[Joined]:
         size += len(texts[number].text)
     if len(parts) > 1 and size >= _SHORTEST:
         yield Joined(Text("$", "".join(texts[part.number].text for part in parts)), tuple(parts), True, True)
-
-
-def _parent(path: str) -> str:
-    """The path of the object or array that a string is in."""
-    return path[: path.rfind("[")] if path.endswith("]") else path[: path.rfind(".")]
 
 
 def _shape(path: str) -> str:

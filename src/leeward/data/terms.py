@@ -15,9 +15,9 @@ _LONGEST = 80  # characters of a term
 _ESCAPED = {"\\ ": "[ \\n-]", "'": "['’]"}
 _SPACE = re.compile(r"[\s-]+")
 
-AROUND = (1, 1)
-WHOLE = re.compile(r"(?s)^\W?(?P<value>\w.*\w)\W?$")
-"""What a term stands in, with the character before and behind it: `is_term` says whether that is the term alone."""
+AROUND = (1, 2)
+WHOLE = re.compile(r"(?s)^\W?(?P<value>\w.*?\w)(?:\W.?)?$")
+"""What a term stands in, with the bytes around it: `is_term` says whether that is the term alone."""
 
 
 def read_terms(path: Path) -> tuple[str, ...]:
@@ -44,9 +44,14 @@ def patterns(terms: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_term(terms: Sequence[str]) -> Callable[[str], bool]:
-    """A check: the value is one of the terms and nothing else."""
+    """A check: the value is one of the terms and nothing else, but for an s of the plural or genitive."""
     known = frozenset(_plain(term) for term in terms)
-    return lambda value: _plain(value) in known
+
+    def check(value: str) -> bool:
+        plain = _plain(value)
+        return plain in known or plain.removesuffix("s") in known
+
+    return check
 
 
 def _plain(text: str) -> str:

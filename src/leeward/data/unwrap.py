@@ -17,7 +17,7 @@ from itertools import islice
 
 import msgspec
 
-from leeward.data.media import Reader
+from leeward.data.media import Reader, kind_of
 
 _HEAD = 16
 """Characters decoded to see whether the rest is worth it, and of the shortest run; wrapped.yaml has the same number."""
@@ -26,7 +26,6 @@ _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{40,}+\r?\n[ \t]*+)+[A-Za-z0-9+/]+={0,6}"
 _WORD = re.compile(rb"[A-Za-z0-9]{16,}+={0,6}")
 _HEX = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
 _BASE32 = re.compile(rb"[A-Z2-7]+={0,6}")
-_DIGIT = re.compile(rb"[2-7]")  # hardly any text has none in its base32, and no word in capitals has one
 _APART = re.compile(rb"[/_+-](?=[A-Za-z0-9]{16})")
 _NAMES = 256  # characters in which the names before a run end, where it stands in a path
 _MOST_NAMES = 16
@@ -77,7 +76,7 @@ def _from(data: bytes, start: int, reader: Reader) -> list[Piece]:
             hit = pattern.match(data, start)
             if hit is not None and (whole := decode(b"".join(hit[0].split()))):
                 found = [Piece(start, hit.end(), f"{name}{how}", text) for how, text in reader.read(whole)]
-                if found:
+                if found or kind_of(whole):
                     return found
     return []
 
@@ -104,7 +103,7 @@ def _base64(piece: bytes) -> bytes | None:
 
 
 def _base32(piece: bytes) -> bytes | None:
-    if not _BASE32.fullmatch(piece) or not _DIGIT.search(piece):
+    if not _BASE32.fullmatch(piece):
         return None
     compact = piece.rstrip(b"=")
     compact = compact[: len(compact) - {1: 1, 3: 1, 6: 1}.get(len(compact) % 8, 0)]

@@ -52,17 +52,17 @@ SENTENCE_WORDS = _set("the and for with that this from are you your not must was
 NO_PASSWORD = re.compile(
     r"""(?:admin|root|guest|postgres|mysql|redis|oracle|sa|test\d?|text|email|e-?mail|name|username|key|file|env|prompt|ask|always
     |never|object|any|int|integer|number|bool|boolean|varchar|char|byte|bytes|self|this|request|response|config|options?|args?
-    |kwargs|data|body|params?)\d?""",
+    |kwargs|data|body|params?)\d?|[x*!]:.*""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Names of types, of accounts and of parameters."""
 
 TECHNICAL = re.compile(
     r"""(?:sha|md|aes|rsa|utf|base|iso|rfc|http|ipv|tls|ssl|oauth|bcrypt|scrypt|argon|pbkdf|blake|hmac|int|uint|float|n?varchar|char
-    |string|str|x|u|f|i|v|p|arg|value|param|col|field|var|step|level|type|option|rule|line|page|part|win|ntlm|s|md5crypt|unix|x509
+    |string|str|arg|value|param|col|field|var|step|level|type|option|rule|line|page|part|win|ntlm|md5crypt|unix|x509
     |pkcs|openssl|python|java|ubuntu|debian)
     [-_ ]?\d{1,4}(?:[-_.]?[a-z]*(?:[-_ ][a-z0-9]+)*)?
-    |(?:pw|pwd|pass(?:word|wd)?|token|secret|user|key)[-_]?\d""",
+    |(?:pw|pwd|pass(?:word|wd)?|token|secret|user|key)[-_]?\d|[a-z]\d{1,4}""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Algorithms, types and numbered names: sha256-hashed, utf8, arg1, password2."""

@@ -9,8 +9,8 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the same value was seen before on this host.
 
     source: "sql" | "tool" | "vector" (a collection) | "response" (a model's answer). name: what a person calls it, e.g.
-    `customers.email`. where: the system it came from, e.g. `postgresql://db/orders`. statement: the SQL statement without its literals. time: ISO 8601 of when. process: name of
-    the program that got it.
+    `customers.email`. where: the system it came from, e.g. `postgresql://db/orders`. statement: the SQL statement without its
+    literals. time: ISO 8601 of when. process: name of the program that got it.
     """
 
     source: str

@@ -23,8 +23,8 @@ class Tags(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, kw_only=True):
     """The same thing again is the same finding: it counts up.
 
-    id: hash of the rule and of what makes it the same. severity: info | low | medium | high | critical. confidence: 0 to 1, of the
-    best evidence. first_seen, last_seen: ISO 8601. time: of the last change. subject: what it is about, by name (destination,
+    id: hash of the rule and of what makes it the same. severity: info | low | medium | high | critical. confidence: 0 to 1, of
+    the best evidence. first_seen, last_seen: ISO 8601. time: of the last change. subject: what it is about, by name (destination,
     provider, kind). evidence: the first and the latest few, references to events. action: what was done, "" for nothing.
     """
 

@@ -58,8 +58,8 @@ class FlowQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindingQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are those of a finding's last change. rule: exact. severity: this one and worse. workload, q: part of a name; q also of
-    the title."""
+    """Times are those of a finding's last change. rule: exact. severity: this one and worse. workload, q: part of a name; q also
+    of the title."""
 
     since: datetime | None = None
     until: datetime | None = None
