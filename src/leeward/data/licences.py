@@ -84,7 +84,7 @@ def _owner(head: str, folded: str) -> str:
         hit = _OWNER.match(head, at)
         if hit is None or (mark == "(c)" and not hit["year"]):
             continue  # `(c)` stands in code as well
-        name = _AFTER_OWNER.sub("", hit["name"]).strip(" .,;:-")
+        name = _AFTER_OWNER.sub("", hit["name"].split(". ")[0]).strip(" .,;:-")
         if name and name.split()[0].lower().strip(":") not in _NO_OWNER:
             return name
     return ""

@@ -1,7 +1,7 @@
 """Hyperscan over a text, for all recognizers of a family at once: which may match where.
 
-Invariant: linear in the text. A pass that reports more than `_MOST` matches for its size stops, and `cut` counts it: patterns
-have boundaries at both ends, so honest text stays far below.
+Invariant: linear in the text. A pass that reports more than `_MOST` matches for its size stops; patterns have boundaries at both
+ends, so honest text stays far below. Then the text is looked at in windows, and `cut` counts those that stop as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from leeward.model.errors import InputError
 
 _ANY_CHARACTER = re.compile(r"\[\^|\\[WSDpPxXuN]|(?<!\\)(?:\\\\)*\.")
 _MOST, _MOST_PER_BYTE = 4096, 0.25
+_WINDOW, _OVERLAP = 16 << 10, 2 << 10
 _TOGETHER = 150  # recognizers
 
 
@@ -53,26 +54,33 @@ class _Group:
             [(pattern, recognizer) for _, recognizer in members for pattern in recognizer.patterns]
         )
 
-    def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> bool:
-        """Adds the ends of possible matches by recognizer and start. True: there were too many, and the rest was left."""
+    def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
+        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read."""
+        if self._pass(data, 0, ends):
+            return 0
+        # Somebody may want the rest not to be looked at: then window by window, each with a limit of its own.
+        return sum(not self._pass(data[at : at + _WINDOW + _OVERLAP], at, ends) for at in range(0, len(data), _WINDOW))
+
+    def _pass(self, data: bytes, base: int, ends: dict[tuple[int, int], list[int]]) -> bool:
+        """One pass over bytes that stand at `base` of the whole. False: it reported too much and stopped."""
         left = _MOST + int(len(data) * _MOST_PER_BYTE)
         owner = self._owner
 
         def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> bool:
             nonlocal left
             left -= 1
-            key = (owner[pattern], start)
+            key = (owner[pattern], base + start)
             if key in ends:
-                ends[key].append(end)
+                ends[key].append(base + end)
             else:
-                ends[key] = [end]
+                ends[key] = [base + end]
             return left <= 0
 
         try:
             self._database.scan(data, match_event_handler=report)
         except hyperscan.ScanTerminated:
-            return True
-        return False
+            return False
+        return True
 
 
 def _groups(recognizers: Sequence[Recognizer]) -> list[list[tuple[int, Recognizer]]]:

@@ -156,7 +156,16 @@ def words(entries: Iterable[str]) -> Expression | None:
         bounds = (spaced and word[0].isalpha(), spaced and word[-1].isalpha() and not open_end)
         forms.setdefault(bounds, []).append(text)
     parts = [
-        f"{_NO_LETTER_BEFORE if before else ''}(?:{'|'.join(texts)}){_NO_LETTER_AFTER if after else ''}"
+        f"{_NO_LETTER_BEFORE if before else ''}(?:{_by_first_letter(texts)}){_NO_LETTER_AFTER if after else ''}"
         for (before, after), texts in forms.items()
     ]
     return Expression("|".join(parts)) if parts else None
+
+
+def _by_first_letter(texts: Iterable[str]) -> str:
+    """Alternatives, those that begin alike together: several times as fast for a long list."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        first = 2 if text.startswith("\\") else 1
+        groups.setdefault(text[:first], []).append(text[first:])
+    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())

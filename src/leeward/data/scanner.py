@@ -60,7 +60,9 @@ class Scanner:
     def each(self, texts: Sequence[Text], floor: float = FLOOR) -> list[Found]:
         """What is in each of these texts, as far as it is not in parts over several; overlaps are not resolved."""
         self.counters["texts"] += len(texts)
-        return self._found(texts, floor)
+        found = self._found(texts, floor)
+        self.counters["data_windows_cut"] = self._matcher.cut
+        return found
 
     def whole(self, found: Iterable[Found]) -> set[int]:
         """Numbers of texts with a match that proves itself: no part of something else is looked for in them."""

@@ -35,7 +35,7 @@ _NO_CODE = (
     "json yaml yml toml ini csv tsv xml text txt log output markdown md plain plaintext none http"  # names after ```
 )
 _DATA = frozenset(_NO_CODE.split())
-_SIGNS, _FEWEST_SIGNS = ("(", ";", "=", "{", "<", "#"), 2  # there is no code without them
+_SIGNS, _FEWEST_SIGNS = ("(", ";", "=", "{", "<", "#", "[", ":\n"), 1  # there is no code without them
 _GAP = 3  # lines of prose after each other end a passage
 _HEADER = 2000  # characters before a passage in which its licence may stand
 _CERTAIN = ((30, 0.96), (12, 0.93), (6, 0.85), (4, 0.7), (0, 0.55))
@@ -136,6 +136,7 @@ def find_code(text: str, own: re.Pattern[str] | None = None) -> list[Code]:
 def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
     """Each run of lines that may be code."""
     here: _Passage | None = None
+    above = -1  # where the comment begins that stands above what comes
     at = 0
     for raw in text.split("\n"):
         start, at = at, at + len(raw) + 1
@@ -151,8 +152,11 @@ def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
         score = _score(line, votes)
         if here is None:
             if score <= 0:
+                comment = score == 0 and line.startswith(_COMMENTS)
+                above = (start if above < 0 else above) if comment else -1
                 continue
-            here = _Passage(start, None)
+            here = _Passage(start if above < 0 else above, None)
+            above = -1
         here.votes += votes
         here.take(score, start + len(raw))
         if here.waiting_prose >= _GAP:
