@@ -15,7 +15,7 @@ from bench.data import misses, report, runs, speed
 from bench.data.records import HALVES, Text
 
 SEED = 20261125
-QUICK = 0.06
+QUICK = 0.04
 
 
 def _options() -> argparse.Namespace:

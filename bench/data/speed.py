@@ -15,6 +15,7 @@ from bench.data import runs
 from bench.data.records import Text
 
 PROMPT = 2000  # characters
+STEEP, SHORT = 2.6, 0.3  # ratio of the times when the size doubles; seconds below which it says nothing
 LIMIT = 90.0  # seconds that one evil text may take before we stop waiting
 # A piece that is repeated up to the size.
 EVIL = {
@@ -82,7 +83,7 @@ def _said(name: str, taken: Sequence[float | None], size: int) -> dict[str, floa
 def ordinary(texts: Sequence[Text], tools: Sequence[str], quick: bool) -> dict[str, object]:
     """Prompts and long texts; mixed is one benign piece after one with something in it.
 
-    Of the peers' long texts 100 kB are measured, since a megabyte takes them minutes.
+    Of the long texts 100 kB for presidio and the model, since a megabyte takes them minutes.
     """
     random = Random(7)
     benign = [text.text for text in texts if text.corpus in ("benign", "mined")]
@@ -92,15 +93,16 @@ def ordinary(texts: Sequence[Text], tools: Sequence[str], quick: bool) -> dict[s
     ]
     out: dict[str, object] = {}
     for tool in tools:
-        count = 600 if tool == "leeward-patterns" else 40 if quick else 200
+        count = 600 if tool == "leeward-patterns" else 15 if quick else 200
         long = 1_000_000 if tool == "leeward-patterns" else 100_000
         print(f"  {tool}")
         cases = {
             "2 kB benign": _of_size(benign, PROMPT, count, random),
             "2 kB mixed": _of_size(mixed, PROMPT, count, random),
-            f"{long // 1000} kB benign": _of_size(benign, long, 2, random),
-            f"{long // 1000} kB mixed": _of_size(mixed, long, 2, random),
         }
+        if tool == "leeward-patterns" or not quick:
+            cases[f"{long // 1000} kB benign"] = _of_size(benign, long, 2, random)
+            cases[f"{long // 1000} kB mixed"] = _of_size(mixed, long, 2, random)
         taken = iter(runs.seconds(tool, list(itertools.chain(*cases.values())), LIMIT))
         out[tool] = {
             name: _said(name, list(itertools.islice(taken, len(made))), len(made[0])) for name, made in cases.items()
@@ -113,7 +115,7 @@ def nested(depth: int) -> str:
 
 
 def evil(quick: bool) -> dict[str, object]:
-    """Seconds for Leeward at one and two megabytes; a ratio above 2.5 is marked (below 50 ms it says nothing)."""
+    """Seconds for Leeward at one and two megabytes; a ratio above `STEEP` is marked, unless both are short."""
     size = 100_000 if quick else 1_000_000
     print(f"  Leeward on evil texts, seconds at {size / 1e6:g} MB and {2 * size / 1e6:g} MB")
     cases = {name: (piece * (size // len(piece)), piece * (2 * size // len(piece))) for name, piece in EVIL.items()}
@@ -131,6 +133,6 @@ def evil(quick: bool) -> dict[str, object]:
             print(f"    {name:22} more than {LIMIT:g} s  SLOW")
             continue
         ratio = two / one if one else 0.0
-        mark = "  NOT LINEAR" if ratio > 2.5 and two > 0.05 else ""
+        mark = "  NOT LINEAR" if ratio > STEEP and two > SHORT else ""
         print(f"    {name:22} {one:8.3f} {two:8.3f}  ratio {ratio:5.2f}{mark}", flush=True)
     return out

@@ -119,7 +119,7 @@ class Live:
     def losses(self) -> dict[str, int]:
         """What was lost on the way, by name; all zero when nothing was."""
         counters = self.sensor.counters
-        names = ("lost_control", "lost_payload", "flow_table_full", "tls_table_full", "copy_fault")
+        names = ("lost_control", "lost_payload", "flow_table_full", "tls_table_full", "unix_table_full", "copy_fault")
         gaps = self.pipeline.connections.counters["plaintext_gaps"]
         return {name: counters[name] for name in names} | {"plaintext_gaps": gaps}
 

@@ -178,6 +178,22 @@ def test_quoted_printable_with_soft_breaks(scanner: Scanner) -> None:
     assert [match.value for match in scanner.scan_text(text)] == [CARD]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HOST=192.168.58.1 \\\nPORT=3D00\nNAME=\n",
+        "100%ba",
+        "<\\%barry@debian.org>",
+        "a &unknown; b",
+        r"\d+\s*\b",
+        "%19 x \\x01",
+    ],
+)
+def test_what_is_no_escape(text: str) -> None:
+    assert escape_edits(text) == []
+    assert quoted_printable(text) == []
+
+
 def test_two_values_in_one_piece(scanner: Scanner) -> None:
     found = scanner.scan_text(b64(f"{CARD} and {IBAN}".encode()))
     assert {match.kind for match in found} == {"financial.card", "financial.iban"}

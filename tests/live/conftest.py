@@ -110,7 +110,11 @@ class Run:
                 stdout=log,
                 stderr=log,
             )
-        self.wait(lambda: httpx.get(f"{self.url}/api/v1/health", timeout=2).status_code == 200)
+        try:
+            self.wait(lambda: httpx.get(f"{self.url}/api/v1/health", timeout=2).status_code == 200)
+        except BaseException:
+            self.process.kill()
+            raise
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         end = time.monotonic() + seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from leeward.ai.jsontext import load
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
 from leeward.cli.output import console, edge, json_line, print_line, table
 from leeward.data.documents import Text, plain, step, texts_of
-from leeward.data.inner import inner_path
+from leeward.data.inner import inner_paths
 from leeward.data.masking import masked, sample, token
 from leeward.data.media import Reader, kind_of
 from leeward.data.model import NameModel
@@ -121,13 +121,17 @@ def _found(look: Looking, names: NameModel | None, texts: list[Text], floor: flo
     return resolve(found)
 
 
-def _matches(found: Iterable[Found], texts: list[Text], look: Looking) -> Iterator[DataMatch]:
+def _matches(found: list[Found], texts: list[Text], look: Looking) -> Iterator[DataMatch]:
+    starts: dict[int, list[int]] = {}
+    for match in found:
+        starts.setdefault(match.text, []).append(match.start)
+    inner = {number: iter(inner_paths(texts[number].text, at)) for number, at in starts.items()}
     for match in found:
         text = texts[match.text]
         yield DataMatch(
             kind=match.kind, path=text.path, start=match.start, end=match.end, confidence=round(match.confidence, 3),
             detector=match.detector, sample=sample(match.value, match.keep), hash=look.keyed.text(match.value),
-            inner=inner_path(text.text, match.start),
+            inner=next(inner[match.text]),
         )  # fmt: skip
 
 

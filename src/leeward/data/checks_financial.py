@@ -47,7 +47,7 @@ ISSUERS: tuple[tuple[int, int, tuple[int, ...], bool], ...] = (
     (560000, 561399, _MAESTRO, True),  # Maestro, Bankcard
     (561400, 561499, _SIXTEEN, False),  # Uzcard
     (561500, 589999, _MAESTRO, True),  # Maestro, Naranja, Cabal
-    (600000, 620000, _MAESTRO, True),  # Discover, RuPay, Hipercard, UkrCard, Cabal, Maestro
+    (600000, 619999, _MAESTRO, True),  # Discover, RuPay, Hipercard, UkrCard, Cabal, Maestro
     (620000, 629999, _LONG, True),  # UnionPay
     (630000, 639999, _MAESTRO, True),  # Maestro, Elo, Carnet, InstaPayment, InterPayment
     (640000, 659999, _LONG, True),  # Discover, RuPay, Troy, Elo, BC Card

@@ -255,8 +255,8 @@ def mx_rfc(number: str) -> bool:
 @of(r"[A-Z]{3}[0-9]{6}")
 def pl_identity_card(number: str) -> bool:
     """Poland: the first digit checks letters (A = 10) and the other digits, weights 7, 3, 1."""
-    values = [_BASE36[c] for c in number]
-    return sum(map(mul, (7, 3, 1, 9, 7, 3, 1, 7, 3), values)) % 10 == 0
+    weights = (7, 3, 1, 9, 7, 3, 1, 7, 3)
+    return sum(weights[i] * _BASE36[c] for i, c in enumerate(number)) % 10 == 0
 
 
 @of(r"[0-9]{11}")
@@ -299,8 +299,8 @@ def tw_id(number: str) -> bool:
 @of(r"[0-9]{9}")
 def us_ssn(number: str) -> bool:
     """United States: no placeholder, as 111-22-3333, and none of the numbers that came with purses and in advertisements."""
-    groups = (number[:3], number[3:5], number[5:])
-    return varied(number) and max(len(set(group)) for group in groups) > 1 and number not in ("078051120", "219099999", "457555462")
+    repeated = all(len(set(group)) == 1 for group in (number[:3], number[3:5], number[5:]))
+    return varied(number) and not repeated and number not in ("078051120", "219099999", "457555462")
 
 
 # Machine-readable zones (ICAO 9303 parts 4 to 7)

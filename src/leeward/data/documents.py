@@ -6,6 +6,7 @@ never cross from one text into the next.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,9 +16,15 @@ import msgspec
 from leeward.data.labels import Labels
 from leeward.data.offsets import Offsets
 
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SPLIT = b"\n\0\n"
 _MOST_TEXTS = 200_000
 _PLAIN_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+
+def apart(text: str) -> str:
+    """`customerSsn` as `customer ssn`."""
+    return _CAMEL.sub(" ", text).lower()
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +72,7 @@ class Buffer:
         self._bodies = [text.text.encode("utf-8", "replace") for text in texts]
         self._starts: list[int] = []
         self._offsets: dict[int, Offsets] = {}
+        self._before: dict[tuple[int, int], str] = {}
         self._labels: dict[int, Labels] = {}
         pieces: list[bytes] = []
         at = 0
@@ -74,6 +82,13 @@ class Buffer:
             pieces += (label, body, _SPLIT)
             at += len(label) + len(body) + len(_SPLIT)
         self.data = b"".join(pieces)
+
+    def words(self, start: int, end: int) -> str:
+        """Bytes start to end as words: lower case, camelCase taken apart. Several recognizers ask for the same."""
+        known = self._before.get((start, end))
+        if known is None:
+            known = self._before[start, end] = apart(self.data[start:end].decode("utf-8", "ignore"))
+        return known
 
     def widened(self, start: int, end: int, before: int, after: int) -> tuple[int, int]:
         """Bytes start to end with up to so many before and after, within the same text and on whole characters."""

@@ -37,6 +37,8 @@ _BY_MARK = (("%", _PERCENT), ("&", _ENTITY), ("\\", _BACKSLASH))
 _FAMILY = {"%": "percent", "&": "entity", "\\": "escape"}
 _SPACES = {"\\n": "\n", "\\r": "\n", "\\t": "\t"}
 _PLUS = re.compile(r"\+(?<=[0-9]\+)(?=[0-9])")
+_MOSTLY = 0.9  # of the `=` in quoted-printable, how many are its escapes
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _FORM = 256  # characters before a `+` in which its field's name ends
 _QUOTED = re.compile(r"=(?:3D|\r?\n|[C-E][0-9A-F]=[89AB][0-9A-F])")
 _QUOTED_PIECE = re.compile(r"=(?:(?P<soft>[ \t]{0,8}\r?\n)|(?P<bytes>[0-9A-F]{2}(?:=[0-9A-F]{2})*))")
@@ -50,7 +52,8 @@ def escape_edits(text: str) -> list[tuple[str, Edit]]:
         if mark in text:
             family = _FAMILY[mark]
             before = len(found)
-            found += [(family, edit) for hit in pattern.finditer(text) if (edit := _undone(hit)) is not None]
+            edits = filter(None, map(_undone, pattern.finditer(text)))
+            found += [(family, edit) for edit in edits if not (len(edit.put) == 1 and _CONTROL.match(edit.put))]
             kinds += len(found) > before
     if "+" in text and "=" in text:
         found += [("percent", edit) for edit in _form_spaces(text)]
@@ -124,17 +127,22 @@ def _form_spaces(text: str) -> Iterator[Edit]:
 
 
 def quoted_printable(text: str) -> list[Edit]:
-    """Edits that undo quoted-printable; none in a text that does not look so."""
+    """Edits that undo quoted-printable; none in a text that does not look so: where it does, hardly any `=` is another thing."""
     if "=" not in text or not _QUOTED.search(text):
         return []
     found = []
+    escapes = 0
     for hit in _QUOTED_PIECE.finditer(text):
         if hit.lastgroup == "soft":
             found.append(Edit(*hit.span(), ""))
+            escapes += 1
             continue
         raw = bytes.fromhex(hit[0].replace("=", ""))
+        escapes += len(raw)
         if raw.isascii():
             found.append(Edit(*hit.span(), raw.decode("ascii"), 3))
         else:
             found.append(Edit(*hit.span(), plainer(raw.decode("utf-8", "replace"))))
+    if any(_CONTROL.search(edit.put) for edit in found) or escapes < _MOSTLY * text.count("="):
+        return []
     return found

@@ -18,7 +18,7 @@ import msgspec
 from leeward.data.documents import Text, step, texts_of
 from leeward.data.found import PASSAGE, Found, resolve
 from leeward.data.hashing import Keyed
-from leeward.data.inner import inner_path
+from leeward.data.inner import inner_paths
 from leeward.data.lineage import Lineage
 from leeward.data.masking import hide_values, masked, sample, token
 from leeward.data.scanner import Scanner
@@ -155,17 +155,20 @@ class Inspector:
             _rewrite(exchange, changed)
 
     def _matches(self, inspection: Inspection, found: list[Found], numbers: list[int]) -> list[DataMatch]:
+        starts: dict[int, list[int]] = {}
+        for match in found:
+            starts.setdefault(match.text, []).append(match.start)
+        inner = {number: iter(inner_paths(inspection.texts[number].text, at)) for number, at in starts.items()}
         matches = []
         for match, number in zip(found, numbers, strict=True):
-            text = inspection.texts[match.text].text
-            inner = inner_path(text, match.start) if inspection.places[match.text] else ""
+            within = next(inner[match.text])
             origins = list(self.lineage.origins(number)) if self.lineage is not None else []
             for side, path in inspection.places[match.text]:
                 matches.append(
                     DataMatch(
                         kind=match.kind, path=path, start=match.start, end=match.end,
                         confidence=round(match.confidence, 3), detector=match.detector,
-                        sample=sample(match.value, match.keep), hash=f"{number:016x}", side=side, inner=inner, origins=origins,
+                        sample=sample(match.value, match.keep), hash=f"{number:016x}", side=side, inner=within, origins=origins,
                     )
                 )  # fmt: skip
         return matches

@@ -55,7 +55,9 @@ def _decomposed() -> dict[str, str]:
             plain = unicodedata.normalize("NFKC", chr(point))
             if len(plain) > 1:
                 plain = plain.strip("().,")
-            if plain.isascii() and (plain.isdigit() or (len(plain) == 1 and (plain.isalpha() or 0xFF01 <= point <= 0xFF5E))):
+            if plain.isascii() and (
+                plain.isdigit() or (len(plain) == 1 and (plain.isalpha() or 0xFF01 <= point <= 0xFF5E))
+            ):
                 found[chr(point)] = plain
     for first, letter, count in _BLACK:
         found |= {chr(first + i): chr(ord(letter) + i) for i in range(count)}

@@ -11,6 +11,7 @@ REACH = 80
 DIRECT, PASSAGE, WRAPPED = 0, 1, 2
 """Layers: a value where it stands; a passage that may have values in it (code, a known document); the whole of an encoded piece
 in which a value is. What is in one layer competes for its place; a piece may have several values."""
+_SURE, _SAME_KIND, _OTHER_KIND = 0.7, 0.3, 0.15
 PASSAGES = ("code:", "document:")
 """Detectors of passages begin so."""
 
@@ -55,21 +56,19 @@ def resolve(found: list[Found]) -> list[Found]:
 
 
 def _longest(found: list[Found]) -> list[Found]:
-    """Without what stands within another match of its kind that is nearly as sure: `bronchitis` in `chronic bronchitis`."""
+    """Without what stands within another match that is nearly as sure: `bronchitis` in `chronic bronchitis`, the date in a number
+    that begins with a date of birth."""
     kept: list[Found] = []
-    last: dict[tuple[int, str], Found] = {}
+    around: dict[int, Found] = {}
     for match in sorted(found, key=lambda f: (f.start, -f.end)):
-        around = last.get((match.text, match.kind))
-        if (
-            match.layer == DIRECT
-            and around is not None
-            and match.end <= around.end
-            and around.confidence >= match.confidence - 0.1
-        ):
-            if (match.start, match.end) != (around.start, around.end):
-                continue
-        elif match.layer == DIRECT:
-            last[match.text, match.kind] = match
+        if match.layer == DIRECT:
+            outer = around.get(match.text)
+            if outer is not None and match.end <= outer.end and match.end - match.start < outer.end - outer.start:
+                slack = _SAME_KIND if match.kind == outer.kind else _OTHER_KIND
+                if outer.confidence >= match.confidence - slack:
+                    continue
+            if match.confidence >= _SURE and (outer is None or match.end > outer.end):
+                around[match.text] = match
         kept.append(match)
     return kept
 

@@ -25,7 +25,8 @@ from leeward.data.unwrap import UNWRAP
 DEPTH = 3
 """Levels that are opened, in any mixture."""
 ROOM = 4 << 20
-"""Characters and bytes that come out of one payload, all levels together."""
+"""Characters and bytes that come out of the encoded pieces of one payload, all levels together. Readings need no room: they are
+hardly longer than what they read."""
 
 
 class Hidden(msgspec.Struct, frozen=True, gc=False):
@@ -85,10 +86,6 @@ class Opener:
             return
         at = 0
         for window in windows(text.text, [edit for _, edit in edits]):
-            if self._reader.room <= 0:
-                self._counters["data_cut"] += 1
-                return
-            self._reader.room -= len(window.text)
             names = set()
             while at < len(edits) and edits[at][1].start < window.end:
                 names.add(edits[at][0])

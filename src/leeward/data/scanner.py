@@ -7,12 +7,11 @@ text, and so on) is bounded in depth and size.
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from leeward.data.documents import Buffer, Text, plain
+from leeward.data.documents import Buffer, Text, apart, plain
 from leeward.data.found import DIRECT, PASSAGE, PASSAGES, REACH
 from leeward.data.found import Found as Found
 from leeward.data.found import resolve as resolve
@@ -24,7 +23,6 @@ from leeward.data.split import PROVES, joined, parts_of
 BEFORE, AFTER = REACH, 32  # bytes around a value in which a word is its context
 _FAR = REACH // 2  # as near as this is the name of a column
 FLOOR = 0.5
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Finder(Protocol):
@@ -133,10 +131,10 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
         place = buffer.locate(start, end)
         if place is None:
             continue
-        confidence, near = _weighed(recognizer, data, start, end)
+        confidence, near = _weighed(recognizer, buffer, start, end)
         if near >= BEFORE and recognizer.context is not None and confidence == recognizer.confidence:
             label = buffer.label(*place[:2])
-            if label and recognizer.context.pattern.search(_CAMEL.sub(" ", label).lower()):
+            if label and recognizer.context.pattern.search(apart(label)):
                 confidence, near = recognizer.with_context, _FAR
         return Found(recognizer.kind, *place, confidence, recognizer.id, value, recognizer.keep, near)
     return None
@@ -148,7 +146,7 @@ def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tu
     around = any(recognizer.around)
     first, last = buffer.widened(start, end, *recognizer.around) if around else (start, end)
     text = buffer.data[first:last].decode("utf-8", "replace")
-    trigger = len(buffer.data[first:start].decode("utf-8", "replace"))
+    trigger = len(buffer.data[first:start].decode("utf-8", "replace")) if around else 0
     exact = recognizer.exact.pattern
     group = "value" if "value" in exact.groupindex else 0
     for hit in exact.finditer(text):
@@ -161,18 +159,17 @@ def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tu
     return None
 
 
-def _weighed(recognizer: Recognizer, data: bytes, start: int, end: int) -> tuple[float, int]:
+def _weighed(recognizer: Recognizer, buffer: Buffer, start: int, end: int) -> tuple[float, int]:
     """Confidence by the words around a value, and how near the nearest that speaks for it is."""
     if recognizer.context is None and recognizer.against is None:
         return recognizer.confidence, BEFORE
-    before = _CAMEL.sub(" ", data[max(0, start - BEFORE) : start].decode("utf-8", "ignore")).lower()
+    before = buffer.words(max(0, start - BEFORE), start)
     confidence, near = recognizer.confidence, BEFORE
     if recognizer.context is not None:
         for hit in recognizer.context.pattern.finditer(before):
             near = len(before) - hit.end()
         if near >= BEFORE:
-            after = _CAMEL.sub(" ", data[end : end + AFTER].decode("utf-8", "ignore")).lower()
-            behind = recognizer.context.pattern.search(after)
+            behind = recognizer.context.pattern.search(buffer.words(end, end + AFTER))
             near = min(BEFORE - 1, behind.start() + 16) if behind else BEFORE
         if near < BEFORE:
             confidence = recognizer.with_context

@@ -28,13 +28,15 @@ _BEFORE_SIGNS = frozenset("0123456789+->.")
 _FENCE = re.compile(r"[ \t]*```+[ \t]*([A-Za-z0-9+#-]*)")
 _CODE_END = (";", "{", "}", "(", "[", "\\", "),", "],", "},", "):", "()", "=>", "->", "];", ")")
 _COMMENTS = ("//", "/*", "*", "# ", "-- ", '"""', "'''", "<!--", "%", ";;", "##")
+_COMMENT_SIGNS = frozenset(comment[0] for comment in _COMMENTS)
+_END_SIGNS = frozenset(end[-1] for end in _CODE_END)
+_BRACES = frozenset(("}", "{", "};", ");", "})", "],", "},", "),", ")", "]", "('", "*/"))
+_SHORT = 3
 _MANY_WORDS = 14
 _LONG = 240  # characters of a line that are looked at
 _MINIFIED = re.compile(r"[;{}()=,]")
-_NO_CODE = (
-    "json yaml yml toml ini csv tsv xml text txt log output markdown md plain plaintext none http"  # names after ```
-)
-_DATA = frozenset(_NO_CODE.split())
+_NO_CODE = "json yaml yml toml ini csv tsv xml text txt log output markdown md plain plaintext none http"
+_DATA = frozenset(_NO_CODE.split())  # names after ```
 _SIGNS, _FEWEST_SIGNS = ("(", ";", "=", "{", "<", "#", "[", ":\n"), 1  # there is no code without them
 _GAP = 3  # lines of prose after each other end a passage
 _HEADER = 2000  # characters before a passage in which its licence may stand
@@ -58,40 +60,24 @@ class Code(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Passage:
-    """Lines under way. What follows the last line of code counts when another follows. tag: the name after the fence, None
-    outside."""
+    """Lines under way. tag: the name after the fence, None outside of one. scores, ends: of each line that is not empty."""
 
-    __slots__ = (
-        "end",
-        "lines",
-        "prose",
-        "signs",
-        "start",
-        "strong",
-        "sure",
-        "tag",
-        "votes",
-        "waiting",
-        "waiting_prose",
-    )
+    __slots__ = ("ends", "gap", "scores", "start", "tag", "votes")
 
     def __init__(self, start: int, tag: str | None) -> None:
-        self.start, self.end, self.tag = start, start, tag
-        self.sure = self.strong = self.signs = self.prose = self.lines = self.waiting = self.waiting_prose = 0
+        self.start, self.tag = start, tag
+        self.scores: list[int] = []
+        self.ends: list[int] = []
         self.votes: list[tuple[int, str]] = []
+        self.gap = 0  # lines of prose since the last line of code
 
-    def take(self, score: int, end: int) -> None:
-        if score > 0 or self.tag is not None:
-            self.end = end
-            self.lines += self.waiting + 1
-            self.prose += self.waiting_prose
-            self.waiting = self.waiting_prose = 0
-            self.signs += score > 0
-            self.strong += score > 1
-            self.sure += score > 2
-        else:
-            self.waiting += 1
-            self.waiting_prose += score < 0
+    def finish(self) -> int:
+        """Leaves out what follows the last line of code; the number of lines."""
+        scores = self.scores
+        if self.tag is None:
+            while scores and scores[-1] <= 0:
+                scores.pop()
+        return len(scores)
 
 
 class CodeFinder:
@@ -141,14 +127,14 @@ def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
     for raw in text.split("\n"):
         start, at = at, at + len(raw) + 1
         if fenced and (fence := _FENCE.match(raw)):
-            if here is not None and here.lines:
+            if here is not None:
                 yield here
             here = _Passage(at, fence[1].lower()) if here is None or here.tag is None else None
             continue
         line = raw.strip()
         if not line:
             continue
-        votes: list[tuple[int, str]] = []
+        votes: list[tuple[int, str]] = here.votes if here is not None else []
         score = _score(line, votes)
         if here is None:
             if score <= 0:
@@ -156,22 +142,30 @@ def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
                 above = (start if above < 0 else above) if comment else -1
                 continue
             here = _Passage(start if above < 0 else above, None)
+            here.votes = votes
             above = -1
-        here.votes += votes
-        here.take(score, start + len(raw))
-        if here.waiting_prose >= _GAP:
-            yield here
-            here = None
-    if here is not None and here.lines:
+        here.scores.append(score)
+        here.ends.append(start + len(raw))
+        if score > 0:
+            here.gap = 0
+        elif score < 0 and here.tag is None:
+            here.gap += 1
+            if here.gap == _GAP:
+                yield here
+                here = None
+    if here is not None:
         yield here
 
 
 def _score(line: str, votes: list[tuple[int, str]]) -> int:
     """How much a line looks like code: 3 sure, 2 likely, 1 signs of it, 0 neither, -1 prose. What is sure or likely votes for its
     languages."""
-    if line.startswith(_COMMENTS):
+    sign = line[0]
+    if sign in _COMMENT_SIGNS and line.startswith(_COMMENTS):
         return 0
-    if line[0] in _BEFORE_SIGNS and (before := _BEFORE.match(line)):
+    if len(line) < _SHORT:
+        return 1 if line in _BRACES else 0
+    if sign in _BEFORE_SIGNS and (before := _BEFORE.match(line)):
         line = line[before.end() :]
         if not line:
             return 0
@@ -188,16 +182,16 @@ def _score(line: str, votes: list[tuple[int, str]]) -> int:
     if best:
         return best
     spaces = line.count(" ")
-    if spaces < _MANY_WORDS and (line.endswith(_CODE_END) or _has_signs(line)):
+    last = line[-1]
+    if spaces < _MANY_WORDS and ((last in _END_SIGNS and line.endswith(_CODE_END)) or _has_signs(line)):
         return 1
-    return -1 if spaces > 3 or line[-1] in ".?!" else 0
+    return -1 if spaces > 3 or last in ".?!" else 0
 
 
 def _has_signs(line: str) -> bool:
-    return (
-        " = " in line or "()" in line or "==" in line or "::" in line or " += " in line or " -> " in line or " => " in line
-        or " := " in line or " != " in line or " && " in line or " || " in line
-    )  # fmt: skip
+    if "=" in line:
+        return " = " in line or "==" in line or " += " in line or " => " in line or " := " in line or " != " in line
+    return "()" in line or "::" in line or " -> " in line or " && " in line or " || " in line
 
 
 @functools.cache
@@ -225,21 +219,23 @@ def _fences() -> dict[str, str]:
 
 def _judged(text: str, passage: _Passage, own: re.Pattern[str] | None) -> Code | None:
     """The passage as code, None when it is none."""
+    lines = passage.finish()
+    scores = passage.scores
+    sure, likely = scores.count(3), scores.count(2)
+    strong, signs, prose = sure + likely, sure + likely + scores.count(1), scores.count(-1)
     named = _fences().get(passage.tag or "", "")
     if passage.tag is not None:
-        enough = passage.tag not in _DATA and (bool(named) or passage.strong >= 1 or 2 * passage.signs > passage.lines)
+        enough = lines and passage.tag not in _DATA and (named or strong or 2 * signs > lines)
     else:
-        enough = passage.signs >= 3 and (
-            passage.sure >= 2 or passage.strong >= 4 or (passage.sure >= 1 and passage.strong >= 2)
-        )
-    if not enough or passage.signs < 1.5 * passage.prose:
+        enough = signs >= 3 and (sure >= 2 or strong >= 4 or (sure and likely))
+    if not enough or signs < 1.5 * prose:
         return None
-    start, end = passage.start, passage.end
+    start, end = passage.start, passage.ends[lines - 1]
     licence, owner = header_of(text[max(start - _HEADER, 0) : end])
     mine = own is not None and own.search(text, start, end) is not None
-    least = next(confidence for lines, confidence in _CERTAIN if passage.signs >= lines)
-    certain = round(min(least + 0.1 * (bool(named) or bool(licence) or passage.sure >= 3), 0.98), 2)
-    return Code(named or _elected(passage.votes), passage.lines, licence, owner, start, end, certain, mine)
+    least = next(confidence for count, confidence in _CERTAIN if signs >= count)
+    certain = round(min(least + 0.1 * (bool(named) or bool(licence) or sure >= 3), 0.98), 2)
+    return Code(named or _elected(passage.votes), lines, licence, owner, start, end, certain, mine)
 
 
 def _elected(votes: Iterable[tuple[int, str]]) -> str:

@@ -110,7 +110,8 @@ def _nearer(severity: str, kind: str, exchange: Exchange) -> str:
         address = ipaddress.ip_address(exchange.network.dst.rpartition(":")[0].strip("[]"))
     except ValueError:
         address = None
-    if exchange.network.direction == "local" or (address is not None and address.is_loopback):
+    on_this_host = exchange.network.direction == "local" or "/" in exchange.network.dst  # a UNIX socket is a path
+    if on_this_host or (address is not None and address.is_loopback):
         return "low" if kind.startswith("secret.") else "info"
     if address is not None and address.is_private:
         return SEVERITIES[max(0, SEVERITIES.index(severity) - 1)]
