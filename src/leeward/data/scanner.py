@@ -23,6 +23,7 @@ from leeward.data.split import PROVES, joined, parts_of
 BEFORE, AFTER = REACH, 32  # bytes around a value in which a word is its context
 _FAR = REACH // 2  # as near as this is the name of a column
 FLOOR = 0.5
+_POINT = ord(".")
 
 
 class Finder(Protocol):
@@ -126,7 +127,7 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
             if exact is None:
                 continue
             value, start, end = exact
-        if not all(check(value) for check in recognizer.checks):
+        if _decimals(data, start) or not all(check(value) for check in recognizer.checks):
             continue
         place = buffer.locate(start, end)
         if place is None:
@@ -138,6 +139,16 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
                 confidence, near = recognizer.with_context, _FAR
         return Found(recognizer.kind, *place, confidence, recognizer.id, value, recognizer.keep, near)
     return None
+
+
+def _decimals(data: bytes, start: int) -> bool:
+    """Are these digits those after the point of a number (0.4111111111111111)?"""
+    return (
+        start > 1
+        and data[start - 1] == _POINT
+        and data[start : start + 1].isdigit()
+        and data[start - 2 : start - 1].isdigit()
+    )
 
 
 def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tuple[str, int, int] | None:
