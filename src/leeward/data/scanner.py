@@ -23,6 +23,7 @@ from leeward.data.split import PROVES, joined, parts_of
 BEFORE, AFTER = REACH, 32  # bytes around a value in which a word is its context
 _FAR = REACH // 2  # as near as this is the name of a column
 FLOOR = 0.5
+_STRETCH, _IN_VAIN = 16 << 10, 200  # in so many bytes a recognizer is wrong so often at most: text made to cost time
 _POINT = ord(".")
 
 
@@ -94,14 +95,21 @@ class Scanner:
         """Matches, and where encoded pieces may begin."""
         found: list[Found] = []
         runs: list[tuple[str, int]] = []
+        vain: Counter[tuple[int, int]] = Counter()
         for spot in self._matcher.spots(buffer.data):
             recognizer = self._recognizers[spot.which]
             if recognizer.unwrap:
                 runs.append((recognizer.unwrap, spot.start))
             elif max(recognizer.confidence, recognizer.with_context) >= floor:
+                place = spot.which, spot.start // _STRETCH
+                if vain[place] >= _IN_VAIN:
+                    self.counters["data_spots_left"] += 1
+                    continue
                 match = _judge(buffer, spot, recognizer)
                 if match is not None and match.confidence >= floor:
                     found.append(match)
+                else:
+                    vain[place] += 1
         for number, text in enumerate(buffer.texts):
             for finder in self._finders:
                 for kind, start, end, confidence, detector in finder.find(text.text):
