@@ -275,7 +275,7 @@ def test_java_is_told_to_be_unseen(tmp_path: Path) -> None:
     if "java_http" not in run_module.clients():
         pytest.skip("java is not installed")
     with run_module.Range(tmp_path / "range") as ground:
-        command = [LEEWARD, "exec", "--json", "--", "env", *(f"{k}={v}" for k, v in ground.env.items())]
+        command = [LEEWARD, "exec", "--no-model", "--json", "--", "env", *(f"{k}={v}" for k, v in ground.env.items())]
         command += [f"RANGE_TRUTH={tmp_path}/truth", "RANGE_RUN=x", "ip", "netns", "exec", ground.net.client]
         command += [*run_module.client_script("java_http"), "--n", "2"]
         done = subprocess.run(command, capture_output=True, timeout=120)

@@ -29,7 +29,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 def test_a_flow_with_its_name(protocols: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 443))
-        command = [LEEWARD, "exec", "--json", "--", sys.executable, "-c", SENDER, str(protocols)]
+        command = [LEEWARD, "exec", "--no-model", "--json", "--", sys.executable, "-c", SENDER, str(protocols)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
