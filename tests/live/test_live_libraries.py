@@ -230,7 +230,9 @@ def test_grpcio(tmp_path: Path) -> None:
         pytest.skip("the clients are not installed: make setup-range")
     truth = tmp_path / "truth"
     command = [str(python), str(ROOT / "range/proving/clients/grpc_gemini.py"), "--truth", str(truth)]
-    done = subprocess.run([LEEWARD, "exec", "--no-model", "--json", "--", *command], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [LEEWARD, "exec", "--no-model", "--json", "--", *command], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     seen = [
@@ -253,7 +255,9 @@ def test_library(name: str, tls_url: str, tmp_path: Path) -> None:
     case = CASES[name]
     prompt = PROMPT.format(name=name)
     command = case.command(urlsplit(tls_url).port or 0, prompt, tmp_path)
-    done = subprocess.run([LEEWARD, "exec", "--no-model", "--json", "--", *command], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [LEEWARD, "exec", "--no-model", "--json", "--", *command], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert answer(prompt) in done.stderr.encode().decode("unicode_escape", "replace") or answer(prompt) in done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]

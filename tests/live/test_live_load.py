@@ -19,7 +19,10 @@ def watched(command: list[str], folder: Path) -> tuple[str, list[dict[str, Any]]
     """`leeward exec` of a command: what the command printed, the exchanges, the stats."""
     output = folder / "events.ndjson"
     done = subprocess.run(
-        [LEEWARD, "exec", "--no-model", "--output", str(output), "--", *command], capture_output=True, text=True, timeout=240
+        [LEEWARD, "exec", "--no-model", "--output", str(output), "--", *command],
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in output.read_text().splitlines()]

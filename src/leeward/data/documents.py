@@ -7,7 +7,7 @@ never cross from one text into the next.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -74,6 +74,7 @@ class Buffer:
         self._offsets: dict[int, Offsets] = {}
         self._before: dict[tuple[int, int], str] = {}
         self._labels: dict[int, Labels] = {}
+        self._tables: dict[int, list[tuple[int, int]]] = {}
         pieces: list[bytes] = []
         at = 0
         for text, body in zip(texts, self._bodies, strict=True):
@@ -117,8 +118,30 @@ class Buffer:
 
     def label(self, number: int, at: int) -> str:
         """What names the value at a character of a text, where its name stands far away: a column, the key of an array."""
-        labels = self._labels.get(number) or self._labels.setdefault(number, Labels(self.texts[number].text))
-        return labels.at(at)
+        return self._labels_of(number).at(at)
+
+    def rows_behind(self, at: int, reach: int) -> list[tuple[int, int]]:
+        """First and last byte of the rows of the next tables that begin at byte `at` or at most `reach` bytes behind, in its text:
+        two, for an INSERT may look like a table."""
+        number = bisect_right(self._starts, max(at - 1, 0)) - 1
+        if number < 0:
+            return []
+        if number not in self._tables:
+            self._tables[number] = self._rows(number)
+        rows = self._tables[number]
+        following = bisect_left(rows, (at,))
+        return [row for row in rows[following : following + 2] if row[0] <= at + reach]
+
+    def _rows(self, number: int) -> list[tuple[int, int]]:
+        base, text, tables = self._starts[number], self.texts[number].text, self._labels_of(number).tables
+        place, before = {0: base}, 0
+        for at in sorted({at for table in tables for at in (table.start, min(table.end, len(text)))}):
+            place[at] = place[before] + len(text[before:at].encode("utf-8", "replace"))
+            before = at
+        return [(place[table.start], place[min(table.end, len(text))]) for table in tables]
+
+    def _labels_of(self, number: int) -> Labels:
+        return self._labels.get(number) or self._labels.setdefault(number, Labels(self.texts[number].text))
 
 
 def plain(text: str) -> Sequence[Text]:

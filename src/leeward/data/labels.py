@@ -33,18 +33,18 @@ class Table(msgspec.Struct, frozen=True, gc=False):
 
 
 class Labels:
-    """The labels of one text."""
+    """The labels of one text. tables: those in it, in order."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tables = sorted([*_tables(text), *_inserts(text)], key=lambda table: table.start)
-        self._starts = [table.start for table in self._tables]
+        self.tables = sorted([*_tables(text), *_inserts(text)], key=lambda table: table.start)
+        self._starts = [table.start for table in self.tables]
 
     def at(self, start: int) -> str:
         """What names the value at this character, "" where nothing does."""
         where = bisect_right(self._starts, start) - 1
-        if where >= 0 and start < self._tables[where].end:
-            return _column(self._text, start, self._tables[where])
+        if where >= 0 and start < self.tables[where].end:
+            return _column(self._text, start, self.tables[where])
         return _array(self._text, start)
 
 

@@ -13,12 +13,16 @@ import hyperscan
 import msgspec
 
 from leeward.data.compiled import Pattern, cache_folder, compile_all, database
+from leeward.data.documents import Buffer
+from leeward.data.near import Near
 from leeward.data.recognizer import Recognizer
 from leeward.model.errors import InputError
 
 _ANY_CHARACTER = re.compile(r"\[\^|\\[WSDpPxXuN]|(?<!\\)(?:\\\\)*\.")
+FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _WINDOW, _OVERLAP = 16 << 10, 2 << 10
+_FEW = 4  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
 
 
@@ -35,13 +39,19 @@ class Matcher:
 
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self.cut = 0
-        self._groups = [_Group(members) for members in _groups(recognizers)]
+        numbered = list(enumerate(recognizers))
+        self._groups = [_Group(members) for members in _groups([(n, r) for n, r in numbered if not needs_words(r)])]
+        self._near = Near([(n, r) for n, r in numbered if needs_words(r)])
 
-    def spots(self, data: bytes) -> list[Spot]:
-        """Where recognizers may match in `data`, which is UTF-8."""
+    def spots(self, buffer: Buffer, everywhere: bool = False) -> list[Spot]:
+        """Where recognizers may match. everywhere: also where no word is that they need."""
         ends: dict[tuple[int, int], list[int]] = {}
         for group in self._groups:
-            self.cut += group.scan(data, ends)
+            self.cut += group.scan(buffer.data, ends)
+        for which, start, end in self._near.spots(buffer, everywhere):
+            ends.setdefault((which, start), []).append(end)
+        self.cut += self._near.cut
+        self._near.cut = 0
         return [Spot(which, start, tuple(sorted(found, reverse=True)[:8])) for (which, start), found in ends.items()]
 
 
@@ -83,11 +93,18 @@ class _Group:
         return True
 
 
-def _groups(recognizers: Sequence[Recognizer]) -> list[list[tuple[int, Recognizer]]]:
+def needs_words(recognizer: Recognizer) -> bool:
+    """Whether a match without a context word is below what is reported by default. Patterns of ASCII only, which Python's re and
+    Hyperscan read alike."""
+    weak = recognizer.confidence < FLOOR and bool(recognizer.words) and not recognizer.unwrap
+    return weak and len(recognizer.patterns) <= _FEW and all(pattern.isascii() for pattern in recognizer.patterns)
+
+
+def _groups(recognizers: Sequence[tuple[int, Recognizer]]) -> list[list[tuple[int, Recognizer]]]:
     """Recognizers by the family of files they come from: compiling takes more than twice as long for twice as many patterns, and
     a pass over several small databases is no slower than one over all."""
     found: dict[str, list[tuple[int, Recognizer]]] = {}
-    for number, recognizer in enumerate(recognizers):
+    for number, recognizer in recognizers:
         family = recognizer.source.rpartition("/")[2].partition(".")[0].partition("_")[0]
         found.setdefault(family, []).append((number, recognizer))
     return [members[at : at + _TOGETHER] for members in found.values() for at in range(0, len(members), _TOGETHER)]

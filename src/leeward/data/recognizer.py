@@ -40,7 +40,8 @@ class Expression:
 
 
 class Recognizer(msgspec.Struct, frozen=True):
-    """One recognizer; the fields are explained in recognizers.schema.json. source: file and line it was read from."""
+    """One recognizer; the fields are explained in recognizers.schema.json. words: those of context, as they are
+    written. source: file and line it was read from."""
 
     id: str
     kind: str
@@ -53,6 +54,7 @@ class Recognizer(msgspec.Struct, frozen=True):
     around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
     context: Expression | None = None
+    words: tuple[str, ...] = ()
     against: Expression | None = None
     keep: tuple[int, int] = (0, 0)
     unwrap: str = ""
@@ -130,6 +132,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         exact=exact,
         checks=checks,
         context=words(record.get("context", ())),
+        words=tuple(record.get("context", ())),
         against=words(record.get("against", ())),
         keep=(pairs["keep"][0], pairs["keep"][1]),
         around=(pairs["around"][0], pairs["around"][1]),

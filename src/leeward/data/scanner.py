@@ -96,7 +96,7 @@ class Scanner:
         found: list[Found] = []
         runs: list[tuple[str, int]] = []
         vain: Counter[tuple[int, int]] = Counter()
-        for spot in self._matcher.spots(buffer.data):
+        for spot in self._matcher.spots(buffer, floor < FLOOR):
             recognizer = self._recognizers[spot.which]
             if recognizer.unwrap:
                 runs.append((recognizer.unwrap, spot.start))

@@ -1,0 +1,187 @@
+"""Recognizers that say nothing without one of their words: looked for only where a word can reach.
+
+Most numbers that states and banks give are a few digits: their patterns match every number of that length, and a file of numbers
+would be judged number by number, by each of them. Their words are literals, which Hyperscan finds at the speed of reading; the
+patterns are tried, by Python's re, around a word, and in the rows and arrays that it may name. Text without such words costs
+nothing more, however many numbers are in it.
+
+Invariants: a word of several parts counts when its separators are all one of `_SEPARATORS`; at most `_MOST` times the size of a
+payload is looked at, then it stops, and `cut` counts it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+
+import hyperscan
+import msgspec
+
+from leeward.data.compiled import cache_folder, database
+from leeward.data.documents import Buffer
+from leeward.data.found import REACH
+from leeward.data.recognizer import Expression, Recognizer
+
+_AFTER = 32  # bytes behind a value in which a word is its context
+_VALUE = 64  # bytes of the longest value
+_MOST = 32
+_SHORT = 5  # words with fewer letters are parts of many others, and looked for as words
+_SEPARATORS = (" ", "_", "-", "", "\n", ".", ". ")
+_HEADER = 4096  # bytes of the names of columns, before their rows
+_OPENS_ARRAY = re.compile(rb'[^"\\\n]{0,64}"\s{0,8}:\s{0,8}\[')
+_ARRAY = 20_000  # bytes of an array in which its key is the context
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A literal that stands for words. size: bytes of the longest of them. owners: the recognizers whose words they are."""
+
+    size: int
+    owners: tuple[int, ...]
+
+
+class Near:
+    """Not for use by two threads at the same time."""
+
+    def __init__(self, recognizers: Sequence[tuple[int, Recognizer]]) -> None:
+        self.cut = 0
+        self._patterns = {which: _patterns(recognizer) for which, recognizer in recognizers}
+        short, long = _keys(recognizers)
+        self._short = short
+        self._long = list(long.values())
+        self._literals = _literals(list(long)) if long else None
+        self._alone = _alternation(list(short)) if short else None
+        self._endings = re.compile("|".join(sorted(short, key=len, reverse=True)).encode())
+
+    def spots(self, buffer: Buffer, everywhere: bool = False) -> Iterator[tuple[int, int, int]]:
+        """(recognizer, start, end) of what may match: where a word reaches, or with `everywhere` without regard to words."""
+        data = buffer.data
+        whole = [(0, len(data))]
+        windows = dict.fromkeys(self._patterns, whole) if everywhere else self._windows(buffer)
+        left = max(_MOST, everywhere * len(windows)) * len(data) + (1 << 16)
+        for which, pieces in windows.items():
+            for first, last in pieces:
+                left -= last - first
+                if left < 0:
+                    self.cut += 1
+                    return
+                yield from ((which, start, end) for start, end in _matches(self._patterns[which], data, first, last))
+
+    def _windows(self, buffer: Buffer) -> dict[int, list[tuple[int, int]]]:
+        """Where each recognizer is to be looked for: pieces in order, without overlaps."""
+        pieces: dict[int, list[tuple[int, int]]] = {}
+        for end, key in sorted(self._hits(buffer.data), key=itemgetter(0)):
+            for piece in _reached(buffer, end, key.size):
+                for which in key.owners:
+                    _add(pieces.setdefault(which, []), piece)
+        return {which: _joined(found) for which, found in pieces.items()}
+
+    def _hits(self, data: bytes) -> list[tuple[int, Key]]:
+        """Where words may end."""
+        hits: list[tuple[int, Key]] = []
+        endings = self._endings
+
+        def long(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            hits.append((end, self._long[number]))
+
+        def short(_number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            first = max(0, end - _SHORT)
+            for word in endings.finditer(data[first:end].lower()):
+                hits.append((first + word.end(), self._short[word.group().decode()]))
+
+        if self._literals is not None:
+            self._literals.scan(data, match_event_handler=long)
+        if self._alone is not None:
+            self._alone.scan(data, match_event_handler=short)
+        return hits
+
+
+def _reached(buffer: Buffer, end: int, size: int) -> Iterator[tuple[int, int]]:
+    """Pieces of the data in which a word that ends at a byte may be the context of a value."""
+    data = buffer.data
+    yield max(0, end - size - _AFTER - _VALUE), min(len(data), end + size + REACH + _VALUE)
+    for first, last in buffer.rows_behind(end, _HEADER):
+        yield max(0, first - 1), min(len(data), last + 1)
+    opened = _OPENS_ARRAY.match(data, end)
+    if opened is not None:
+        closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
+        yield opened.end() - 1, min(len(data), opened.end() + _ARRAY if closed < 0 else closed + 1)
+
+
+def _add(pieces: list[tuple[int, int]], piece: tuple[int, int]) -> None:
+    """Adds a piece; to the last one where they touch, so that a text of nothing but words takes no more room."""
+    first, last = pieces[-1] if pieces else (0, -1)
+    if first <= piece[0] <= last:
+        pieces[-1] = (first, max(last, piece[1]))
+    else:
+        pieces.append(piece)
+
+
+def _joined(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for piece in sorted(pieces):
+        _add(joined, piece)
+    return joined
+
+
+def _keys(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[dict[str, Key], dict[str, Key]]:
+    """Literals for all words: the short ones, and the others."""
+    owners: dict[str, set[int]] = {}
+    sizes: dict[str, int] = {}
+    short: set[str] = set()
+    for which, recognizer in recognizers:
+        for entry in recognizer.words:
+            word = entry.removesuffix("*").lower()
+            literals = _spelled(word)
+            if len(word) < _SHORT and word.isascii() and word.isalpha() and not entry.endswith("*"):
+                short |= literals
+            for key in literals:
+                owners.setdefault(key, set()).add(which)
+                sizes[key] = max(sizes.get(key, 0), len(word.encode()) + 4 * word.count(" "))
+    keys = {key: Key(sizes[key], tuple(sorted(owners[key]))) for key in owners}
+    return {key: keys[key] for key in short}, {key: keys[key] for key in keys if key not in short}
+
+
+def _spelled(word: str) -> set[str]:
+    """How a word is written: of several words the two neighbours that are longest, with each separator; letters that are not
+    ASCII, whose case Hyperscan does not know in literals, in each case."""
+    parts = word.split()
+    if len(parts) > 1:
+        at = max(range(len(parts) - 1), key=lambda i: len(parts[i]) + len(parts[i + 1]))
+        spelled = {separator.join(parts[at : at + 2]) for separator in _SEPARATORS}
+    else:
+        spelled = {word}
+    return spelled if word.isascii() else spelled | {s.upper() for s in spelled} | {s.title() for s in spelled}
+
+
+def _literals(words: Sequence[str]) -> hyperscan.Database:
+    return database([(re.escape(word), hyperscan.HS_FLAG_CASELESS, 0) for word in words], cache_folder())
+
+
+def _alternation(words: Sequence[str]) -> hyperscan.Database:
+    """Finds short words: no letter before, or as in `userSsn` a small one before a large; no small letter behind."""
+    humps = [form for word in words for form in (word.capitalize(), word.upper())]
+    expressions = [rf"(?:^|[^A-Za-z])(?i:{'|'.join(words)})(?:$|[^a-z])", rf"[a-z](?:{'|'.join(humps)})(?:$|[^a-z])"]
+    return database([(text, 0, 0) for text in expressions], cache_folder())
+
+
+def _patterns(recognizer: Recognizer) -> list[Expression]:
+    flags = re.ASCII | (re.IGNORECASE if recognizer.caseless else re.NOFLAG)
+    return [Expression(pattern, flags) for pattern in recognizer.patterns]
+
+
+def _matches(patterns: Iterable[Expression], data: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Matches in a piece of the data; one that touches an edge of the piece may go on behind it, and is none."""
+    while first and data[first] & 0xC0 == 0x80:
+        first += 1
+    text = data[first:last].decode("utf-8", "ignore")
+    plain = text.isascii()
+    for expression in patterns:
+        pattern = expression.pattern
+        hit = pattern.search(text)
+        while hit is not None:
+            start, end = hit.span()
+            if (start or not first) and (end < len(text) or last == len(data)):
+                at = first + (start if plain else len(text[:start].encode()))
+                yield at, at + (end - start if plain else len(hit.group().encode()))
+            hit = pattern.search(text, start + 1)
