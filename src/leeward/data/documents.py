@@ -121,8 +121,8 @@ class Buffer:
         return self._labels_of(number).at(at)
 
     def rows_behind(self, at: int, reach: int) -> list[tuple[int, int]]:
-        """First and last byte of the rows of the next tables that begin at byte `at` or at most `reach` bytes behind, in its text:
-        two, for an INSERT may look like a table."""
+        """First and last byte of the rows of the next tables that begin at byte `at` or at most `reach` bytes behind, in its
+        text: two, for an INSERT may look like a table."""
         number = bisect_right(self._starts, max(at - 1, 0)) - 1
         if number < 0:
             return []
