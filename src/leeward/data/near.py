@@ -138,8 +138,8 @@ def _keys(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[dict[str, Key]
             for key in literals:
                 owners.setdefault(key, set()).add(which)
                 sizes[key] = max(sizes.get(key, 0), len(word.encode()) + 4 * word.count(" "))
-    keys = {key: Key(sizes[key], tuple(sorted(owners[key]))) for key in owners}
-    return {key: keys[key] for key in short}, {key: keys[key] for key in keys if key not in short}
+    keys = {key: Key(sizes[key], tuple(sorted(owners[key]))) for key in sorted(owners)}
+    return {key: keys[key] for key in sorted(short)}, {key: keys[key] for key in keys if key not in short}
 
 
 def _spelled(word: str) -> set[str]:
