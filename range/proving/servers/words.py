@@ -17,7 +17,7 @@ MARKER = re.compile(r"\[\[[^\[\]]{1,120}\]\]")
 
 _SENTENCES = (
     "The quick brown fox jumps over the lazy dog.",
-    "Grüße aus der Küche: „Übermut tut selten gut“, sagte der Bär.",
+    "Grüße aus Zöln: „Übermut tut selten gut“, sagte Jürgen.",
     "こんにちは世界。これは決定論的な応答です。",
     "Здравствуй, мир! Всё хорошо.",
     "مرحبا بالعالم، هذا نص للاختبار.",

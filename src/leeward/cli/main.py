@@ -1,14 +1,17 @@
-"""The command line: one Typer app, one module a command. Errors that a user can mend are one line and exit code 2."""
+"""The command line: one Typer app, one module a command. Errors that a user can mend are one line and exit code 2.
+
+A command loads its own module only: the page's libraries are not needed to classify a file.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
 import typer
 
 from leeward import __version__
-from leeward.cli import classify, data, demo, doctor, exec, findings, query, replay, rules, run, token, watch
 from leeward.model.errors import LeewardError
 
 app = typer.Typer(
@@ -33,12 +36,23 @@ def _top(
     pass
 
 
-for module in (run, exec, watch, query, findings, classify, rules, data, replay, doctor, token, demo):
-    module.register(app)
+_COMMANDS = {
+    "run": "run", "exec": "exec", "watch": "watch", "exchanges": "query", "flows": "query", "coverage": "query",
+    "findings": "findings", "classify": "classify", "rules": "rules", "data": "data", "replay": "replay", "doctor": "doctor",
+    "token": "token", "demo": "demo",
+}  # fmt: skip
+
+
+def _register(words: list[str]) -> None:
+    """The command that is asked for; all of them for help and completion."""
+    asked = _COMMANDS.get(words[0]) if words else None
+    for name in [asked] if asked else dict.fromkeys(_COMMANDS.values()):
+        importlib.import_module(f"leeward.cli.{name}").register(app)
 
 
 def main() -> None:
     """Entry point of the `leeward` command."""
+    _register(sys.argv[1:])
     try:
         app()
     except LeewardError as error:

@@ -22,7 +22,7 @@ _ANY_CHARACTER = re.compile(r"\[\^|\\[WSDpPxXuN]|(?<!\\)(?:\\\\)*\.")
 FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _WINDOW, _OVERLAP = 16 << 10, 2 << 10
-_FEW = 4  # patterns: Python's re tries them one after another
+_FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
 
 
