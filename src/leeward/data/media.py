@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from leeward.data import office
-from leeward.data.pdf import Work, pdf_text
+from leeward.data.allowance import Work
 from leeward.wire.content import ContentDecoder
 
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
@@ -95,6 +95,8 @@ class Reader:
             elif kind == "zlib":
                 yield from self._given("", readable(raw))
         elif kind == "pdf":
+            from leeward.data.pdf import pdf_text  # takes longer to load than most texts to read
+
             yield from self._given(">pdf", pdf_text(raw, self._most(), self._counters, self._work))
         elif kind == "zip":
             yield from self._given(">zip", office.text_of(raw, self._most(), self._counters))

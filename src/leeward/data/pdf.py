@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from pypdf import PdfReader, apply_configuration
 from pypdf.errors import DependencyError, DeprecationError, PyPdfError
+
+from leeward.data.allowance import Work
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what is odd in a file is counted, not told line by line
 _MOST_BYTES = 8 << 20  # of a file
@@ -52,12 +53,6 @@ _LIMITS: dict[str, Any] = {
     "jbig2dec_binary": None,
     "disable_legacy_handling": True,
 }
-
-
-class Work(msgspec.Struct):
-    """Bytes of page content that may still be looked at, all files of a payload together: what bounds the time."""
-
-    left: int = 512 << 10
 
 
 def pdf_text(
