@@ -23,7 +23,7 @@ from leeward.model.errors import HostError
 from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, TlsOpened
 from leeward.sensor import calibrate, decode, host, libraries, programs
 from leeward.sensor import layout as L
-from leeward.sensor.libbpf import BpfError
+from leeward.sensor.libbpf import BpfError, Map
 from leeward.sensor.proc_sockets import open_sockets
 from leeward.sensor.programs import OBJECT as OBJECT
 from leeward.sensor.programs import load as load
@@ -237,6 +237,14 @@ class KernelSensor:
             layout = calibrate.with_place(probed.target.layout, place, not probed.target.frees)
             self._maps["layouts"][_U32.pack(event.library)] = layout
         return msgspec.structs.replace(event, client_random=random)
+
+    def map(self, name: str) -> Map:
+        """One of the kernel's tables, for who shares it."""
+        return self._object.map(name)
+
+    def ring_size(self, name: str) -> int:
+        """Of a ring, in bytes."""
+        return self._object.map_entries(name)
 
     # -- what user space decides -------------------------------------------------------------------------------
 

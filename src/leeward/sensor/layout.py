@@ -22,6 +22,8 @@ FORMATS: Final[dict[str, str]] = {
     "ev_tls_conn": "<QIIQQII" + _TUPLE + "32s",
     "ev_tls_data": "<QIIQIIIIIIII",
     "ev_tls_free": "<QIIQII",
+    "ev_hold": "<QIIQQQQQIIII",
+    "heart": "<QQ",
     "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
     "config": "<IIII",
     "tls_layout": "<HHHHHHH2x",
@@ -43,6 +45,8 @@ SOCKET_CLOSED: Final = Struct(FORMATS["ev_socket_closed"])
 TLS_CONN: Final = Struct(FORMATS["ev_tls_conn"])
 TLS_DATA: Final = Struct(FORMATS["ev_tls_data"])
 TLS_FREE: Final = Struct(FORMATS["ev_tls_free"])
+HOLD: Final = Struct(FORMATS["ev_hold"])
+HEART: Final = Struct(FORMATS["heart"])
 PACKET: Final = Struct(FORMATS["ev_packet"])
 CONFIG: Final = Struct(FORMATS["config"])
 TLS_LAYOUT: Final = Struct(FORMATS["tls_layout"])
@@ -55,7 +59,7 @@ UNIX_EVENT: Final = Struct(FORMATS["ev_unix"])
 UNIX_SOCKET: Final = Struct(FORMATS["unix_socket"])
 
 FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
-STDIO, UNIX, UNIX_BYTES, DATABASE = range(12, 16)
+STDIO, UNIX, UNIX_BYTES, DATABASE, HELD = range(12, 17)
 #: enum call_kind: what an entry probe says was called.
 CALLS: Final = (
     "on_write",
@@ -93,6 +97,9 @@ COUNTERS: Final = (
     "ip_fragments",
     "listener_payload",
     "unix_table_full",
+    "hold_no_holder",
+    "hold_ring_full",
+    "hold_no_signal",
 )
 
 

@@ -35,6 +35,7 @@ def by_symbols(elf: Elf, name: str) -> Target | None:
         probes=(*write, *read, *free_probe(elf, "SSL_free")),
         placement="proven" if write_proven and read_proven else "entry",
         layout=_layout(elf, three),
+        shutdown=_shutdown(elf),
     )
 
 
@@ -179,6 +180,13 @@ def _inner(elf: Elf, plain: str, start: int, start_ex: int | None) -> tuple[int 
     inner = placement.thin_wrapper_target(elf.code(wrapper), wrapper)
     shared = inner is not None and placement.calls(elf.code(start), start, inner)
     return (inner, form) if shared else (None, "")
+
+
+def _shutdown(elf: Elf) -> int:
+    """Where SSL_get_shutdown reads, if it is read from the object itself."""
+    getter = elf.symbol("SSL_get_shutdown")
+    found = placement.field_offset(elf.code(getter), getter, 0x20, follow=False) if getter is not None else None
+    return found[1] if found is not None and found[0] is None else -1
 
 
 def _layout(elf: Elf, three: bool) -> bytes:

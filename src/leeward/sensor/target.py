@@ -23,6 +23,7 @@ class Target(msgspec.Struct, frozen=True):
 
     rung: how the functions were found: "symbol", or "pattern" (by what only they refer to). placement: "proven" (cheap, see
     placement.py) or "entry". layout: struct tls_layout (events.h).
+    shutdown: offset in the library's object of its SSL_SENT_SHUTDOWN flags, -1 if not known.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     placement: str
     layout: bytes = NO_LAYOUT
     rung: str = "symbol"
+    shutdown: int = -1
 
     @property
     def frees(self) -> bool:

@@ -124,6 +124,10 @@ class HttpConnection(Protocol):
         """`size` bytes of this direction were never seen (0: an unknown number)."""
         ...
 
+    def settle(self) -> None:
+        """Nobody sees the other direction: what was asked awaits no answer."""
+        ...
+
     def close(self, ts: int, clean: bool = True) -> list[HttpEvent]:
         """The connection ended. clean: by its peers' doing, not by an error or by the end of the observation."""
         ...

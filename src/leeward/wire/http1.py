@@ -144,6 +144,10 @@ class Http1Connection:
             self._lose(side)
         return events
 
+    def settle(self) -> None:
+        """Nobody sees the answers: a request is over when it ends."""
+        self._finish_awaiting(0, [])
+
     def close(self, ts: int, clean: bool = True) -> list[HttpEvent]:
         """The connection ended: what is unfinished comes out. clean: the end was the peers' own, so that a response
         which the end delimits is complete.

@@ -120,6 +120,13 @@ class Http2Connection:
                 self._holed(stream, to_server)
         return events
 
+    def settle(self) -> None:
+        """Nobody sees the answers: a stream is over when its request ends."""
+        for stream in list(self._streams.values()):
+            stream.response_over = True
+            if stream.request_over:
+                self._emit(stream, [])
+
     def close(self, ts: int, clean: bool = True) -> list[HttpEvent]:
         """The connection ended: what is unfinished comes out."""
         events: list[HttpEvent] = []

@@ -36,6 +36,7 @@ static u64 (*bpf_get_current_task)(void) = (void *)35;
 static u64 (*bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static long (*bpf_probe_read_user)(void *dst, u32 size, const void *src) = (void *)112;
 static long (*bpf_probe_read_kernel)(void *dst, u32 size, const void *src) = (void *)113;
+static long (*bpf_send_signal_thread)(u32 signal) = (void *)117;
 static long (*bpf_probe_read_kernel_str)(void *dst, u32 size, const void *src) = (void *)115;
 static long (*bpf_seq_write)(void *seq, const void *data, u32 len) = (void *)127;
 static void *(*bpf_ringbuf_reserve)(void *ring, u64 size, u64 flags) = (void *)131;

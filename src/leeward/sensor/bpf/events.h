@@ -10,7 +10,7 @@ enum event_type {
 	EV_FORK = 1, EV_EXEC = 2, EV_EXIT = 3, EV_LIBRARY = 4,
 	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
 	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
-	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12, EV_UNIX = 13, EV_UNIX_DATA = 14, EV_DATABASE = 15,
+	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12, EV_UNIX = 13, EV_UNIX_DATA = 14, EV_DATABASE = 15, EV_HOLD = 16,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
 enum { PROTO_TCP = 6, PROTO_UDP = 17 };
@@ -54,6 +54,11 @@ struct ev_tls_data {
 };
 /* A process's connection to the UNIX socket of a database. path: `len` bytes of sockaddr_un's. */
 struct ev_unix { struct head h; u64 sock; u32 len, pad; u8 path[112]; };
+/* A thread is stopped at the start of a write. sp: its stack pointer at the entry, where the return address is. sent: what it wrote on
+ * this connection before. library, kind: the halves of the probe's cookie. */
+struct ev_hold { struct head h; u64 tls, buffer, size, sp, sent; u32 tid, library, kind, pad; };
+/* The holder's last sign of life, and how old it may be; both in ns of the monotonic clock. */
+struct heart { u64 beat, stale; };
 struct ev_tls_free { struct head h; u64 tls; u32 generation, pad; };
 struct ev_packet {
 	struct head h;
@@ -99,6 +104,6 @@ enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ
 
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,
-	LISTENER_PAYLOAD, UNIX_TABLE_FULL, COUNTERS
+	LISTENER_PAYLOAD, UNIX_TABLE_FULL, HOLD_NO_HOLDER, HOLD_RING_FULL, HOLD_NO_SIGNAL, COUNTERS
 };
 #endif

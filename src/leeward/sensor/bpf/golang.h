@@ -11,15 +11,18 @@
 
 INLINE int go_enter(struct pt_regs *ctx, u32 written)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	u64 id = bpf_get_current_pid_tgid();
+	u32 pid = id >> 32;
 	if (!watched(pid))
 		return 0;
+	u32 is_held = written ? hold(ctx, id, GO_ARG1(ctx), GO_ARG2(ctx), GO_ARG3(ctx), bpf_get_attach_cookie(ctx)) : 0;
 	struct tls_key key = {GO_ARG1(ctx), pid, 0}, goroutine = {GOROUTINE(ctx), pid, written};
 	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, &key);
-	if (verdict && *verdict == IGNORE)
+	if (verdict && *verdict == IGNORE && !is_held)
 		return 0;
 	struct call c = {
 		.tls = GO_ARG1(ctx), .buffer = GO_ARG2(ctx), .size = GO_ARG3(ctx), .ts = bpf_ktime_get_ns(), .written = written,
+		.held = is_held,
 	};
 	bpf_map_update_elem(&go_calls, &goroutine, &c, BPF_ANY);
 	return 0;

@@ -24,7 +24,7 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, str
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, u64); __type(value, u8); } boring SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, struct tls_conn); } tls_conns SEC(".maps");
 /* form: of the argument, for system calls: see descriptors.h. */
-struct call { u64 tls, buffer, count_at, ts; u32 size, written, type, form; };
+struct call { u64 tls, buffer, count_at, ts; u32 size, written, type, form, held, pad; };
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct call); } calls SEC(".maps");
 /* Of goroutines: the key is (goroutine, pid, whether it writes). */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, struct call); } go_calls SEC(".maps");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Plaintext at OpenSSL's read and write calls. Arguments are kept at the call, bytes are copied at its return, when it is
  * known how many counted: a write that would block and is tried again is one write. */
+#include "hold.h"
 #include "sockets.h"
 
 enum { UNKNOWN_OFFSET = 0xffff };
@@ -11,17 +12,19 @@ INLINE int enter(struct pt_regs *ctx, u32 written, u64 count_at)
 	u32 pid = id >> 32;
 	if (!watched(pid))
 		return 0;
+	u64 cookie = bpf_get_attach_cookie(ctx);
+	u32 is_held = written ? hold(ctx, id, ARG1(ctx), ARG2(ctx), ARG3(ctx), cookie) : 0;
 	struct tls_key key = {ARG1(ctx), pid, 0};
 	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, &key);
-	if (verdict && *verdict == IGNORE) {
-		u32 which = bpf_get_attach_cookie(ctx);
+	if (verdict && *verdict == IGNORE && !is_held) {
+		u32 which = cookie;
 		struct tls_layout *l = bpf_map_lookup_elem(&layouts, &which);
 		if (!l || !l->reused)
 			return 0;
 	}
 	struct call c = {
 		.tls = ARG1(ctx), .buffer = ARG2(ctx), .size = ARG3(ctx), .count_at = count_at,
-		.ts = bpf_ktime_get_ns(), .written = written,
+		.ts = bpf_ktime_get_ns(), .written = written, .held = is_held,
 	};
 	bpf_map_update_elem(&calls, &id, &c, BPF_ANY);
 	return 0;
@@ -102,66 +105,72 @@ struct tls_512 { struct ev_tls_data e; u8 data[512]; };
 struct tls_4k { struct ev_tls_data e; u8 data[4096]; };
 struct tls_16k { struct ev_tls_data e; u8 data[16384]; };
 
-INLINE void fill_data(struct ev_tls_data *e, const struct call *c, const struct place *conn, u64 id, u32 total,
-		      u32 offset, u32 len, u32 flags)
-{
-	/* A request counts from when it was handed over, an answer from when it was there. */
-	e->h.ts = c->written ? c->ts : bpf_ktime_get_ns();
-	e->h.type = c->type ? c->type : EV_TLS_DATA;
-	e->h.pid = id >> 32;
-	e->tls = c->tls;
-	e->generation = conn->generation;
-	e->seq = conn->seq;
-	e->tid = (u32)id;
-	e->flags = flags | (c->written ? FLAG_WRITTEN : 0);
-	e->total = total;
-	e->offset = offset;
-	e->len = len;
-	e->pad = 0;
-}
+/* Part of a call's bytes, for one ring entry. */
+struct piece { u64 tls, buffer, ts, id; u32 type, written, generation, seq, total, flags, offset, len, last, pad; };
 
-/* One ring entry with `n` bytes (0 < n <= cap) of the call's buffer from `done` on. */
-#define COPY_CALL(kind, cap, n)                                                                \
+#define COPY_PIECE(kind)                                                                       \
 	{                                                                                      \
-		struct kind *e = bpf_ringbuf_reserve(&payload, sizeof *e, 0);                  \
-		if (!e) {                                                                      \
+		struct kind *k = bpf_ringbuf_reserve(&payload, sizeof *k, 0);                  \
+		if (!k) {                                                                      \
 			count(LOST_PAYLOAD);                                                   \
-			return;                                                                \
+			return 0;                                                              \
 		}                                                                              \
-		long failed = bpf_probe_read_user(e->data, n, (void *)(c->buffer + done));     \
-		fill_data(&e->e, c, conn, id, total, done, failed ? 0 : n, flags | (failed ? FLAG_FAULT : 0)); \
-		bpf_ringbuf_submit(e, last ? wake(&payload, 1 << 22) : RB_NO_WAKEUP);          \
+		long failed = bpf_probe_read_user(k->data, n, (void *)(p->buffer + p->offset)); \
+		struct ev_tls_data *e = &k->e;                                                 \
+		/* A request counts from when it was handed over, an answer from when it was there. */ \
+		e->h.ts = p->written ? p->ts : bpf_ktime_get_ns();                             \
+		e->h.type = p->type ? p->type : EV_TLS_DATA;                                   \
+		e->h.pid = p->id >> 32;                                                        \
+		e->tls = p->tls;                                                               \
+		e->generation = p->generation;                                                 \
+		e->seq = p->seq;                                                               \
+		e->tid = (u32)p->id;                                                           \
+		e->flags = p->flags | (p->written ? FLAG_WRITTEN : 0) | (failed ? FLAG_FAULT : 0); \
+		e->total = p->total;                                                           \
+		e->offset = p->offset;                                                         \
+		e->len = failed ? 0 : n;                                                       \
+		e->pad = 0;                                                                    \
+		bpf_ringbuf_submit(k, p->last ? wake(&payload, 1 << 22) : RB_NO_WAKEUP);       \
+		return 1;                                                                      \
 	}
 
-enum { MAX_CHUNKS = 256 }; /* of 16 KiB: 4 MiB, the upper bound of config.max_copy */
-
-INLINE void copy_chunks(const struct call *c, const struct place *conn, u64 id, u32 total, u32 limit, u32 flags, int chunks)
+/* Not static: the verifier looks at it once, not once a piece. */
+__attribute__((noinline)) int copy_piece(struct piece *p)
 {
-	u32 done = 0, want = total, last = 0;
+	if (!p)
+		return 0;
+	u32 n = p->len;
+	asm volatile("" : "+r"(n)); /* keep the checks that the verifier needs below */
+	if (n <= 512)
+		COPY_PIECE(tls_512)
+	else if (n <= 4096)
+		COPY_PIECE(tls_4k)
+	else if (n <= 16384)
+		COPY_PIECE(tls_16k)
+	return 0;
+}
+
+enum { PIECE = 16384, MOST_PIECES = 256 }; /* 4 MiB, the upper bound of config.max_copy */
+
+INLINE void copy_call(const struct call *c, const struct place *conn, u64 id, u32 total, u32 limit, u32 flags)
+{
+	u32 want = total;
 	if (want > limit) {
 		want = limit;
 		count(COPY_CUT);
 	}
-	for (int i = 0; i < chunks; i++) {
-		if (want - done <= 16384)
+	struct piece p = {
+		.tls = c->tls, .buffer = c->buffer, .ts = c->ts, .id = id, .type = c->type, .written = c->written,
+		.generation = conn->generation, .seq = conn->seq, .total = total, .flags = flags,
+	};
+	for (u32 i = 0; i < MOST_PIECES && !p.last; i++) {
+		u32 left = want - p.offset;
+		p.last = left <= PIECE;
+		p.len = p.last ? left : PIECE;
+		if (!copy_piece(&p))
 			break;
-		COPY_CALL(tls_16k, 16384, 16384)
-		done += 16384;
+		p.offset += PIECE;
 	}
-	u32 n = want - done;
-	last = 1;
-	asm volatile("" : "+r"(n)); /* keep the checks that the verifier needs below */
-	if (n <= 512)
-		COPY_CALL(tls_512, 512, n)
-	else if (n <= 4096)
-		COPY_CALL(tls_4k, 4096, n)
-	else if (n <= 16384)
-		COPY_CALL(tls_16k, 16384, n)
-}
-
-INLINE void copy_call(const struct call *c, const struct place *conn, u64 id, u32 total, u32 limit, u32 flags)
-{
-	copy_chunks(c, conn, id, total, limit, flags, MAX_CHUNKS);
 }
 
 /* 0: leave it, 1: copy, 2: copy and it was dormant until now */
@@ -200,6 +209,8 @@ INLINE void finish(struct call *c, u64 total, u64 cookie, u64 id)
 	if (!cfg || !l)
 		return;
 	struct tls_key key = {c->tls, id >> 32, 0};
+	if (c->held)
+		hold_done(&key, total);
 	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
 	u64 random = 0, at = l->reused ? random_at(l, c->tls) : 0;
 	if (at)
@@ -248,6 +259,7 @@ int on_done(struct pt_regs *ctx)
 INLINE int freed(u64 tls)
 {
 	struct tls_key key = {tls, bpf_get_current_pid_tgid() >> 32, 0};
+	hold_freed(&key);
 	struct tls_conn *conn = bpf_map_lookup_elem(&tls_conns, &key);
 	if (!conn)
 		return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Processes come and go; libraries are mapped into them. */
-#include "maps.h"
+#include "hold.h"
 
 INLINE struct task_struct *current_task(void) { return (struct task_struct *)bpf_get_current_task(); }
 
@@ -140,6 +140,7 @@ int on_exit(u64 *ctx)
 	if (pid != (u32)id || !watched(pid))
 		return 0; /* the leader's exit stands for the process; its other threads may linger a moment */
 	sockets_left(pid);
+	bpf_map_delete_elem(&held, &pid);
 	bpf_map_delete_elem(&tracked, &pid);
 	bpf_map_delete_elem(&callers, &pid);
 	bpf_map_delete_elem(&stdio_verdicts, &pid);
