@@ -1,0 +1,490 @@
+"""The holder: stops writes of the processes it is told of until the judge has decided, and keeps their deadlines.
+
+A process of its own, which owns no probe: `python -m leeward.enforce.holder` with the descriptors that `hold.Enforcer` gives it.
+Invariants: a held call waits no longer than its process's deadline, whatever the judge does. When this process ends, by whatever,
+the kernel lets its threads run on; the programs in the kernel hold nothing once its heartbeat is old. Signals that are not the
+hold's own are handed on. Agent gone: everything is let go.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from leeward.enforce import tracer
+from leeward.enforce.maps import HELD, LEFT, HeldMaps
+from leeward.enforce.messages import (
+    MOST,
+    Ask,
+    Counters,
+    Decided,
+    FromHolder,
+    Gone,
+    Hold,
+    JudgeLost,
+    Library,
+    NewJudge,
+    Release,
+    Taken,
+    ToHolder,
+    Told,
+    Verdict,
+    Who,
+    receive,
+    send,
+    send_ask,
+)
+from leeward.sensor import layout as L
+from leeward.sensor.ring import Ring
+
+_BEAT_NS, _STALE_NS = 50 * 10**6, 400 * 10**6
+_REPORT_NS = 10**9
+_GO_WRITE = L.GO_WRITE
+_SENT_SHUTDOWN = struct.pack("<I", 1)  # SSL_SENT_SHUTDOWN, openssl/ssl.h
+_POINTER = struct.Struct("<Q")
+_MOST_PROCESSES = 4096
+
+
+class _Call(msgspec.Struct):
+    """A held call. asked: its number with the judge; 0: not asked yet. stopped: the thread is known to be."""
+
+    ts: int
+    pid: int
+    tid: int
+    tls: int
+    buffer: int
+    size: int
+    sp: int
+    sent: int
+    library: int
+    kind: int
+    due: int
+    number: int = 0
+
+
+class Holder:
+    """`turn` is one round. agent, judge: their sockets. maps: the kernel's tables."""
+
+    def __init__(self, agent: socket.socket, judge: socket.socket | None, maps: HeldMaps, ring: Ring) -> None:
+        self.counters: Counter[str] = Counter()
+        self._agent, self._judge, self._maps, self._ring = agent, judge, maps, ring
+        self._who: dict[int, Who] = {}
+        self._threads: dict[int, int] = {}  # seized thread → process
+        self._leaving: set[int] = set()  # threads to be let go when they stop
+        self._calls: dict[int, _Call] = {}  # by thread: told of by the kernel, not decided
+        self._halted: set[int] = set()  # threads stopped for a call that was not read yet
+        self._asked: dict[int, int] = {}  # number → thread
+        self._due: list[tuple[int, int]] = []  # (deadline, number)
+        self._shutdowns: dict[int, int] = {}
+        self._number = 0
+        self._beat = self._reported = 0
+        self._told: Counter[str] = Counter()
+        self.ended = False
+        self._poll = select.epoll()
+        self._poll.register(ring.fd, select.EPOLLIN)
+        self._watch(agent)
+        if judge is not None:
+            self._watch(judge)
+        self._wake = _child_signals()
+        self._poll.register(self._wake, select.EPOLLIN)
+
+    def _watch(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._poll.register(end.fileno(), select.EPOLLIN)
+
+    def turn(self) -> None:
+        """Waits for something to happen, until the next deadline or heartbeat, and deals with it."""
+        now = time.monotonic_ns()
+        until = min(self._due[0][0] if self._due else now + _BEAT_NS, self._beat + _BEAT_NS)
+        ready = {fd for fd, _ in self._poll.poll(max(0, until - now) / 1e9)}
+        now = time.monotonic_ns()
+        if now - self._beat >= _BEAT_NS:
+            self._maps.beat(now, _STALE_NS)
+            self._beat = now
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+        self._read_ring()
+        self._stops()
+        if self._judge is not None and self._judge.fileno() in ready:
+            self._hear_judge()
+        self._overdue()
+        if self._agent.fileno() in ready:
+            self._hear_agent()
+        if now - self._reported >= _REPORT_NS:
+            self._report(now)
+
+    # -- threads -----------------------------------------------------------------------------------------------
+
+    def take(self, who: Who) -> None:
+        """Seizes all threads of a process, also those that begin meanwhile."""
+        why = ""
+        if who.pid in self._who:
+            self._tell_who(who)
+            return
+        if len(self._who) >= _MOST_PROCESSES:
+            why = "too many processes are held"
+        elif who.pid in (os.getpid(), os.getppid(), 1):
+            why = "it is never held"
+        self._who[who.pid] = who
+        fresh = True
+        while fresh and not why:
+            fresh = False
+            for tid in tracer.threads_of(who.pid):
+                if tid not in self._threads and not why:
+                    fresh = True
+                    why = tracer.seize(tid)
+                    if why == os.strerror(3):  # ESRCH: it ended meanwhile
+                        why = ""
+                        continue
+                    if not why:
+                        self._threads[tid] = who.pid
+        if why or not tracer.threads_of(who.pid):
+            self.let_go(who.pid)
+            self._to_agent(Taken(who.pid, why or "it is gone"))
+            return
+        self._tell_who(who)
+        self._maps.put(HELD, who.pid, 1)
+        self._to_agent(Taken(who.pid))
+
+    def _tell_who(self, who: Who) -> None:
+        self._who[who.pid] = who
+        self._to_judge(Told(who))
+
+    def let_go(self, pid: int) -> None:
+        """Nothing of this process is held any more; its threads are detached as they stop."""
+        self._maps.drop(HELD, pid)
+        for tid in [tid for tid, owner in self._threads.items() if owner == pid]:
+            call = self._calls.get(tid)
+            self._leaving.add(tid)
+            if call is not None:
+                self._end(call, "allow", "released")
+            elif not tracer.interrupt(tid):
+                self._forget(tid)
+        if self._who.pop(pid, None) is not None:
+            self._to_judge(Gone(pid))
+
+    def _forget(self, tid: int) -> None:
+        pid = self._threads.pop(tid, 0)
+        self._leaving.discard(tid)
+        self._halted.discard(tid)
+        call = self._calls.pop(tid, None)
+        if call is not None:
+            self._asked.pop(call.number, None)
+            self._decided(call, "gone", "gone", None)
+        if tid == pid and pid in self._who:
+            self._maps.drop(HELD, pid)
+            del self._who[pid]
+            self._to_judge(Gone(pid))
+
+    def _stops(self, tid: int = -1) -> None:
+        for stop in tracer.stops(tid):
+            if stop.kind == "ended":
+                self._forget(stop.tid)
+                continue
+            if stop.tid not in self._threads:
+                self._adopt(stop.tid)
+            if stop.kind == "held":
+                self._halt(stop.tid)
+            elif stop.tid in self._leaving and stop.kind != "group":
+                self._threads.pop(stop.tid, None)
+                self._leaving.discard(stop.tid)
+                tracer.detach(stop.tid, stop.number if stop.kind == "signal" else 0)
+            elif stop.kind == "group":
+                tracer.listen(stop.tid)
+            elif stop.kind == "event":
+                self._event(stop.tid, stop.number)
+            else:
+                tracer.resume(stop.tid, stop.number)
+
+    def _adopt(self, tid: int) -> None:
+        """A thread or a process that the kernel seized as a child of one that is seized."""
+        pid = tracer.process_of(tid)
+        self._threads[tid] = pid or tid
+        if pid and pid not in self._who:
+            parent = _parent_of(pid)
+            who = self._who.get(parent)
+            if who is None:  # its parent was let go, or is gone
+                self._leaving.add(tid)
+                return
+            self._tell_who(msgspec.structs.replace(who, pid=pid, process=msgspec.structs.replace(who.process, pid=pid)))
+            self._maps.put(HELD, pid, 1)
+            self._to_agent(Taken(pid, parent=parent))
+
+    def _event(self, tid: int, event: int) -> None:
+        if event in (tracer.EVENT_FORK, tracer.EVENT_VFORK, tracer.EVENT_CLONE):
+            child = tracer.message(tid)
+            if child and child not in self._threads:
+                self._adopt(child)
+        elif event == tracer.EVENT_EXEC:
+            former = tracer.message(tid)
+            if former and former != tid:
+                self._threads.pop(former, None)
+                self._calls.pop(former, None)
+        tracer.resume(tid)
+
+    # -- held calls ----------------------------------------------------------------------------------------------
+
+    def _read_ring(self) -> None:
+        for memory, at in self._ring.records(256):
+            ts, _, pid, tls, buffer, size, sp, sent, tid, library, kind, _ = L.HOLD.unpack_from(memory, at)
+            who = self._who.get(pid)
+            if who is None or tid not in self._threads:
+                self.counters["not_held"] += 1
+                continue
+            self.counters["held"] += 1
+            call = _Call(ts, pid, tid, tls, buffer, size, sp, sent, library, kind, ts + who.deadline_ms * 10**6)
+            old = self._calls.pop(tid, None)
+            if old is not None:  # it cannot be: a stopped thread calls nothing
+                self.counters["held_twice"] += 1
+                self._asked.pop(old.number, None)
+            self._calls[tid] = call
+            if tid in self._halted:
+                self._halted.discard(tid)
+                self._ask(call)
+            else:
+                self._stops(tid)
+
+    def _halt(self, tid: int) -> None:
+        """A thread is stopped by the kernel's SIGURG: ours, if the ring tells of its call."""
+        call = self._calls.get(tid)
+        if call is None:
+            self._halted.add(tid)
+            self._read_ring()
+            if tid in self._halted:  # nothing of ours: urgent data on a socket
+                self._halted.discard(tid)
+                tracer.resume(tid, signal.SIGURG)
+        elif not call.number:
+            self._ask(call)
+        else:
+            tracer.resume(tid, signal.SIGURG)
+
+    def _ask(self, call: _Call) -> None:
+        """The thread is stopped, its data is there: asks the judge."""
+        if call.tid in self._leaving:
+            self._end(call, "allow", "released")
+            return
+        self._number += 1
+        call.number = self._number
+        data = tracer.read(call.pid, call.buffer, min(call.size, MOST))
+        ask = Ask(call.number, call.pid, call.tls, call.ts, call.sent, call.size)
+        self._asked[call.number] = call.tid
+        heapq.heappush(self._due, (call.due, call.number))
+        if self._judge is None:
+            self._end(call, "", "judge-lost")
+            return
+        try:
+            send_ask(self._judge, ask, data)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):
+                self._end(call, "", "judge-busy")
+            else:
+                self._judge_gone(str(error))
+
+    def _hear_judge(self) -> None:
+        while self._judge is not None:
+            try:
+                found = receive(self._judge, Verdict)
+            except BlockingIOError:
+                return
+            except (OSError, msgspec.MsgspecError) as error:
+                self._judge_gone(str(error))
+                return
+            if found is None:
+                self._judge_gone("it has ended")
+                return
+            verdict: Verdict = found[0]
+            tid = self._asked.get(verdict.number)
+            if tid is None:
+                self.counters["verdicts_too_late"] += 1
+            else:
+                call = self._calls[tid]
+                if verdict.leave:
+                    self._maps.put_connection(LEFT, call.tls, call.pid, 1)
+                self._end(call, verdict.action, "", verdict)
+
+    def _judge_gone(self, why: str) -> None:
+        """What waits for it ends as its policy says; so does what comes until there is another."""
+        assert self._judge is not None
+        self._poll.unregister(self._judge.fileno())
+        self._judge.close()
+        self._judge = None
+        self.counters["judges_lost"] += 1
+        for tid in list(self._asked.values()):
+            self._end(self._calls[tid], "", "judge-lost")
+        self._to_agent(JudgeLost(why))
+
+    def _overdue(self) -> None:
+        now = time.monotonic_ns()
+        while self._due and (self._due[0][0] <= now or self._due[0][1] not in self._asked):
+            tid = self._asked.get(heapq.heappop(self._due)[1])
+            if tid is not None:
+                self.counters["deadlines_passed"] += 1
+                self._end(self._calls[tid], "", "deadline")
+
+    def _end(self, call: _Call, action: str, why: str, verdict: Verdict | None = None) -> None:
+        """Lets the call go on, changed, or not at all. action "": what its policy says for when nobody can tell."""
+        self._calls.pop(call.tid, None)
+        self._asked.pop(call.number, None)
+        if not action:
+            who = self._who.get(call.pid)
+            action = "block" if who is not None and who.fail == "closed" else "allow"
+        if action == "redact":
+            assert verdict is not None
+            edits = [(call.buffer + at, put) for at, put in verdict.edits if 0 <= at <= call.size - len(put)]
+            if len(edits) != len(verdict.edits) or not tracer.write(call.pid, edits):
+                action, why = "block", "unwritable"
+        if action == "kill":
+            os.kill(call.pid, signal.SIGKILL)
+        elif action == "block":
+            self._fail(call)
+        if call.tid in self._leaving:
+            self._threads.pop(call.tid, None)
+            self._leaving.discard(call.tid)
+            tracer.detach(call.tid)
+        else:
+            tracer.resume(call.tid)
+        self._decided(call, action, why, verdict)
+
+    def _fail(self, call: _Call) -> None:
+        """The call will fail. OpenSSL's: the object says that it was shut down, so that the library itself fails it, and later ones
+        too. Else the function returns at once with what it returns when it fails."""
+        shutdown = self._shutdowns.get(call.library, -1)
+        if call.kind < _GO_WRITE and shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, _SENT_SHUTDOWN)]):
+            return
+        values, back = tracer.registers(call.tid), tracer.read(call.pid, call.sp, 8)
+        if values is None or len(back) < 8:
+            self.counters["block_failed"] += 1
+            os.kill(call.pid, signal.SIGKILL)  # better than what it must not say
+            return
+        values.rip, values.rsp = _POINTER.unpack(back)[0], call.sp + 8
+        values.rax = 0 if call.kind >= _GO_WRITE else 2**64 - 1  # Go: nothing written, which its callers take for an error
+        values.rbx = 0 if call.kind >= _GO_WRITE else values.rbx
+        values.rcx = 0 if call.kind >= _GO_WRITE else values.rcx
+        values.orig_rax = 2**64 - 1  # no system call to restart
+        tracer.set_registers(call.tid, values)
+
+    def _decided(self, call: _Call, action: str, why: str, verdict: Verdict | None) -> None:
+        held = (time.monotonic_ns() - call.ts) // 1000
+        self.counters[f"did_{action}"] += 1
+        if action == "allow" and not why and (verdict is None or verdict.decided is None):
+            return
+        decided = verdict.decided if verdict is not None else None
+        self._to_agent(Decided(call.pid, call.tid, call.tls, call.ts, call.size, action, held, why, decided))
+
+    # -- the others ------------------------------------------------------------------------------------------------
+
+    def _hear_agent(self) -> None:
+        while not self.ended:
+            try:
+                found = receive(self._agent, ToHolder)
+            except BlockingIOError:
+                return
+            if found is None:
+                self.ended = True
+                return
+            message, descriptor = found
+            match message:
+                case Hold(who=who):
+                    self.take(who)
+                case Release(pid=pid):
+                    self.let_go(pid)
+                case Library(number=number, shutdown=shutdown):
+                    self._shutdowns[number] = shutdown
+                case NewJudge():
+                    self._new_judge(descriptor)
+
+    def _new_judge(self, descriptor: int | None) -> None:
+        """Calls that the former was asked about are still its to answer: they end as if it were lost, which only a restart causes."""
+        if self._judge is not None:
+            for tid in list(self._asked.values()):
+                self._end(self._calls[tid], "", "judge-changed")
+            self._poll.unregister(self._judge.fileno())
+            self._judge.close()
+        assert descriptor is not None
+        self._judge = socket.socket(fileno=descriptor)
+        self._watch(self._judge)
+        for who in self._who.values():
+            self._to_judge(Told(who))
+
+    def _to_judge(self, message: Told | Gone) -> None:
+        if self._judge is None:
+            return
+        try:
+            send(self._judge, message)
+        except BlockingIOError:
+            self.counters["judge_not_told"] += 1
+        except OSError as error:
+            self._judge_gone(str(error))
+
+    def _to_agent(self, message: FromHolder) -> None:
+        try:
+            send(self._agent, message)
+        except BlockingIOError:
+            self.counters["agent_not_told"] += 1
+        except OSError:
+            self.ended = True
+
+    def _report(self, now: int) -> None:
+        self._reported = now
+        if self.counters != self._told:
+            self._told = self.counters.copy()
+            self._to_agent(Counters(dict(self.counters)))
+
+    def close(self) -> None:
+        """Nothing more is held; threads that are stopped go on when this process ends."""
+        self._maps.beat(0, 0)
+        for pid in list(self._who):
+            self.let_go(pid)
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return int(file.read().rsplit(")", 1)[1].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _child_signals() -> int:
+    """A descriptor that is readable when a thread stopped or ended."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return reading
+
+
+def _end_with(parent: int) -> Callable[[], bool]:
+    """Says whether the process that began this one is gone."""
+    return lambda: os.getppid() != parent
+
+
+def main(arguments: list[str]) -> None:
+    """arguments: descriptors of the agent's socket, the ring, its size, and the maps in the order of `HeldMaps`."""
+    agent, ring, size, *maps = (int(argument) for argument in arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the terminal's are the agent's to deal with; its end is this one's
+    orphan = _end_with(os.getppid())
+    holder = Holder(socket.socket(fileno=agent), None, HeldMaps(*maps), Ring(ring, size))
+    gc.collect()
+    gc.freeze()
+    try:
+        while not holder.ended and not orphan():
+            holder.turn()
+    finally:
+        holder.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,333 @@
+"""The judge: what may be written. The stages of the pipeline up to the decision, for one direction, in a process of its own.
+
+`python -m leeward.enforce.judge` with the descriptor of its socket; no store, no log, no network, no root. Invariants: one verdict
+for each question, in order; never raises on any bytes; what it keeps of a connection is bounded, and so are connections.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from leeward.ai.bodies import read
+from leeward.ai.catalogue import Catalogue, load_catalogue
+from leeward.ai.hearing import Hearing
+from leeward.ai.jsontext import load
+from leeward.data.exchange import Inspector, Payload
+from leeward.data.hashing import Keyed
+from leeward.data.masking import same_length
+from leeward.data.standard import standard_scanner
+from leeward.enforce.messages import MOST, READY, Ask, Gone, ToJudge, Told, Verdict, Who, receive, send
+from leeward.enforce.rewriting import Edit, edits_for
+from leeward.model.data import DataMatch
+from leeward.model.exchange import Exchange
+from leeward.model.message import Message
+from leeward.placing import bare, iso
+from leeward.policy.facts import facts_of
+from leeward.policy.policies import Decision, Policies
+from leeward.wire import http2
+from leeward.wire.http import HttpConnection, Interest, Limits, NotHttp, RequestDone, RequestHead, WsMessage
+from leeward.wire.http1 import Http1Connection
+
+_MOST_CONNECTIONS = 16_384
+_MOST_EDIT_BYTES = 64 << 10
+_OVERLAP = 512  # bytes of the piece before that are looked at again, for what lies across two
+_STOPPING = ("block", "kill")
+_LIMITS = Limits(body=MOST, held=2 * MOST)
+_SERVER_BEGINS = b"HTTP/1."
+_HEAD_ENDS = b"\r\n\r\n"
+_SOCKET_BEGINS = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+_Said = tuple[str, Decision, Exchange]
+"""What is to be done, by which decision, about which exchange."""
+
+
+class Decides(Protocol):
+    """policy.Policies, as the judge needs it."""
+
+    def decide(self, stage: str, facts: Mapping[str, Any]) -> list[Decision]: ...
+
+
+class _Connection(msgspec.Struct):
+    """fed: bytes of the client's stream that were read. tail: the last of them, which may not have been written yet, as they may
+    be. refused: why nothing more may be written. head: a request whose body has not come to its end. behind: end of the piece of
+    it before. socket: the request that began a WebSocket."""
+
+    parser: HttpConnection
+    fed: int = 0
+    tail: bytes = b""
+    refused: dict[str, Any] | None = None
+    action: str = ""
+    head: Message | None = None
+    behind: bytes = b""
+    socket: Message | None = None
+
+
+class Judge:
+    """`ask` is the whole of it. origin: says when the policies were read, part of nothing."""
+
+    def __init__(self, catalogue: Catalogue, inspector: Inspector | None, policies: Decides) -> None:
+        self.counters: Counter[str] = Counter()
+        self._hearing = Hearing(catalogue)
+        self._inspector, self._policies = inspector, policies
+        self._connections: OrderedDict[tuple[int, int], _Connection] = OrderedDict()
+        self._who: dict[int, Who] = {}
+
+    def told(self, who: Who) -> None:
+        self._who[who.pid] = who
+
+    def gone(self, pid: int) -> None:
+        self._who.pop(pid, None)
+        for key in [key for key in self._connections if key[0] == pid]:
+            del self._connections[key]
+
+    def ask(self, ask: Ask, data: bytes) -> Verdict:
+        key = (ask.pid, ask.tls)
+        connection = self._connections.get(key)
+        if connection is None or ask.sent < connection.fed - len(connection.tail) or ask.sent > connection.fed:
+            if data.startswith(_SERVER_BEGINS):  # it answers: what leaves is a response of its own
+                return Verdict(ask.number, "allow", leave=True)
+            connection = self._connections[key] = _Connection(self._parser(data))
+            connection.fed = ask.sent
+            if len(self._connections) > _MOST_CONNECTIONS:
+                self._connections.popitem(last=False)
+                self.counters["connections_evicted"] += 1
+        self._connections.move_to_end(key)
+        if connection.refused is not None:
+            return Verdict(ask.number, connection.action, decided=connection.refused)
+        return self._judged(ask, data, connection)
+
+    def _parser(self, data: bytes) -> HttpConnection:
+        two = http2.sniff(data) or http2.role_of(data) != "unknown"
+        return (http2.Http2Connection if two else Http1Connection)(_LIMITS, self._interest)
+
+    def _interest(self, request: Message) -> Interest:
+        return self._hearing.interest(bare(request.header("host")), 0, request)
+
+    def _judged(self, ask: Ask, data: bytes, connection: _Connection) -> Verdict:
+        """A verdict on `data`, of which what was seen before (a call that is tried again) is as it was decided then."""
+        waiting = connection.fed - ask.sent
+        again = connection.tail[len(connection.tail) - waiting :] if waiting else b""
+        edits: list[Edit] = []
+        if again and data[: len(again)] != again[: len(data)]:
+            edits.append((0, again[: len(data)]))  # the caller kept what was masked: it is masked again
+        fresh = data[len(again) :]
+        cut = ask.size > len(data)
+        verdict = self._fresh(ask, fresh, len(again), connection) if fresh else Verdict(ask.number, "allow")
+        if cut and verdict.action == "allow" and not verdict.leave:
+            self.counters["calls_cut"] += 1
+        if verdict.action in _STOPPING:
+            connection.refused, connection.action = verdict.decided, verdict.action
+            return verdict
+        edits += verdict.edits
+        written = bytearray(data)
+        for at, put in edits:
+            written[at : at + len(put)] = put
+        connection.fed = ask.sent + len(data)
+        connection.tail = bytes(written)
+        if edits and sum(len(put) for _, put in edits) > _MOST_EDIT_BYTES:
+            return Verdict(ask.number, "block", decided=verdict.decided)
+        action = "redact" if edits else verdict.action
+        return msgspec.structs.replace(verdict, action=action, edits=edits)
+
+    def _fresh(self, ask: Ask, data: bytes, offset: int, connection: _Connection) -> Verdict:
+        """Bytes that are seen for the first time; `offset` is where they begin in the buffer."""
+        said: list[_Said] = []
+        edits: list[Edit] = []
+        events = [*connection.parser.feed(True, ask.ts, data)]
+        done = [event.request for event in events if isinstance(event, RequestDone)]
+        for event in events:
+            match event:
+                case RequestDone(request=request):
+                    connection.head = None
+                    said += self._whole(ask, data, offset, request, request is done[-1], edits)
+                case RequestHead(request=request) if request not in done:
+                    connection.head, connection.behind = request, b""
+                case WsMessage():
+                    said += self._ws_message(ask, connection, event)
+        if connection.head is not None:
+            said += self._piece(ask, data, offset, connection, edits)
+        for request in done:
+            if request.header("upgrade").lower() == "websocket" and isinstance(connection.parser, Http1Connection):
+                connection.parser.feed(False, ask.ts, _SOCKET_BEGINS)
+                connection.socket = request
+        connection.parser.settle()
+        worst = max(said, key=lambda one: _ACTIONS.index(one[0]), default=None)
+        leave = any(isinstance(event, NotHttp) for event in events)
+        if worst is None:
+            return Verdict(ask.number, "allow", leave=leave)
+        action, decision, exchange = worst
+        record = _record(decision, action, exchange)
+        return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
+
+    def _whole(
+        self, ask: Ask, data: bytes, offset: int, request: Message, last: bool, edits: list[Edit]
+    ) -> Iterator[_Said]:
+        """What is said of a whole request, which ends in `data`."""
+        for exchange, decisions in self._decided(ask, request):
+            for decision in decisions[:1]:
+                action = decision.action
+                if action == "redact":
+                    matches = _to_mask(exchange.data, decisions)
+                    found = edits_for(data, request, matches) if last and not exchange.evidence.notes else None
+                    edits += [(offset + at, put) for at, put in found or ()]
+                    action = "block" if found is None else action
+                yield action, decision, exchange
+
+    def _decided(self, ask: Ask, request: Message) -> list[tuple[Exchange, list[Decision]]]:
+        """The exchanges that a whole request begins, looked through, with what the policies say of each."""
+        host = bare(request.header("host"))
+        found = self._hearing.exchanges(host, 0, request, None)
+        decided = []
+        for timed in found:
+            exchange = self._placed(ask, timed.exchange, host, request)
+            if self._inspector is not None:
+                payloads = (Payload("request", read(request, request).value),) if len(found) == 1 else ()
+                inspection = self._inspector.prepare(exchange, payloads)
+                self._inspector.finish(inspection, self._inspector.scan(inspection))
+            decided.append((exchange, self._policies.decide("request", facts_of(exchange, ask.ts))))
+        return decided
+
+    def _placed(self, ask: Ask, exchange: Exchange, host: str, request: Message) -> Exchange:
+        """With who it is and where it goes, as far as it is known before the answer."""
+        who = self._who.get(ask.pid)
+        if who is not None:
+            exchange.process, exchange.workload, exchange.container = who.process, who.workload, who.container
+        exchange.network.domain, exchange.network.domain_from = host, "host" if host else ""
+        exchange.time = iso(ask.ts)
+        return exchange
+
+    def _outline(self, ask: Ask, request: Message) -> Exchange:
+        """What a request's head says of the exchange."""
+        host = bare(request.header("host"))
+        match = self._hearing.match(host, 0, request)
+        exchange = Exchange()
+        if match is not None:
+            exchange.gen_ai.provider, exchange.gen_ai.operation = match.provider, match.operation
+        exchange.http.method, exchange.http.url = request.method, request.target
+        return self._placed(ask, exchange, host, request)
+
+    def _looked_through(self, exchange: Exchange, value: Any) -> None:
+        if self._inspector is not None:
+            inspection = self._inspector.prepare(exchange, (Payload("request", value),))
+            self._inspector.finish(inspection, self._inspector.scan(inspection))
+
+    def _ws_message(self, ask: Ask, connection: _Connection, message: WsMessage) -> Iterator[_Said]:
+        """A message of a session: its bytes are masked with a key (RFC 6455 §5.3), so that it goes as it is or not at all."""
+        if not message.to_server or connection.socket is None:
+            return
+        exchange = self._outline(ask, connection.socket)
+        self._looked_through(exchange, load(message.data).value if message.text else message.data.decode("latin-1"))
+        for decision in self._policies.decide("request", facts_of(exchange, ask.ts))[:1]:
+            yield "block" if decision.action == "redact" else decision.action, decision, exchange
+
+    def _piece(
+        self, ask: Ask, data: bytes, offset: int, connection: _Connection, edits: list[Edit]
+    ) -> Iterator[_Said]:
+        """Part of a body whose end is not here: judged as the text that it is, together with the end of the part before."""
+        request = connection.head
+        assert request is not None
+        exchange = self._outline(ask, request)
+        begin = data.find(_HEAD_ENDS) + len(_HEAD_ENDS) if not connection.behind and _HEAD_ENDS in data else 0
+        before = len(connection.behind)
+        text = connection.behind + data[begin:]
+        connection.behind = text[-_OVERLAP:]
+        if len(text) > before:
+            self._looked_through(exchange, text.decode("latin-1"))
+        decisions = self._policies.decide("request", facts_of(exchange, ask.ts))
+        for decision in decisions[:1]:
+            action = decision.action
+            if action == "redact":
+                spans = [(match.start, match.end) for match in _to_mask(exchange.data, decisions)]
+                if request.header("content-encoding") or any(start < before for start, _ in spans):
+                    action = "block"
+                else:
+                    where = offset + begin - before
+                    edits += [(where + start, same_length(text[start:end])) for start, end in spans]
+            yield action, decision, exchange
+
+
+_ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
+_DONE = {"observe": "allow", "alert": "allow"}
+
+
+def _to_mask(matches: Sequence[DataMatch], decisions: Sequence[Decision]) -> list[DataMatch]:
+    """The matches that the policies want masked."""
+    kinds = [kind for decision in decisions if decision.action == "redact" for kind in decision.redact]
+    return [match for match in matches if any(fnmatchcase(match.kind, kind) for kind in kinds)]
+
+
+def _record(decision: Decision, action: str, exchange: Exchange | None) -> dict[str, Any]:
+    """What the agent is told: the decision, and the exchange, masked, as far as it is known."""
+    return {
+        "decision": msgspec.to_builtins(decision),
+        "action": action,
+        "exchange": msgspec.to_builtins(exchange) if exchange is not None else None,
+    }
+
+
+def serve(end: socket.socket, judge: Judge) -> None:
+    """Answers until the other end is gone."""
+    while True:
+        found = receive(end, ToJudge)
+        if found is None:
+            return
+        message, descriptor = found
+        match message:
+            case Told(who=who):
+                judge.told(who)
+            case Gone(pid=pid):
+                judge.gone(pid)
+            case Ask():
+                data = message.data if descriptor is None else _contents(descriptor)
+                send(end, judge.ask(message, data))
+
+
+def _contents(descriptor: int) -> bytes:
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        return file.read(MOST)
+
+
+def main(arguments: list[str]) -> None:
+    """arguments: the socket's descriptor, a descriptor from which the key for hashes is read, the user's data.yaml ("" for none), then
+    the policies' files and folders."""
+    end, key, config, *paths = arguments
+    with open(int(key), "rb") as file:
+        keyed = Keyed(file.read())
+    policies = Policies.load(Path(path) for path in paths)
+    scanner = standard_scanner(Path(config) if config else None, keyed, _wanted(policies.kinds))
+    judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
+    _drop_rights()
+    gc.collect()
+    gc.freeze()
+    ours = socket.socket(fileno=int(end))
+    send(ours, READY)
+    serve(ours, judge)
+
+
+def _wanted(kinds: frozenset[str]) -> Any:
+    """Is a kind one that a policy may ask for?"""
+    return None if "*" in kinds else lambda kind: any(fnmatchcase(kind, pattern) for pattern in kinds)
+
+
+def _drop_rights() -> None:
+    """Reads what others wrote: it needs no rights for that."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
