@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 LEEWARD = str(Path(sys.executable).with_name("leeward"))
-AS_NOBODY = "import os, sys, leeward.cli.main as m; os.setuid(65534); sys.argv = ['leeward', *sys.argv[1:]]; m.main()"
+AS_NOBODY = (
+    "import os, sys, leeward.cli.main as m; from leeward.cli import demo, exec, run; os.setuid(65534); "
+    "sys.argv = ['leeward', *sys.argv[1:]]; m.main()"
+)
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["exec", "--", "true"], ["demo"]])

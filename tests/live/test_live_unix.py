@@ -167,6 +167,7 @@ def test_under_another_name_the_first_bytes_decide(sensor: KernelSensor, text: b
 def test_what_is_of_no_interest_is_counted_and_not_copied(sensor: KernelSensor) -> None:
     with served(".s.PGSQL.5432") as path:
         seen = Seen(sensor, path)
+        seen.idle()
         peer = Peer("wait", path)
         assert peer.line() == b"ready"
         seen.until(lambda: len(seen.data) == 2)

@@ -170,6 +170,11 @@ class KernelSensor:
             self._looked.popitem(last=False)
         return True
 
+    def _examine_program(self, pid: int, name: str) -> None:
+        """What a process runs; if it is gone already, what its name means to us: the next that runs it is seen from its start."""
+        path = Path(f"/proc/{pid}/exe")
+        self._examine(path if path.exists() else Path(name), name)
+
     def _examine(self, path: Path, name: str) -> None:
         try:
             status = path.stat()
@@ -304,7 +309,7 @@ class KernelSensor:
             self._scan_process(pid, address)
         for _, number, event in found:
             if number > seen and type(event) is ProcessExec:
-                self._examine(Path(f"/proc/{event.pid}/exe"), event.exe)
+                self._examine_program(event.pid, event.exe)
         found.sort(key=lambda item: item[:2])
         ready = [event for ts, _, event in found if ts <= horizon]
         self._held = found[len(ready) :]
