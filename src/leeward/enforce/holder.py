@@ -52,7 +52,7 @@ from leeward.sensor.ring import Ring
 _BEAT_NS, _STALE_NS = 50 * 10**6, 400 * 10**6
 _REPORT_NS = 10**9
 _GO_WRITE = L.GO_WRITE
-_SENT_SHUTDOWN = struct.pack("<I", 1)  # SSL_SENT_SHUTDOWN, openssl/ssl.h
+_SHUTDOWN = struct.pack("<I", 1 | 2)  # SSL_SENT_SHUTDOWN, SSL_RECEIVED_SHUTDOWN, openssl/ssl.h
 _POINTER = struct.Struct("<Q")
 _MOST_PROCESSES = 4096
 
@@ -361,7 +361,7 @@ class Holder:
         """The call will fail. OpenSSL's: the object says that it was shut down, so that the library itself fails it, and later ones
         too. Else the function returns at once with what it returns when it fails."""
         shutdown = self._shutdowns.get(call.library, -1)
-        if call.kind < _GO_WRITE and shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, _SENT_SHUTDOWN)]):
+        if call.kind < _GO_WRITE and shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, _SHUTDOWN)]):
             return
         values, back = tracer.registers(call.tid), tracer.read(call.pid, call.sp, 8)
         if values is None or len(back) < 8:

@@ -59,18 +59,40 @@ class Decides(Protocol):
 
 
 class _Connection(msgspec.Struct):
-    """fed: bytes of the client's stream that were read. tail: the last of them, which may not have been written yet, as they may
-    be. refused: why nothing more may be written. head: a request whose body has not come to its end. behind: end of the piece of
-    it before. socket: the request that began a WebSocket."""
+    """What a client writes on one connection. parser: has read it up to byte `fed`. begun, asked, written: the last call: where it
+    began, its bytes, and what they became. refused: why nothing more may be written. head: a request whose body has not come to
+    its end. behind: end of the piece of it before. socket: the request that began a WebSocket."""
 
     parser: HttpConnection
-    fed: int = 0
-    tail: bytes = b""
+    fed: int
+    begun: int = 0
+    asked: bytes = b""
+    written: bytes = b""
     refused: dict[str, Any] | None = None
     action: str = ""
     head: Message | None = None
     behind: bytes = b""
     socket: Message | None = None
+
+    def again(self, sent: int, data: bytes) -> tuple[int, list[Edit]] | None:
+        """How many of these bytes, the next after `sent`, were decided on before (a call that wrote less than it was given is called
+        again), and what makes them what was decided. None: this is another connection, at the same place in memory."""
+        if sent == self.fed and (sent or not self.refused):
+            return 0, []
+        if not self.begun <= sent < self.fed:
+            return (0, []) if self.refused is not None and sent else None
+        asked, written = self.asked[sent - self.begun :], self.written[sent - self.begun :]
+        size = min(len(asked), len(data))
+        if data[:size] == written[:size]:
+            return size, []
+        return (size, [(0, written[:size])]) if data[:size] == asked[:size] else None
+
+    def wrote(self, sent: int, data: bytes, edits: Sequence[Edit]) -> None:
+        """This call may go on, with these edits."""
+        written = bytearray(data)
+        for at, put in edits:
+            written[at : at + len(put)] = put
+        self.begun, self.asked, self.written, self.fed = sent, data, bytes(written), sent + len(data)
 
 
 class Judge:
@@ -94,18 +116,19 @@ class Judge:
     def ask(self, ask: Ask, data: bytes) -> Verdict:
         key = (ask.pid, ask.tls)
         connection = self._connections.get(key)
-        if connection is None or ask.sent < connection.fed - len(connection.tail) or ask.sent > connection.fed:
+        again = connection.again(ask.sent, data) if connection is not None else None
+        if connection is None or again is None:
             if data.startswith(_SERVER_BEGINS):  # it answers: what leaves is a response of its own
                 return Verdict(ask.number, "allow", leave=True)
-            connection = self._connections[key] = _Connection(self._parser(data))
-            connection.fed = ask.sent
+            connection, again = _Connection(self._parser(data), ask.sent), (0, [])
+            self._connections[key] = connection
             if len(self._connections) > _MOST_CONNECTIONS:
                 self._connections.popitem(last=False)
                 self.counters["connections_evicted"] += 1
         self._connections.move_to_end(key)
         if connection.refused is not None:
             return Verdict(ask.number, connection.action, decided=connection.refused)
-        return self._judged(ask, data, connection)
+        return self._judged(ask, data, connection, *again)
 
     def _parser(self, data: bytes) -> HttpConnection:
         two = http2.sniff(data) or http2.role_of(data) != "unknown"
@@ -114,31 +137,20 @@ class Judge:
     def _interest(self, request: Message) -> Interest:
         return self._hearing.interest(bare(request.header("host")), 0, request)
 
-    def _judged(self, ask: Ask, data: bytes, connection: _Connection) -> Verdict:
-        """A verdict on `data`, of which what was seen before (a call that is tried again) is as it was decided then."""
-        waiting = connection.fed - ask.sent
-        again = connection.tail[len(connection.tail) - waiting :] if waiting else b""
-        edits: list[Edit] = []
-        if again and data[: len(again)] != again[: len(data)]:
-            edits.append((0, again[: len(data)]))  # the caller kept what was masked: it is masked again
-        fresh = data[len(again) :]
-        cut = ask.size > len(data)
-        verdict = self._fresh(ask, fresh, len(again), connection) if fresh else Verdict(ask.number, "allow")
-        if cut and verdict.action == "allow" and not verdict.leave:
+    def _judged(self, ask: Ask, data: bytes, connection: _Connection, known: int, edits: list[Edit]) -> Verdict:
+        """A verdict on `data`, whose first `known` bytes were decided on before and become what they were then."""
+        fresh = data[known:]
+        verdict = self._fresh(ask, fresh, known, connection) if fresh else Verdict(ask.number, "allow")
+        if ask.size > len(data):
             self.counters["calls_cut"] += 1
         if verdict.action in _STOPPING:
             connection.refused, connection.action = verdict.decided, verdict.action
             return verdict
         edits += verdict.edits
-        written = bytearray(data)
-        for at, put in edits:
-            written[at : at + len(put)] = put
-        connection.fed = ask.sent + len(data)
-        connection.tail = bytes(written)
-        if edits and sum(len(put) for _, put in edits) > _MOST_EDIT_BYTES:
+        connection.wrote(ask.sent, data, edits)
+        if sum(len(put) for _, put in edits) > _MOST_EDIT_BYTES:
             return Verdict(ask.number, "block", decided=verdict.decided)
-        action = "redact" if edits else verdict.action
-        return msgspec.structs.replace(verdict, action=action, edits=edits)
+        return msgspec.structs.replace(verdict, action="redact" if edits else verdict.action, edits=edits)
 
     def _fresh(self, ask: Ask, data: bytes, offset: int, connection: _Connection) -> Verdict:
         """Bytes that are seen for the first time; `offset` is where they begin in the buffer."""
