@@ -53,12 +53,13 @@ _BEAT_NS, _STALE_NS = 50 * 10**6, 400 * 10**6
 _REPORT_NS = 10**9
 _GO_WRITE = L.GO_WRITE
 _SHUTDOWN = struct.pack("<I", 1 | 2)  # SSL_SENT_SHUTDOWN, SSL_RECEIVED_SHUTDOWN, openssl/ssl.h
+_NOTIFIED = b"\x01"  # crypto/tls.Conn.closeNotifySent
 _POINTER = struct.Struct("<Q")
 _MOST_PROCESSES = 4096
 
 
 class _Call(msgspec.Struct):
-    """A held call. asked: its number with the judge; 0: not asked yet. stopped: the thread is known to be."""
+    """A held call. number: with the judge; 0: it was not asked yet. deliver: a signal of the program's own, for when it goes on."""
 
     ts: int
     pid: int
@@ -72,6 +73,7 @@ class _Call(msgspec.Struct):
     kind: int
     due: int
     number: int = 0
+    deliver: int = 0
 
 
 class Holder:
@@ -84,7 +86,7 @@ class Holder:
         self._threads: dict[int, int] = {}  # seized thread → process
         self._leaving: set[int] = set()  # threads to be let go when they stop
         self._calls: dict[int, _Call] = {}  # by thread: told of by the kernel, not decided
-        self._halted: set[int] = set()  # threads stopped for a call that was not read yet
+        self._halted: dict[int, int] = {}  # threads stopped for a call that was not read yet → a signal of their own
         self._asked: dict[int, int] = {}  # number → thread
         self._due: list[tuple[int, int]] = []  # (deadline, number)
         self._shutdowns: dict[int, int] = {}
@@ -178,7 +180,7 @@ class Holder:
     def _forget(self, tid: int) -> None:
         pid = self._threads.pop(tid, 0)
         self._leaving.discard(tid)
-        self._halted.discard(tid)
+        self._halted.pop(tid, None)
         call = self._calls.pop(tid, None)
         if call is not None:
             self._asked.pop(call.number, None)
@@ -196,7 +198,7 @@ class Holder:
             if stop.tid not in self._threads:
                 self._adopt(stop.tid)
             if stop.kind == "held":
-                self._halt(stop.tid)
+                self._halt(stop)
             elif stop.tid in self._leaving and stop.kind != "group":
                 self._threads.pop(stop.tid, None)
                 self._leaving.discard(stop.tid)
@@ -251,24 +253,26 @@ class Holder:
                 self._asked.pop(old.number, None)
             self._calls[tid] = call
             if tid in self._halted:
-                self._halted.discard(tid)
+                call.deliver = self._halted.pop(tid)
                 self._ask(call)
             else:
                 self._stops(tid)
 
-    def _halt(self, tid: int) -> None:
-        """A thread is stopped by the kernel's SIGURG: ours, if the ring tells of its call."""
-        call = self._calls.get(tid)
-        if call is None:
-            self._halted.add(tid)
+    def _halt(self, stop: tracer.Stop) -> None:
+        """A thread is stopped by a signal like the hold's. If the ring tells of its call it is that, or it is one of the program's own,
+        which was there already when ours was sent: then it gets it when it goes on."""
+        tid, own = stop.tid, 0 if stop.kernel else stop.number
+        if tid not in self._calls:
+            self._halted[tid] = own
             self._read_ring()
-            if tid in self._halted:  # nothing of ours: urgent data on a socket
-                self._halted.discard(tid)
-                tracer.resume(tid, signal.SIGURG)
-        elif not call.number:
-            self._ask(call)
+            if self._halted.pop(tid, None) is None:
+                return
+        call = self._calls.get(tid)
+        if call is None or call.number:
+            tracer.resume(tid, stop.number)  # nothing of ours: urgent data on a socket, a window's new size
         else:
-            tracer.resume(tid, signal.SIGURG)
+            call.deliver = own
+            self._ask(call)
 
     def _ask(self, call: _Call) -> None:
         """The thread is stopped, its data is there: asks the judge."""
@@ -352,16 +356,17 @@ class Holder:
         if call.tid in self._leaving:
             self._threads.pop(call.tid, None)
             self._leaving.discard(call.tid)
-            tracer.detach(call.tid)
+            tracer.detach(call.tid, call.deliver)
         else:
-            tracer.resume(call.tid)
+            tracer.resume(call.tid, call.deliver)
         self._decided(call, action, why, verdict)
 
     def _fail(self, call: _Call) -> None:
         """The call will fail. OpenSSL's: the object says that it was shut down, so that the library itself fails it, and later ones
         too. Else the function returns at once with what it returns when it fails."""
         shutdown = self._shutdowns.get(call.library, -1)
-        if call.kind < _GO_WRITE and shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, _SHUTDOWN)]):
+        flag = _SHUTDOWN if call.kind < _GO_WRITE else _NOTIFIED
+        if shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, flag)]):
             return
         values, back = tracer.registers(call.tid), tracer.read(call.pid, call.sp, 8)
         if values is None or len(back) < 8:

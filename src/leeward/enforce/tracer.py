@@ -23,6 +23,8 @@ _OPTIONS = 0x02 | 0x04 | 0x08 | 0x10  # TRACEFORK, TRACEVFORK, TRACECLONE, TRACE
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_STOP = 1, 2, 3, 4, 128
 _WALL = 0x40000000
 _SI_KERNEL = 0x80
+#: The signals that bpf/hold.h sends. Go preempts its goroutines with SIGURG, and one that is pending swallows another: it gets SIGWINCH.
+HOLDING = (signal.SIGURG, signal.SIGWINCH)
 _STOPPING = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
@@ -43,12 +45,13 @@ class _Span(C.Structure):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """A thread stopped or ended. kind: "held" (SIGURG that the kernel sent: ours, if we asked), "event", "signal", "group"
-    (its whole process is stopped) or "ended". number: of the event or signal, or the wait status."""
+    """A thread stopped or ended. kind: "held" (by a signal of the hold, if it is ours), "event", "signal", "group" (its whole process
+    is stopped) or "ended". number: of the event or signal, or the wait status. kernel: the kernel itself sent the signal."""
 
     tid: int
     kind: str
     number: int = 0
+    kernel: bool = False
 
 
 def _libc() -> C.CDLL:
@@ -138,8 +141,8 @@ def _told(tid: int, status: int) -> Stop:
         return Stop(tid, "group", number)
     if event:
         return Stop(tid, "event", event)
-    if number == signal.SIGURG and _from_kernel(tid):
-        return Stop(tid, "held", number)
+    if number in HOLDING:
+        return Stop(tid, "held", number, _from_kernel(tid))
     return Stop(tid, "signal", number)
 
 

@@ -32,6 +32,8 @@ _FUNCTIONS = {
     b"crypto/tls.(*Conn).Read": "on_go_read",
     b"crypto/tls.(*Conn).Close": "on_go_free",
 }
+_WRITE, _NOTIFY = b"crypto/tls.(*Conn).Write", b"crypto/tls.(*Conn).closeNotify"
+_NAMES = (*_FUNCTIONS, _NOTIFY)
 _MOST_C = 1 << 20  # bytes of C before Go's code
 # CMP RSP or R12, [R14+16]; a function with a large frame has R12 made of RSP before
 _STACK_CHECK = re.compile(rb"(?:\x4c\x8d(?:\x64\x24.|\xa4\x24.{4}))?[\x49\x4d]\x3b\x66\x10", re.DOTALL)
@@ -66,7 +68,27 @@ def by_table(elf: Elf, name: str) -> Target | Unseen | None:
         if program != "on_go_free":
             done = program.replace("on_go_", "on_go_done_")
             probes += [Probe(done, elf.offset(at), False) for at in returns]
-    return Target(name, f"{label} crypto/tls", elf.build_id(), tuple(probes), "proven", _LAYOUT)
+    shutdown = _shutdown(elf, functions)
+    return Target(name, f"{label} crypto/tls", elf.build_id(), tuple(probes), "proven", _LAYOUT, shutdown=shutdown)
+
+
+def _shutdown(elf: Elf, functions: dict[bytes, tuple[int, int]]) -> int:
+    """Where Conn.closeNotifySent is, after which Write returns errShutdown: the one byte that Write compares with 0, if it is the one
+    that closeNotify sets; -1 if not."""
+    if _NOTIFY not in functions:
+        return -1
+    compared, set_ = (
+        {
+            i.memory_displacement
+            for i in Decoder(64, elf.code(start, end - start), ip=start)
+            if i.code == code and i.immediate(1) == value and i.memory_base not in (Register.RSP, Register.RBP)
+        }
+        for (start, end), code, value in (
+            (functions[_WRITE], Code.CMP_RM8_IMM8, 0),
+            (functions[_NOTIFY], Code.MOV_RM8_IMM8, 1),
+        )
+    )
+    return int(compared.pop()) if len(compared) == 1 and compared == set_ else -1
 
 
 def _table(elf: Elf) -> Section | None:
@@ -86,7 +108,7 @@ def _table(elf: Elf) -> Section | None:
 
 
 def _functions(elf: Elf, table: Section) -> dict[bytes, tuple[int, int]] | None:
-    """Those of `_FUNCTIONS` that the table names: name → (start, end). None: the table cannot be read."""
+    """Those of `_NAMES` that the table names: name → (start, end). None: the table cannot be read."""
     if table.size < _HEADER.size:
         return None
     fields = _HEADER.unpack_from(elf.data, table.offset)
@@ -126,9 +148,9 @@ def _text_start(elf: Elf, starts: list[int]) -> int:
 
 
 def _name_offsets(elf: Elf, low: int, high: int) -> dict[int, bytes]:
-    """Where in the table of names each of `_FUNCTIONS` stands."""
+    """Where in the table of names each of `_NAMES` stands."""
     offsets = {}
-    for name in _FUNCTIONS:
+    for name in _NAMES:
         at = elf.data.find(b"\0" + name + b"\0", low, high)
         if at >= 0:
             offsets[at + 1 - low] = name

@@ -15,7 +15,7 @@ INLINE int go_enter(struct pt_regs *ctx, u32 written)
 	u32 pid = id >> 32;
 	if (!watched(pid))
 		return 0;
-	u32 is_held = written ? hold(ctx, id, GO_ARG1(ctx), GO_ARG2(ctx), GO_ARG3(ctx), bpf_get_attach_cookie(ctx)) : 0;
+	u32 is_held = written ? hold(ctx, id, GO_ARG1(ctx), GO_ARG2(ctx), GO_ARG3(ctx), bpf_get_attach_cookie(ctx), SIGWINCH) : 0;
 	struct tls_key key = {GO_ARG1(ctx), pid, 0}, goroutine = {GOROUTINE(ctx), pid, written};
 	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, &key);
 	if (verdict && *verdict == IGNORE && !is_held)

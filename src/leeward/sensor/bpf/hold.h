@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Hold and verdict: a thread of a held process that is about to hand plaintext to its TLS library is stopped before the library
- * sees a byte. The program tells of the call and sends SIGURG to the thread, which the holder (enforce/holder.py), its tracer, takes
+ * sees a byte. The program tells of the call and sends a signal to the thread, which the holder (enforce/holder.py), its tracer, takes
  * off again: the program itself never gets it. Without a tracer whose heart beats nothing is held. */
 #ifndef LEEWARD_HOLD_H
 #define LEEWARD_HOLD_H
 #include "maps.h"
 
-enum { SIGURG = 23 };
+enum { SIGURG = 23, SIGWINCH = 28 };
 
 /* Processes (thread groups) whose writes are held; the holder writes it, and removes what it let go. */
 struct { __uint(type, MAP_HASH); __uint(max_entries, 16384); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, u32); __type(value, u32); } held SEC(".maps");
@@ -17,8 +17,8 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, str
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, u64); } hold_sent SEC(".maps");
 struct { __uint(type, MAP_RINGBUF); __uint(max_entries, 1 << 19); } holds SEC(".maps");
 
-/* Stops the calling thread, if its process is held. cookie: the probe's. Returns whether the process is held at all. */
-INLINE u32 hold(struct pt_regs *ctx, u64 id, u64 tls, u64 buffer, u64 size, u64 cookie)
+/* Stops the calling thread, if its process is held. cookie: the probe's. signal: one that the program does not send to itself. Returns whether the process is held at all. */
+INLINE u32 hold(struct pt_regs *ctx, u64 id, u64 tls, u64 buffer, u64 size, u64 cookie, u32 signal)
 {
 	u32 pid = id >> 32, zero = 0;
 	if (!bpf_map_lookup_elem(&held, &pid))
@@ -51,7 +51,7 @@ INLINE u32 hold(struct pt_regs *ctx, u64 id, u64 tls, u64 buffer, u64 size, u64 
 	e->kind = cookie >> 32;
 	e->pad = 0;
 	bpf_ringbuf_submit(e, RB_FORCE_WAKEUP);
-	if (bpf_send_signal_thread(SIGURG))
+	if (bpf_send_signal_thread(signal))
 		count(HOLD_NO_SIGNAL);
 	return 1;
 }

@@ -13,7 +13,7 @@ INLINE int enter(struct pt_regs *ctx, u32 written, u64 count_at)
 	if (!watched(pid))
 		return 0;
 	u64 cookie = bpf_get_attach_cookie(ctx);
-	u32 is_held = written ? hold(ctx, id, ARG1(ctx), ARG2(ctx), ARG3(ctx), cookie) : 0;
+	u32 is_held = written ? hold(ctx, id, ARG1(ctx), ARG2(ctx), ARG3(ctx), cookie, SIGURG) : 0;
 	struct tls_key key = {ARG1(ctx), pid, 0};
 	u32 *verdict = bpf_map_lookup_elem(&tls_verdicts, &key);
 	if (verdict && *verdict == IGNORE && !is_held) {
