@@ -23,9 +23,9 @@ func main() {
 	texts := map[string]string{
 		"plain":  "The quick brown fox jumps over the lazy dog.",
 		"card":   "Charge it to my card 4111 1111 1111 1111 please.",
-		"poison": "POISON: this must not leave.",
+		"iban": "Pay it to the IBAN DE89 3704 0044 0532 0130 00 today.",
 	}
-	kinds := []string{"plain", "card", "poison"}
+	kinds := []string{"plain", "card", "iban"}
 	t := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: form == "h2", MaxIdleConnsPerHost: workers}
 	c := &http.Client{Transport: t, Timeout: 10 * time.Second}
 	done := map[string][]any{}

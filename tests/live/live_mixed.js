@@ -4,7 +4,7 @@ process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
 const texts = {
   plain: 'The quick brown fox jumps over the lazy dog.',
   card: 'Charge it to my card 4111 1111 1111 1111 please.',
-  poison: 'POISON: this must not leave.',
+  iban: 'Pay it to the IBAN DE89 3704 0044 0532 0130 00 today.',
 }
 const kinds = Object.keys(texts)
 const done = {}

@@ -11,11 +11,11 @@ import sys
 import threading
 import time
 
-KINDS = ("plain", "card", "poison")
+KINDS = ("plain", "card", "iban")
 TEXT = {
     "plain": "The quick brown fox jumps over the lazy dog.",
     "card": "Charge it to my card 4111 1111 1111 1111 please.",
-    "poison": "POISON: this must not leave.",
+    "iban": "Pay it to the IBAN DE89 3704 0044 0532 0130 00 today.",
 }
 
 

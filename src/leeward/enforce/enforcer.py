@@ -58,6 +58,7 @@ class _Part:
         self.name = name
         self._begin = begin
         self.process: subprocess.Popen[bytes] | None = None
+        self._former: subprocess.Popen[bytes] | None = None
         self._begun: deque[int] = deque(maxlen=_MOST_BEGUN)
 
     def start(self) -> bool:
@@ -70,6 +71,11 @@ class _Part:
         self.process = self._begin()
         return True
 
+    def replace(self) -> None:
+        """Begins another beside it, which takes over; the former ends when its socket does."""
+        self._former, self.process = self.process, None
+        self.start()
+
     def ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None
 
@@ -79,6 +85,8 @@ class _Part:
                 self.process.send_signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
+        if self._former is not None:
+            self._former.poll()
 
 
 class Enforcer:
@@ -96,7 +104,6 @@ class Enforcer:
         self._waiting: deque[msgspec.Struct] = deque()
         self._of_holder: Counter[str] = Counter()
         self._agent_end: socket.socket | None = None
-        self._judge_end: socket.socket | None = None
         self._new_judge: socket.socket | None = None
         self._holder = _Part("holder", self._begin_holder)
         self._judge = _Part("judge", self._begin_judge)
@@ -161,10 +168,8 @@ class Enforcer:
     def reload(self, policies: Sequence[Path]) -> None:
         """Another judge, with these policies, takes over when it is ready."""
         self._policies = list(policies)
-        self._judge_end, former = None, self._judge.process
-        self._judge.process = None
-        if self._judge.start() and former is not None:
-            self._retired = former
+        with self._lock:
+            self._judge.replace()
 
     def poll(self) -> list[Decided]:
         """What was decided since the last call; begins again what has ended."""
@@ -187,6 +192,10 @@ class Enforcer:
         if self._judge.ended():
             self._again(self._judge)
         return decided
+
+    def pids(self) -> dict[str, int]:
+        """Of its processes."""
+        return {part.name: part.process.pid for part in (self._holder, self._judge) if part.process is not None}
 
     def totals(self) -> Counter[str]:
         return self.counters + self._of_holder
@@ -275,6 +284,7 @@ class Enforcer:
             yield found[0]
 
     def _taken(self, pid: int, why: str, parent: int) -> None:
+        self.counters["taken"] += not why
         if why:
             self.refused[pid] = why
             self.held.pop(pid, None)

@@ -51,6 +51,7 @@ from leeward.sensor.ring import Ring
 
 _BEAT_NS, _STALE_NS = 50 * 10**6, 400 * 10**6
 _REPORT_NS = 10**9
+_SILENT_NS = 700 * 10**6
 _GO_WRITE = L.GO_WRITE
 _SHUTDOWN = struct.pack("<I", 1 | 2)  # SSL_SENT_SHUTDOWN, SSL_RECEIVED_SHUTDOWN, openssl/ssl.h
 _NOTIFIED = b"\x01"  # crypto/tls.Conn.closeNotifySent
@@ -91,7 +92,7 @@ class Holder:
         self._due: list[tuple[int, int]] = []  # (deadline, number)
         self._shutdowns: dict[int, int] = {}
         self._number = 0
-        self._beat = self._reported = 0
+        self._beat = self._reported = self._answered = 0
         self._told: Counter[str] = Counter()
         self.ended = False
         self._poll = select.epoll()
@@ -122,6 +123,7 @@ class Holder:
         if self._judge is not None and self._judge.fileno() in ready:
             self._hear_judge()
         self._overdue()
+        self._silent()
         if self._agent.fileno() in ready:
             self._hear_agent()
         if now - self._reported >= _REPORT_NS:
@@ -309,6 +311,7 @@ class Holder:
                 self._judge_gone("it has ended")
                 return
             verdict: Verdict = found[0]
+            self._answered = time.monotonic_ns()
             tid = self._asked.get(verdict.number)
             if tid is None:
                 self.counters["verdicts_too_late"] += 1
@@ -336,6 +339,15 @@ class Holder:
             if tid is not None:
                 self.counters["deadlines_passed"] += 1
                 self._end(self._calls[tid], "", "deadline")
+
+    def _silent(self) -> None:
+        """A judge that has answered nothing for long, although it was asked, is none."""
+        if self._judge is None or not self._asked:
+            return
+        now = time.monotonic_ns()
+        first = self._calls[next(iter(self._asked.values()))]
+        if now - max(self._answered, first.ts) > _SILENT_NS:
+            self._judge_gone("it does not answer")
 
     def _end(self, call: _Call, action: str, why: str, verdict: Verdict | None = None) -> None:
         """Lets the call go on, changed, or not at all. action "": what its policy says for when nobody can tell."""
@@ -396,6 +408,8 @@ class Holder:
                 found = receive(self._agent, ToHolder)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                found = None
             if found is None:
                 self.ended = True
                 return

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
@@ -324,8 +325,9 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.freeze()
     ours = socket.socket(fileno=int(end))
-    send(ours, READY)
-    serve(ours, judge)
+    with suppress(BrokenPipeError, ConnectionResetError):  # who asked has ended, and with it this
+        send(ours, READY)
+        serve(ours, judge)
 
 
 def _wanted(kinds: frozenset[str]) -> Any:

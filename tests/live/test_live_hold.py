@@ -1,0 +1,244 @@
+"""Writes held, judged, masked, stopped: real clients, a server that says what reached it, and every way in which a part of it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RANGE = ROOT / ".venv-range"
+POLICY = """
+apiVersion: leeward/v1
+kind: Policy
+metadata:
+  name: payment-data
+spec:
+  mode: enforce
+  rules:
+    - name: no-iban
+      when: '"financial.iban" in kinds'
+      action: block
+      severity: high
+      message: account numbers do not leave
+    - name: no-card
+      when: '"financial.card" in kinds'
+      action: redact
+      redact: [financial.card]
+      severity: high
+      message: card numbers are masked
+"""
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("policies") / "payment-data.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+class Bodies:
+    """The server; `end` says what reached it."""
+
+    def __init__(self, certificate: tuple[str, str]) -> None:
+        command = [sys.executable, str(HERE / "live_bodies.py"), *certificate]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = f"https://127.0.0.1:{self._process.stdout.readline().strip()}"
+
+    def end(self) -> dict[str, Any]:
+        out, _ = self._process.communicate(timeout=30)
+        return json.loads(out)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def bodies(certificate: tuple[str, str]) -> Iterator[Bodies]:
+    server = Bodies(certificate)
+    yield server
+    server.kill()
+
+
+@contextmanager
+def waiting(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A client that waits for a line."""
+    client = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        yield client
+    finally:
+        client.kill()
+        client.wait()
+
+
+class Enforcing:
+    """live_enforcer.py"""
+
+    def __init__(self, policy: Path, *pids: int, deadline: int = 2000, fail: str = "open") -> None:
+        command = [sys.executable, str(HERE / "live_enforcer.py"), str(policy), str(deadline), fail, *map(str, pids)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.refused = self._line()["refused"]
+
+    def _line(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def ask(self, what: str) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def until(self, name: str, least: int, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while (counts := self.ask("counts")).get(name, 0) < least:
+            assert time.monotonic() < end, counts
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def enforcing(policy: Path, *pids: int, deadline: int = 2000, fail: str = "open") -> Iterator[Enforcing]:
+    agent = Enforcing(policy, *pids, deadline=deadline, fail=fail)
+    try:
+        yield agent
+    finally:
+        agent.close()
+
+
+def python_client(url: str, threads: int, each: int, way: str) -> list[str]:
+    python = RANGE / "bin/python" if (RANGE / "bin/python").exists() else Path(sys.executable)
+    return [str(python), str(HERE / "live_mixed.py"), url, str(threads), str(each), way]
+
+
+def told(client: subprocess.Popen[str], seconds: float = 60) -> dict[str, Any]:
+    """Lets a client go, and what it says."""
+    out, _ = client.communicate("\n", timeout=seconds)
+    return json.loads(out)
+
+
+def what_arrived(kind: str, body: str) -> str:
+    """ "untouched", "masked", "nothing", or what else."""
+    if not body:
+        return "nothing"
+    content = json.loads(body)["messages"][0]["content"]
+    for whole, mask in (("4111 1111 1111 1111", "**** **** **** ****"), ("DE89 3704", "**** ****")):
+        if whole in content:
+            return f"{kind} untouched"
+        if mask in content:
+            return "masked"
+    return "untouched"
+
+
+def check_mixed(done: dict[str, Any], seen: dict[str, Any]) -> None:
+    results = Counter(
+        (kind, what_arrived(kind, seen["bodies"].get(number, "")), result == 200)
+        for number, (kind, result, _) in done.items()
+    )
+    kinds = Counter(kind for kind, _, _ in done.values())
+    assert results == {
+        ("plain", "untouched", True): kinds["plain"],
+        ("card", "masked", True): kinds["card"],
+        ("iban", "nothing", False): kinds["iban"],
+    }
+
+
+@pytest.mark.parametrize("way", ["httpx", "requests", "openai", "async"])
+def test_sixteen_threads_of_one_process_with_mixed_verdicts(policy: Path, bodies: Bodies, way: str) -> None:
+    """What may go is untouched, what is masked arrives masked, of what is blocked not a byte."""
+    with (
+        waiting(python_client(bodies.url, 16, 63, way)) as client,
+        enforcing(policy, client.pid) as agent,
+    ):
+        done = told(client, 120)
+        counts, decided = agent.ask("counts"), agent.ask("decided")
+    assert len(done) == 16 * 63
+    check_mixed(done, bodies.end())
+    actions = Counter(one["action"] for one in decided)
+    kinds = Counter(kind for kind, _, _ in done.values())
+    assert actions == {"block": kinds["iban"], "redact": kinds["card"]}
+    assert {counts.get(f"hold_{name}", 0) for name in ("no_holder", "ring_full", "no_signal")} == {0}
+
+
+def test_node(policy: Path, bodies: Bodies) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    with waiting([node, str(HERE / "live_mixed.js"), bodies.url, "8", "20"]) as client:
+        time.sleep(0.5)
+        with enforcing(policy, client.pid):
+            done = told(client)
+    check_mixed(done, bodies.end())
+
+
+@pytest.fixture(scope="module")
+def go_client(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if shutil.which("go") is None:
+        pytest.skip("go is not installed: make setup-range")
+    built = tmp_path_factory.mktemp("go") / "mixed"
+    environment = os.environ | {"GO111MODULE": "off", "GOCACHE": str(RANGE / "go-cache")}
+    subprocess.run(["go", "build", "-o", str(built), str(HERE / "live_mixed.go")], check=True, env=environment)
+    return str(built)
+
+
+def test_go(policy: Path, bodies: Bodies, go_client: str) -> None:
+    with waiting([go_client, bodies.url, "8", "20", "h1"]) as client:
+        time.sleep(0.2)
+        with enforcing(policy, client.pid):
+            done = told(client)
+    check_mixed(done, bodies.end())
+
+
+@pytest.mark.parametrize("part", ["holder", "judge", "agent"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_what_is_held_runs_on_when_a_part_ends(
+    policy: Path, bodies: Bodies, part: str, number: signal.Signals
+) -> None:
+    """Fifty threads are held, since the judge is stopped; then one of the parts ends, or stands still."""
+    with (
+        waiting(python_client(bodies.url, 50, 1, "httpx")) as client,
+        enforcing(policy, client.pid, deadline=30_000) as agent,
+    ):
+        pids = agent.ask("pids") | {"agent": agent.process.pid}
+        if part != "judge":
+            os.kill(pids["judge"], signal.SIGSTOP)
+        assert client.stdin is not None
+        if part == "judge" and number == signal.SIGSTOP:
+            os.kill(pids["judge"], signal.SIGSTOP)
+        client.stdin.write("\n")
+        client.stdin.flush()
+        if part != "judge" or number == signal.SIGSTOP:
+            time.sleep(0.4)
+        os.kill(pids[part], number)
+        began = time.monotonic()
+        done = json.loads(client.communicate(timeout=30)[0])
+        took = time.monotonic() - began
+        if part == "agent" and number == signal.SIGSTOP:
+            os.kill(pids["agent"], signal.SIGCONT)
+    assert len(done) == 50
+    assert all(result == 200 for kind, result, _ in done.values() if kind != "iban")
+    print(f"{part} {number.name}: all ran on after {took:.2f} s")
+
+
+def test_a_deadline_that_passes(policy: Path, bodies: Bodies) -> None:
+    pass
