@@ -40,14 +40,19 @@ class _Waiting(msgspec.Struct):
 
 
 class Discovery:
-    """inspector: None, and exchanges come out as they are. is_provider: is this the name of a known AI service's host?"""
+    """inspector: None, and exchanges come out as they are. is_provider: is this the name of a known AI service's host? police: what
+    the policies say of an exchange."""
 
     def __init__(
-        self, inspector: Inspector | None, is_provider: Callable[[str], bool], ask_model: AskModel | None = None
+        self,
+        inspector: Inspector | None,
+        is_provider: Callable[[str], bool],
+        ask_model: AskModel | None = None,
+        police: Callable[[Exchange, int], list[Finding]] = lambda _exchange, _ts: [],
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.findings = Findings()
-        self._inspector, self._ask = inspector, ask_model
+        self._inspector, self._ask, self._police = inspector, ask_model, police
         self._leaks = Leaks(is_provider)
         self._waiting: OrderedDict[int, _Waiting] = OrderedDict()
         self._number = 0
@@ -55,7 +60,7 @@ class Discovery:
     def exchange(self, exchange: Exchange, payloads: Sequence[Payload], ts: int) -> list[Exchange | Finding]:
         """payloads: the bodies as they were sent, as far as they are JSON, forms or text."""
         if self._inspector is None:
-            return [exchange]
+            return self.told(exchange, ts)
         inspection = self._inspector.prepare(exchange, payloads)
         found = self._inspector.scan(inspection)
         asked = _for_the_model(inspection) if self._ask is not None else []
@@ -109,10 +114,18 @@ class Discovery:
         exchange = inspection.exchange
         self._inspector.finish(inspection, found)
         self.counters["data_matches"] += len(exchange.data)
-        out: list[Exchange | Finding] = [exchange]
-        for finding in self._leaks.feed(exchange):
-            out += self.findings.add(finding, ts)
+        out = self.told(exchange, ts)
         self._inspector.learn(exchange, _origin(exchange))
+        return out
+
+    def told(self, exchange: Exchange, ts: int) -> list[Exchange | Finding]:
+        """An exchange that was looked through and masked, with what is wrong with it."""
+        out: list[Exchange | Finding] = [exchange]
+        action = (exchange.verdict or {}).get("action", "")
+        for finding in (*self._leaks.feed(exchange), *self._police(exchange, ts)):
+            if action != "allow":
+                finding.action = finding.action or action
+            out += self.findings.add(finding, ts)
         return out
 
     def totals(self) -> Counter[str]:

@@ -32,6 +32,7 @@ from leeward.model.message import Message
 from leeward.model.net import Flow
 from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
+    CallJudged,
     Datagram,
     Lost,
     ModelAnswered,
@@ -49,6 +50,7 @@ from leeward.model.raw import (
     UnixData,
 )
 from leeward.model.sql import SqlResult
+from leeward.policing import Policing
 from leeward.placing import Placing, bare, iso
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
@@ -94,6 +96,7 @@ class Pipeline:
         library_of: Callable[[int], tuple[str, str]] | None = None,
         inspector: Inspector | None = None,
         ask_model: AskModel | None = None,
+        policing: Policing | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -108,7 +111,9 @@ class Pipeline:
         )
         self.ledger = Ledger(processes.get if processes else lambda _pid, _ts: NOBODY, explain)
         self.hearing = Hearing(catalogue)
-        self.discovery = Discovery(inspector, lambda host: bool(catalogue.is_ai_host(host)), ask_model)
+        self._policing = policing
+        police = policing.findings if policing is not None else lambda _exchange, _ts: []
+        self.discovery = Discovery(inspector, lambda host: bool(catalogue.is_ai_host(host)), ask_model, police)
         self.stdio = StdioSessions(quiet.quiet_stdio if quiet else lambda _pid: None, line=settings.max_message)
         self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
@@ -128,6 +133,7 @@ class Pipeline:
             Piped: self._on_piped,
             UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
+            CallJudged: self._on_judged,
             Lost: self._on_lost,
         }
 
@@ -289,6 +295,8 @@ class Pipeline:
             return []
         self.counters["exchanges"] += 1
         exchange = self._placing.on_connection(timed, connection, number)
+        if self._policing is not None and isinstance(connection.key, tuple) and connection.source == "library":
+            exchange.verdict = self._policing.verdict(*connection.key, timed.start, timed.end)
         library, rung = "", "plaintext"
         if connection.source == "library":
             library, rung = self._library_of(connection.library)
@@ -300,6 +308,22 @@ class Pipeline:
             socket.flow.provider, socket.flow.content = exchange.gen_ai.provider, "visible"
         row = self.ledger.exchange(flow_key, connection.pid, timed.start, exchange.network.domain, rung, library)
         return [*self.discovery.exchange(exchange, payloads, timed.end), row]
+
+    def _on_judged(self, event: CallJudged) -> list[Record]:
+        """A held write has ended: what was stopped is an exchange without an answer, which nobody else tells of."""
+        timed = self._policing.judged(event) if self._policing is not None else None
+        if timed is None:
+            return []
+        self.counters["exchanges"] += 1
+        self.counters["exchanges_stopped"] += 1
+        connection = self.connections.of_library(event.pid, event.tls)
+        if connection is None:
+            exchange = self._placing.stopped(timed, event.pid, event.tls)
+        else:
+            number, connection.exchanges = connection.exchanges, connection.exchanges + 1
+            exchange = self._placing.on_connection(timed, connection, number)
+        exchange.evidence.complete = True
+        return [*self.discovery.told(exchange, event.ts)]
 
     def _alone(self, waited: list[TimedExchange]) -> list[Record]:
         """Exchanges that came to no end on any connection."""
@@ -369,6 +393,7 @@ class Pipeline:
             self.ledger,
             self._processes,
             self.stdio,
+            self._policing,
         )
         for part in parts:
             total.update(getattr(part, "counters", {}))

@@ -57,6 +57,14 @@ class Placing:
         exchange.network = _network(None, exchange, False)
         return exchange
 
+    def stopped(self, timed: TimedExchange, pid: int, tls: int) -> Exchange:
+        """An exchange whose request was stopped on a connection that nothing was seen of before."""
+        exchange = self._timed(timed, f"{self._origin}|stopped|{pid}|{tls}|{timed.start}")
+        exchange.network = _network(None, exchange, True)
+        exchange.evidence.source = "library"
+        self._people(exchange, pid, [], timed.start)
+        return exchange
+
     def forget(self, pid: int) -> None:
         """The process is gone."""
         self._said.pop(pid, None)

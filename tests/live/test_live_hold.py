@@ -32,12 +32,14 @@ spec:
       when: '"financial.iban" in kinds'
       action: block
       severity: high
+      finding: data-leak
       message: account numbers do not leave
     - name: no-card
       when: '"financial.card" in kinds'
       action: redact
       redact: [financial.card]
       severity: high
+      finding: data-leak
       message: card numbers are masked
 """
 pytestmark = pytest.mark.kernel

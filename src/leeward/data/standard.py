@@ -13,7 +13,7 @@ from leeward.data.scanner import Finder, Scanner
 from leeward.data.source_code import CodeFinder
 
 
-def standard_scanner(config: Path | None = None, keyed: Keyed | None = None) -> Scanner:
+def standard_scanner(config: Path | None = None, keyed: Keyed | None = None, kinds=None) -> Scanner:
     """config: the user's data.yaml; keyed: with which its indexes were made. Raises InputError."""
     recognizers = {recognizer.id: recognizer for recognizer in built_in()}
     finders: Sequence[Finder] = [CodeFinder()]
@@ -21,6 +21,8 @@ def standard_scanner(config: Path | None = None, keyed: Keyed | None = None) -> 
         custom = load_custom(config, keyed)
         recognizers |= {recognizer.id: recognizer for recognizer in custom.recognizers}
         finders = custom.finders
+    if kinds is not None:
+        return Scanner([r for r in recognizers.values() if r.unwrap or kinds(r.kind)], [])
     scanner = Scanner(list(recognizers.values()), [NameLists.default(), *finders])
     if config is not None:
         scanner.ready()  # the user is to hear of a wrong pattern now

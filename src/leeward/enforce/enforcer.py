@@ -151,9 +151,9 @@ class Enforcer:
         """Waits until judge and holder answer. Raises HostError if they do not."""
         until = time.monotonic() + timeout
         while self._new_judge is not None:
-            self.poll()
             if time.monotonic() > until or self._judge.ended():
-                raise HostError("the judge of the policies does not start: see above, and `leeward policy check`")
+                raise HostError("the judge of the policies does not start: see above, and try `leeward policy check`")
+            self.poll()
             time.sleep(0.02)
 
     def hold(self, who: Who) -> None:

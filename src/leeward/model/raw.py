@@ -6,6 +6,8 @@ and events of one connection come in their own order. Nothing here is decoded be
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from leeward.model.net import Endpoint
@@ -189,6 +191,19 @@ class ModelAnswered(Raw, frozen=True):
     found: tuple[tuple[int, str, int, int, float, str], ...]
 
 
+class CallJudged(Raw, frozen=True):
+    """A write that was held has ended, at `ts` begun. action: allow | redact | block | kill, as it was done. held_us: how long.
+    why: "" as decided, else why nobody decided. decided: the decision and, of what was stopped, the exchange, masked
+    (enforce/judge.py); None for what no policy is about."""
+
+    pid: int
+    tls: int
+    action: str
+    held_us: int
+    why: str = ""
+    decided: dict[str, Any] | None = None
+
+
 class Lost(Raw, frozen=True, gc=False):
     """The source lost `count` events of this kind since it last said so."""
 
@@ -210,5 +225,6 @@ RawEvent = (
     | Piped
     | UnixData
     | ModelAnswered
+    | CallJudged
     | Lost
 )

@@ -230,6 +230,10 @@ class Connections:
         calls.missing = event.size - event.offset - len(event.data)
         return heard
 
+    def of_library(self, pid: int, tls: int) -> Connection | None:
+        """The connection of a TLS library's object, if one is known."""
+        return self._connections.get((pid, tls))
+
     def tls_closed(self, event: TlsClosed) -> list[Heard]:
         return self._end((event.pid, event.tls), event.ts, "closed")
 
