@@ -47,8 +47,8 @@ def _facts(rule: Rule) -> dict[str, str]:
         "means": rule.means,
         "do": rule.do,
         "nothing if": rule.false_positives,
-        "severity": ", ".join(f"{kind} {severity}" for kind, severity in rule.severity),
-        "confidence": f"matches of at least {rule.confidence}",
+        "severity": rule.level or ", ".join(f"{kind} {severity}" for kind, severity in rule.severity),
+        "confidence": f"matches of at least {rule.confidence}" if rule.severity else str(rule.confidence),
         "tags": ", ".join(tags),
     }
 
@@ -58,6 +58,6 @@ def _row(rule: dict[str, Any]) -> tuple[Any, ...]:
     return (
         rule["id"],
         rule["title"],
-        ", ".join(severities),
+        rule["level"] or ", ".join(severities),
         ", ".join(tag for tags in rule["tags"].values() for tag in tags),
     )

@@ -26,6 +26,7 @@ class Rule(msgspec.Struct, frozen=True):
     confidence: float
     severity: tuple[tuple[str, str], ...]
     tags: Tags
+    level: str = ""
     side: str = ""
     severity_own: str = ""
 
@@ -43,10 +44,12 @@ def load_rule(path: Path) -> Rule:
     if record["id"] != path.stem:
         raise InputError(f"{path}:1: id: {record['id']} is not the name of the file")
     texts = {name: " ".join(record[name].split()) for name in ("means", "do", "false_positives")}
-    severity = tuple((entry["kind"], entry["severity"]) for entry in record["severity"])
+    severity = tuple((entry["kind"], entry["severity"]) for entry in record.get("severity", ()))
+    if bool(severity) == ("level" in record):
+        raise InputError(f"{path}:1: needs severity (by kind of data) or level (of all its findings), one of them")
     return Rule(
         record["id"], record["title"], **texts, confidence=record["confidence"], severity=severity,
-        tags=Tags(**record["tags"]), side=record.get("side", ""), severity_own=record.get("severity_own", ""),
+        level=record.get("level", ""), tags=Tags(**record["tags"]), side=record.get("side", ""), severity_own=record.get("severity_own", ""),
     )  # fmt: skip
 
 

@@ -1,0 +1,250 @@
+"""Which rules match, and what is to be done: all policies of an installation as one object.
+
+Invariants: it is made of good files only and never changes. A decision depends on the facts alone. A condition that has no value
+does not match, and is counted. Rules of other stages and workloads cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from leeward.model.errors import InputError
+from leeward.model.finding import SEVERITIES
+from leeward.model.process import Workload
+from leeward.policy.cel import Bound, EvaluationError
+from leeward.policy.document import Policy, Rule, Waiver, load_policy
+from leeward.policy.facts import FACTS, STAGES, blank, flat, namespace_of
+from leeward.policy.kinds import ANY
+
+ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
+"""From the mildest to the worst."""
+_TAKES = frozenset(("redact", "block", "kill"))
+_CONTENT = ("request", "response")
+_MOST_WORKLOADS = 4096
+_SUFFIXES = (".yaml", ".yml")
+_EMPTY = flat(blank(), FACTS)
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What follows from one rule that matched.
+
+    action: what is to be done, as far as the policy's mode lets it: "allow" if an exception applies, else observe, alert, redact,
+    block or kill. wanted: what the rule says. redact: kinds to be masked, exact or with a * at the end. finding: the rule of the
+    finding to raise, "" for none. deadline_ms, fail: what to do when the verdict is late. exception: the one that applies, "" for
+    none. evidence: controls that this is evidence for.
+    """
+
+    action: str
+    policy: str
+    rule: str
+    severity: str
+    message: str
+    redact: tuple[str, ...] = ()
+    finding: str = ""
+    deadline_ms: int = 50
+    fail: str = "open"
+    mode: str = "observe"
+    evidence: str = ""
+    exception: str = ""
+    wanted: str = ""
+
+
+class Scoped(msgspec.Struct, frozen=True):
+    """What concerns one workload. connect, content, process: has it rules for connections, payloads, programs. hold: may one of
+    them stop or change a payload, so that requests have to be held. kinds: of the data that the payload's rules are about.
+    deadline_ms: the shortest of those policies'. fail: "closed" if one of them says so."""
+
+    connect: bool = False
+    content: bool = False
+    process: bool = False
+    hold: bool = False
+    kinds: frozenset[str] = frozenset()
+    deadline_ms: int = 50
+    fail: str = "open"
+
+
+class _Stage(msgspec.Struct, frozen=True):
+    """A policy's rules at one stage. facts: names that are to be bound. derived: variables to be worked out, in order."""
+
+    policy: Policy
+    rules: tuple[Rule, ...]
+    waivers: tuple[Waiver, ...]
+    facts: tuple[str, ...]
+    derived: tuple[str, ...]
+
+
+class Policies:
+    """counters: `policy_errors` (conditions without a value), `policy_matches`, `policy_excepted`."""
+
+    def __init__(self, policies: Iterable[Policy] = ()) -> None:
+        self.counters: Counter[str] = Counter()
+        self.policies = tuple(policies)
+        self.warnings = [line for policy in self.policies for line in policy.warnings]
+        self._stages = {stage: [s for p in self.policies if (s := _stage(p, stage))] for stage in STAGES}
+        self._covered: dict[Any, frozenset[str]] = {}
+
+    @classmethod
+    def load(cls, paths: Iterable[Path]) -> Policies:
+        """paths: files, and folders with *.yaml in them. Raises InputError: every complaint, a line each."""
+        complaints: list[str] = []
+        policies: dict[str, Policy] = {}
+        for path in policy_files(paths):
+            try:
+                policy = load_policy(path)
+            except InputError as error:
+                complaints.append(str(error))
+                continue
+            if (other := policies.get(policy.name)) is not None:
+                complaints.append(f"{path}:1: metadata.name: {policy.name} is the name of {other.source} too")
+            policies[policy.name] = policy
+        if complaints:
+            raise InputError("\n".join(complaints))
+        return cls(policies.values())
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Of the data that any rule for payloads is about: exact, or with a * at the end; {"*"} where it cannot be told."""
+        return _kinds(stage for name in _CONTENT for stage in self._stages[name])
+
+    def decide(self, stage: str, facts: Mapping[str, Any]) -> list[Decision]:
+        """All rules that match, the worst action first. An empty list: nothing is against it. stage: one of STAGES."""
+        staged = self._stages[stage]
+        if not staged:
+            return []
+        covered = self._covering(facts.get("workload") or {})
+        found = [d for s in staged if s.policy.name in covered for d in self._of(s, facts)]
+        if len(found) > 1:
+            found.sort(key=lambda d: (-ACTIONS.index(d.action), -SEVERITIES.index(d.severity)))
+        return found
+
+    def scope(self, workload: Workload, labels: Mapping[str, str]) -> Scoped:
+        """What concerns this workload."""
+        namespace = namespace_of(workload.id)
+        covered = self._covering(
+            {"id": workload.id, "name": workload.name, "namespace": namespace, "labels": labels}
+        )
+        mine = {name: [s for s in staged if s.policy.name in covered] for name, staged in self._stages.items()}
+        content = [s for name in _CONTENT for s in mine[name]]
+        return Scoped(
+            connect=bool(mine["connect"]),
+            content=bool(content),
+            process=bool(mine["process"]),
+            hold=any(s.policy.mode == "enforce" and any(r.action in _TAKES for r in s.rules) for s in content),
+            kinds=_kinds(content),
+            deadline_ms=min((s.policy.deadline_ms for s in content), default=50),
+            fail="closed" if any(s.policy.fail == "closed" for s in content) else "open",
+        )
+
+    def names(self) -> frozenset[str]:
+        """Facts that any condition uses."""
+        return frozenset(name for staged in self._stages.values() for s in staged for name in s.facts)
+
+    def _covering(self, workload: Mapping[str, Any]) -> frozenset[str]:
+        """Names of the policies that are for it."""
+        id_, name = workload.get("id", ""), workload.get("name", "")
+        namespace, labels = workload.get("namespace", ""), workload.get("labels") or {}
+        key = (id_, name, namespace, *labels.items())
+        covered = self._covered.get(key)
+        if covered is None:
+            covered = frozenset(p.name for p in self.policies if p.scope.covers(id_, name, namespace, labels))
+            if len(self._covered) >= _MOST_WORKLOADS:
+                self._covered.clear()
+            self._covered[key] = covered
+        return covered
+
+    def _of(self, stage: _Stage, facts: Mapping[str, Any]) -> list[Decision]:
+        policy = stage.policy
+        try:
+            bound = self._bind(stage, facts)
+        except EvaluationError:
+            self.counters["policy_errors"] += len(stage.rules)
+            return []
+        found = []
+        for rule in stage.rules:
+            if not self._true(rule, bound):
+                continue
+            self.counters["policy_matches"] += 1
+            waiver = self._waived(stage, rule, bound, facts.get("time"))
+            self.counters["policy_excepted"] += bool(waiver)
+            found.append(_decision(policy, rule, waiver))
+        return found
+
+    def _bind(self, stage: _Stage, facts: Mapping[str, Any]) -> Bound:
+        policy = stage.policy
+        values = {name: _EMPTY[name] for name in stage.facts} | flat(facts, stage.facts) | policy.constants
+        for name in stage.derived:
+            try:
+                values[name] = policy.variables[name].value(policy.environment.bind(values))
+            except EvaluationError:  # then what needs it has no value either, and is counted
+                continue
+        return policy.environment.bind(values)
+
+    def _true(self, conditioned: Rule | Waiver, bound: Bound) -> bool:
+        try:
+            return conditioned.when.value(bound) is True
+        except EvaluationError:
+            self.counters["policy_errors"] += 1
+            return False
+
+    def _waived(self, stage: _Stage, rule: Rule, bound: Bound, time: datetime | None) -> str:
+        for waiver in stage.waivers:
+            if waiver.rules and rule.name not in waiver.rules:
+                continue
+            if time is not None and time.date() <= waiver.expires and self._true(waiver, bound):
+                return waiver.name
+        return ""
+
+
+def policy_files(paths: Iterable[Path]) -> list[Path]:
+    """Each file once, in order. Raises InputError for a path that is not there or a folder without policies."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+            if not files:
+                raise InputError(f"{path}: no policy in this folder: they end with {' or '.join(_SUFFIXES)}")
+            found.update(dict.fromkeys(files))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise InputError(f"{path}: no such file or folder")
+    return list(found)
+
+
+def capped(action: str, mode: str) -> str:
+    """What a policy of this mode may do of an action."""
+    if mode == "observe":
+        return "observe"
+    return "alert" if mode == "alert" and action in _TAKES else action
+
+
+def _decision(policy: Policy, rule: Rule, exception: str) -> Decision:
+    return Decision(
+        action="allow" if exception else capped(rule.action, policy.mode), policy=policy.name, rule=rule.name,
+        severity=rule.severity, message=rule.message, redact=rule.redact,
+        finding="" if exception or policy.mode == "observe" or rule.action == "observe" else rule.finding,
+        deadline_ms=policy.deadline_ms, fail=policy.fail, mode=policy.mode, evidence=rule.evidence,
+        exception=exception, wanted=rule.action,
+    )  # fmt: skip
+
+
+def _stage(policy: Policy, name: str) -> _Stage | None:
+    """None if the policy has no rules there."""
+    rules = tuple(rule for rule in policy.rules if rule.stage == name)
+    if not rules:
+        return None
+    waivers = tuple(w for w in policy.waivers if not w.rules or any(rule.name in w.rules for rule in rules))
+    used = frozenset().union(*(r.names for r in rules), *(w.names for w in waivers))
+    derived = tuple(v for v in policy.variables if v in used and v not in policy.constants)
+    return _Stage(policy, rules, waivers, tuple(sorted(used & FACTS.keys())), derived)
+
+
+def _kinds(stages: Iterable[_Stage]) -> frozenset[str]:
+    kinds = frozenset(kind for stage in stages for rule in stage.rules for kind in rule.kinds)
+    return ANY if "*" in kinds else kinds

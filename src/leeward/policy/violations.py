@@ -1,0 +1,64 @@
+"""Findings about what policies forbid: one for each workload, policy, rule and destination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from leeward.detect.findings import identity
+from leeward.detect.rule import rules
+from leeward.model.exchange import Exchange
+from leeward.model.finding import Finding
+from leeward.policy.kinds import fits
+from leeward.policy.policies import Decision
+
+_MATCHES = 10  # of one exchange in the evidence
+
+
+def violation(exchange: Exchange, decision: Decision) -> Finding:
+    """One occurrence. decision: one with a finding."""
+    rule = rules()[decision.finding]
+    destination = exchange.network.domain or exchange.network.dst or "?"
+    model = exchange.gen_ai.request_model or exchange.gen_ai.response_model
+    workload, provider = exchange.workload, exchange.gen_ai.provider
+    named = model if decision.finding == "unsanctioned-model" else ""
+    about = f"{named} at {destination}" if named else f"{provider or 'unknown'} at {destination}"
+    return Finding(
+        id=identity(
+            rule.id, workload.id if workload else "", decision.policy, decision.rule, provider, destination, named
+        ),
+        rule=rule.id,
+        title=f"{rule.title}: {about}",
+        severity=decision.severity,
+        confidence=rule.confidence,
+        time=exchange.time,
+        workload=workload,
+        process=exchange.process,
+        container=exchange.container,
+        subject={
+            "policy": decision.policy, "rule": decision.rule, "provider": provider,
+            "domain": exchange.network.domain, "model": model,
+        },
+        evidence=[_evidence(exchange, decision, model)],
+        tags=rule.tags,
+        image=exchange.container.image if exchange.container else "",
+        action=decision.action,
+    )  # fmt: skip
+
+
+def _evidence(exchange: Exchange, decision: Decision, model: str) -> dict[str, Any]:
+    matches = [match for match in exchange.data if not decision.redact or fits(match.kind, decision.redact)]
+    evidence: dict[str, Any] = {
+        "type": "exchange",
+        "id": exchange.id,
+        "time": exchange.time,
+        "model": model,
+        "matches": len(matches),
+        "data": [msgspec.to_builtins(match) for match in matches[:_MATCHES]],
+        "policy": decision.policy,
+        "message": decision.message,
+        "wanted": decision.wanted,
+        "complete": exchange.evidence.complete and not exchange.evidence.gap and not exchange.evidence.truncated,
+    }
+    return evidence | ({"controls": decision.evidence} if decision.evidence else {})
