@@ -72,7 +72,7 @@ class Policing:
         found: list[Finding] = []
         for decision in policies.decide("request", facts_of(exchange, ts)):
             if decision.finding:
-                found.append(violation(exchange, decision))
+                found.append(_with_action(violation(exchange, decision), taken))
             if decision.action in _CHANGES and taken not in _STOPPED:
                 self.counters["policy_bypassed"] += 1
                 found.append(bypassed(exchange, decision, self._why(exchange)))
@@ -97,3 +97,9 @@ class Policing:
                     )  # fmt: skip
                     return [violation(exchange, decision)]
         return []
+
+
+def _with_action(finding: Finding, taken: str) -> Finding:
+    """What was done, not what was wanted."""
+    finding.action = taken if taken in _CHANGES else ""
+    return finding

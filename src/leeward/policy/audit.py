@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,23 +56,27 @@ class Audit:
     def __init__(self, path: Path, limit: int = LIMIT, keep: int = KEEP) -> None:
         self.path, self._limit, self._keep = path, limit, keep
 
-    def append(self, time: str, actor: str, event: str, detail: Mapping[str, Any]) -> Entry:
+    def append(self, time: str, actor: str, event: str, detail: Mapping[str, Any]) -> None:
         """Raises AuditError: what cannot be written down ought not to be done."""
+        self.extend([(time, actor, event, detail)])
+
+    def extend(self, events: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> None:
+        """Many of (time, actor, event, detail), on the disk together. Raises AuditError."""
         try:
             with self._locked():
                 if self.path.exists() and self.path.stat().st_size >= self._limit:
                     self._rotate()
                 last = self._last_line()
-                seq = msgspec.json.decode(last, type=Entry).seq + 1 if last else 1
-                entry = Entry(
-                    seq=seq, prev=_hash(last) if last else FIRST, time=time, actor=actor, event=event, detail=dict(detail)
-                )
-                line = msgspec.json.encode(entry)
-                if len(line) > _LONGEST:
-                    entry = msgspec.structs.replace(entry, detail={"cut": len(line)})
-                    line = msgspec.json.encode(entry)
-                self._write(line + b"\n")
-                return entry
+                seq = msgspec.json.decode(last, type=Entry).seq if last else 0
+                lines: list[bytes] = []
+                for number, (time, actor, event, detail) in enumerate(events, seq + 1):
+                    prev = _hash(last) if last else FIRST
+                    entry = Entry(seq=number, prev=prev, time=time, actor=actor, event=event, detail=dict(detail))
+                    last = msgspec.json.encode(entry)
+                    if len(last) > _LONGEST:
+                        last = msgspec.json.encode(msgspec.structs.replace(entry, detail={"cut": len(last)}))
+                    lines.append(last + b"\n")
+                self._write(b"".join(lines))
         except OSError as error:
             raise AuditError(f"cannot write {self.path}: {error.strerror}: make room, or give another path") from error
         except msgspec.DecodeError as error:

@@ -62,3 +62,25 @@ def _evidence(exchange: Exchange, decision: Decision, model: str) -> dict[str, A
         "complete": exchange.evidence.complete and not exchange.evidence.gap and not exchange.evidence.truncated,
     }
     return evidence | ({"controls": decision.evidence} if decision.evidence else {})
+
+
+def bypassed(exchange: Exchange, decision: Decision, why: str) -> Finding:
+    """What a rule should have stopped or changed was seen on the wire. why: as far as it is known."""
+    rule = rules()["policy-bypassed"]
+    destination = exchange.network.domain or exchange.network.dst or "?"
+    workload = exchange.workload
+    return Finding(
+        id=identity(rule.id, workload.id if workload else "", decision.policy, decision.rule, destination),
+        rule=rule.id,
+        title=f"{rule.title}: {decision.policy}/{decision.rule} to {destination}",
+        severity=decision.severity,
+        confidence=rule.confidence,
+        time=exchange.time,
+        workload=workload,
+        process=exchange.process,
+        container=exchange.container,
+        subject={"policy": decision.policy, "rule": decision.rule, "domain": exchange.network.domain, "why": why},
+        evidence=[_evidence(exchange, decision, exchange.gen_ai.request_model) | {"why": why}],
+        tags=rule.tags,
+        image=exchange.container.image if exchange.container else "",
+    )
