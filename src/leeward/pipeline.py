@@ -33,6 +33,7 @@ from leeward.model.net import Flow
 from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
     Datagram,
+    Denied,
     Lost,
     ModelAnswered,
     Piped,
@@ -126,6 +127,7 @@ class Pipeline:
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
             Piped: self._on_piped,
+            Denied: self._on_denied,
             UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
             Lost: self._on_lost,
@@ -222,6 +224,10 @@ class Pipeline:
             socket.flow.l7 = "quic"
             if hello is not None or not socket.flow.sni:
                 self._suspect(socket, event.ts, "QUIC is seen as a flow only")
+        return []
+
+    def _on_denied(self, event: Denied) -> list[Record]:
+        self.counters[f"denied_{event.reason}"] += 1
         return []
 
     def _on_lost(self, event: Lost) -> list[Record]:

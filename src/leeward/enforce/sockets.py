@@ -37,13 +37,15 @@ _ERRNO: Final = Struct("=i")
 _PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 #: ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT: those that can still carry a byte. UDP: connected.
 _ALIVE: Final = sum(1 << state for state in (1, 2, 3, 4, 5, 8))
+_LISTEN: Final = 10
 _MOST: Final = 1 << 17
 _V4_MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 
 
 class Connection(msgspec.Struct, frozen=True):
     """A socket with a peer. proto: "tcp" | "udp". cookie: the kernel's number for it, the same as in the sensor's events.
-    device: the interface that it is bound to, 0 for none. v6: it is an IPv6 socket, perhaps with IPv4 addresses in it."""
+    device: the interface that it is bound to, 0 for none. v6: it is an IPv6 socket, perhaps with IPv4 addresses in it.
+    inbound: its port is listened on, so its peer opened it."""
 
     proto: str
     local: Endpoint
@@ -52,6 +54,7 @@ class Connection(msgspec.Struct, frozen=True):
     inode: int
     device: int
     v6: bool
+    inbound: bool = False
 
 
 def established(pid: int) -> list[Connection]:
@@ -80,7 +83,7 @@ def destroy(pid: int, proto: str, local: Endpoint, remote: Endpoint, cookie: int
         # A look-up by addresses does not find sockets that are bound to an interface or have not their last address yet.
         return any(
             _destroyed(diag, found)
-            for found in list(_listed(diag, proto))  # all of it is read before the socket is asked again
+            for found in _listed(diag, proto)
             if (found.cookie == cookie if cookie else (found.local, found.remote) == (local, remote))
         )
 
@@ -120,14 +123,19 @@ def _packed(ip: str, v6: bool) -> bytes:
     return _V4_MAPPED + inet_pton(AF_INET, ip) if v6 else inet_pton(AF_INET, ip)
 
 
-def _listed(diag: socket.socket, proto: str) -> Iterator[Connection]:
+def _listed(diag: socket.socket, proto: str) -> list[Connection]:
     """All sockets of the namespace that have a peer."""
     anything = (b"", b"", b"", b"", 0, _NO_COOKIE)
+    found, listened = [], set()
     for v6 in (False, True):
-        for raw in _ask(diag, _BY_FAMILY, _REQUEST | _DUMP, proto, v6, _ALIVE, anything):
-            _, _, _, _, sport, dport, src, dst, device, cookie, _, _, _, _, inode = _TOLD.unpack_from(raw)
+        for raw in _ask(diag, _BY_FAMILY, _REQUEST | _DUMP, proto, v6, _ALIVE | 1 << _LISTEN, anything):
+            _, state, _, _, sport, dport, src, dst, device, cookie, _, _, _, _, inode = _TOLD.unpack_from(raw)
             local, remote = _endpoint(src, sport, v6), _endpoint(dst, dport, v6)
-            yield Connection(proto, local, remote, cookie, inode, device, v6)
+            if state == _LISTEN:
+                listened.add(local.port)
+            else:
+                found.append(Connection(proto, local, remote, cookie, inode, device, v6))
+    return [msgspec.structs.replace(one, inbound=True) if one.local.port in listened else one for one in found]
 
 
 def _endpoint(address: bytes, port: bytes, v6: bool) -> Endpoint:

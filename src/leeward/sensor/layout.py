@@ -93,7 +93,7 @@ UDP: Final = 17
 PROTOCOLS: Final = {6: "tcp", UDP: "udp"}
 COPY, DORMANT, IGNORE = range(3)
 #: enum answer.
-ALLOW, DENY, ASK = range(1, 4)
+ALLOW, DENY, ASK, PASS = range(1, 5)
 #: enum denied: why a process was refused a destination.
 REASONS: Final = ("", "address", "unknown", "quic", "name", "no-name", "unreadable", "limit")
 WRITTEN, LATE, WOKE, FAULT, SYN = 1, 2, 4, 8, 16

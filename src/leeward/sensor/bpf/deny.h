@@ -40,19 +40,18 @@ INLINE void enter_class(u32 pid)
 	}
 }
 
-/* enum answer, or 0: nobody knows this address. */
+/* enum answer, or 0: nobody knows this address. Networks are somebody's word, and come before what was learned. */
 INLINE u32 answer_for(struct destination *to)
 {
-	u32 *answer = bpf_map_lookup_elem(&destinations, to);
+	struct network key = {.prefix = 160, .class = to->class};
+	__builtin_memcpy(key.address, to->address, 16);
+	u32 *answer = bpf_map_lookup_elem(&networks, &key);
+	if (!answer)
+		answer = bpf_map_lookup_elem(&destinations, to);
 	if (!answer && to->port) {
 		struct destination any = *to;
 		any.port = 0;
 		answer = bpf_map_lookup_elem(&destinations, &any);
-	}
-	if (!answer) {
-		struct network key = {.prefix = 160, .class = to->class};
-		__builtin_memcpy(key.address, to->address, 16);
-		answer = bpf_map_lookup_elem(&networks, &key);
 	}
 	return answer ? *answer : 0;
 }
@@ -130,6 +129,8 @@ INLINE int may_go(struct bpf_sock_addr *ctx, struct destination *to)
 		return 1;
 	to->class = *class;
 	u32 answer = answer_for(to), why = 0;
+	if (answer == PASS)
+		return 1;
 	u32 known = answer == ALLOW || to->port == DNS_PORT || is_loopback(to);
 	u64 cookie = bpf_get_socket_cookie(ctx);
 	if (answer == DENY)

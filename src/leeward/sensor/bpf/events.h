@@ -106,7 +106,8 @@ enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ
 		 CALL_GO_WRITE, CALL_GO_READ, CALL_GO_FREE };
 
 /* The connect rung (deny.h). Addresses are of IPv6, those of IPv4 mapped. */
-enum answer { ALLOW = 1, DENY = 2, ASK = 3 }; /* ASK: names that are allowed and names that are not have this address */
+/* ASK: names that are allowed and names that are not have this address. PASS: allowed, whatever its name. */
+enum answer { ALLOW = 1, DENY = 2, ASK = 3, PASS = 4 };
 enum denied { DENIED_ADDRESS = 1, DENIED_UNKNOWN, DENIED_QUIC, DENIED_NAME, DENIED_NO_NAME, DENIED_UNREADABLE, DENIED_LIMIT, DENIED_AGAIN };
 /* unlisted: the answer for a name that no pattern fits. unknown: for what has no name. told: events in the second since. */
 struct class_rule { u32 unlisted, unknown; u64 told_since, told; };
