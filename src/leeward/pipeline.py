@@ -34,6 +34,7 @@ from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
     CallJudged,
     Datagram,
+    Denied,
     Lost,
     ModelAnswered,
     Piped,
@@ -131,6 +132,7 @@ class Pipeline:
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
             Piped: self._on_piped,
+            Denied: self._on_denied,
             UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
             CallJudged: self._on_judged,
@@ -228,6 +230,10 @@ class Pipeline:
             socket.flow.l7 = "quic"
             if hello is not None or not socket.flow.sni:
                 self._suspect(socket, event.ts, "QUIC is seen as a flow only")
+        return []
+
+    def _on_denied(self, event: Denied) -> list[Record]:
+        self.counters[f"denied_{event.reason}"] += 1
         return []
 
     def _on_lost(self, event: Lost) -> list[Record]:

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from leeward.cli.printer import printer
+from leeward.enforce import sockets
 from leeward.model.errors import HostError
 from leeward.sensor import host, kernel, libbpf, libraries
 from leeward.sensor.target import Target, Unseen
@@ -95,6 +96,13 @@ def _cgroup() -> str:
     return str(root)
 
 
+def _ending() -> str:
+    refused = sockets.can_destroy()
+    if refused:
+        raise HostError(refused)
+    return "by SOCK_DESTROY"
+
+
 def _runtimes() -> Check:
     places = {
         "containerd": "/run/containerd/io.containerd.runtime.v2.task",
@@ -126,6 +134,12 @@ def checks() -> Iterator[Check]:
     yield _try("cgroup v2 programs", _cgroup, "mount -t cgroup2 none /sys/fs/cgroup/unified")
     yield _try("uprobes", _uprobe, "CAP_SYS_ADMIN is needed")
     yield _try("uprobe_multi", _multi, "kernel 6.6 attaches many probes at once; links of one are used", needed=False)
+    yield _try(
+        "ending connections",
+        _ending,
+        "CONFIG_INET_DIAG_DESTROY and CAP_NET_ADMIN: else a denied connection that is open already is not ended",
+        needed=False,
+    )
     yield _runtimes()
     yield from _tls_of_processes()
     for name, detail in NOT_COVERED:

@@ -183,6 +183,24 @@ class UnixData(Raw, frozen=True, gc=False):
     late: bool = False
 
 
+class Denied(Raw, frozen=True, gc=False):
+    """The kernel refused a process of a class a destination, before a byte of the request left.
+
+    reason: "address" | "unknown" (it has no name that is known) | "quic" (its hello cannot be read) | "limit" (no room to ask) at
+    connect or sendmsg, which failed with EPERM; "name" | "no-name" | "unreadable" when the TLS hello was about to leave, where
+    `name` is the SNI. sock, proto: as in SocketOpened. local: of port 0 before the socket is connected.
+    """
+
+    sock: int
+    pid: int
+    proto: str
+    local: Endpoint
+    remote: Endpoint
+    class_id: int
+    reason: str
+    name: str = ""
+
+
 class ModelAnswered(Raw, frozen=True):
     """What the model for names found in the texts it was given as `number`: (text, kind, start, end, confidence, detector) each,
     offsets in characters."""
@@ -224,6 +242,7 @@ RawEvent = (
     | TlsClosed
     | Piped
     | UnixData
+    | Denied
     | ModelAnswered
     | CallJudged
     | Lost

@@ -9,6 +9,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from leeward.model.net import Endpoint
 from leeward.model.raw import (
     Datagram,
+    Denied,
     Piped,
     Plaintext,
     ProcessExec,
@@ -183,7 +184,24 @@ def _unix_bytes(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     return UnixData(ts + epoch, number, pid, bool(flags & L.WRITTEN), first, data, bool(flags & L.LATE))
 
 
+def _denied(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    values = L.DENIED_EVENT.unpack_from(memory, at)
+    ts, _, pid, cookie, local, remote, lport, rport, family, proto, _, class_id, why, length, _, name = values
+    return Denied(
+        ts + epoch,
+        cookie,
+        pid,
+        L.PROTOCOLS.get(proto, str(proto)),
+        endpoint(local, lport, family),
+        endpoint(remote, rport, family),
+        class_id,
+        L.REASONS[why],
+        name[:length].decode("latin-1").lower() if L.REASONS[why] == "name" else "",
+    )
+
+
 _DECODERS = {
+    L.DENIED: _denied,
     L.UNIX: _unix,
     L.UNIX_BYTES: _unix_bytes,
     L.STDIO: _stdio,

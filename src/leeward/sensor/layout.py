@@ -34,6 +34,12 @@ FORMATS: Final[dict[str, str]] = {
     "caller": "<QQIIIIII",
     "ev_unix": "<QIIQII112s",
     "unix_socket": "<QQIIIIIIII112s",
+    "ev_denied": "<QIIQ" + _TUPLE + "IIII256s",
+    "class_rule": "<IIQQ",
+    "destination": "<IHxx16s",
+    "network": "<II16s",
+    "name_key": "<IIQ",
+    "ask": "<22I4Q16s16s512s",
 }
 
 HEAD: Final = Struct(FORMATS["head"])
@@ -57,9 +63,15 @@ LIBRARY_KEY: Final = Struct(FORMATS["library_key"])
 CALLER: Final = Struct(FORMATS["caller"])
 UNIX_EVENT: Final = Struct(FORMATS["ev_unix"])
 UNIX_SOCKET: Final = Struct(FORMATS["unix_socket"])
+DENIED_EVENT: Final = Struct(FORMATS["ev_denied"])
+CLASS_RULE: Final = Struct(FORMATS["class_rule"])
+DESTINATION: Final = Struct(FORMATS["destination"])
+NETWORK: Final = Struct(FORMATS["network"])
+NAME_KEY: Final = Struct(FORMATS["name_key"])
+ASK_ENTRY: Final = Struct(FORMATS["ask"])
 
 FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
-STDIO, UNIX, UNIX_BYTES, DATABASE, HELD = range(12, 17)
+STDIO, UNIX, UNIX_BYTES, DATABASE, HELD, DENIED = range(12, 18)
 #: enum call_kind: what an entry probe says was called.
 CALLS: Final = (
     "on_write",
@@ -80,6 +92,10 @@ ROLES: Final = ("unknown", "client", "server", "listener")
 UDP: Final = 17
 PROTOCOLS: Final = {6: "tcp", UDP: "udp"}
 COPY, DORMANT, IGNORE = range(3)
+#: enum answer.
+ALLOW, DENY, ASK, PASS = range(1, 5)
+#: enum denied: why a process was refused a destination.
+REASONS: Final = ("", "address", "unknown", "quic", "name", "no-name", "unreadable", "limit")
 WRITTEN, LATE, WOKE, FAULT, SYN = 1, 2, 4, 8, 16
 UNKNOWN_OFFSET: Final = 0xFFFF
 ARGV_LIMIT: Final = 1024
@@ -100,6 +116,8 @@ COUNTERS: Final = (
     "hold_no_holder",
     "hold_ring_full",
     "hold_no_signal",
+    "denied_untold",
+    "asks_full",
 )
 
 

@@ -126,6 +126,29 @@ def parse_dns(data: bytes) -> DnsMessage | None:
     return DnsMessage(ident, bool(flags & 0x8000), flags & 15, tuple(questions), tuple(answers))
 
 
+class Resolved(msgspec.Struct, frozen=True):
+    """Where an answer leads. names: the one asked, then those of its chain of CNAMEs. addresses: (text form, TTL in seconds)."""
+
+    names: tuple[str, ...] = ()
+    addresses: tuple[tuple[str, int], ...] = ()
+
+
+def resolved(message: DnsMessage) -> Resolved:
+    """What a response says of the name that was asked for; records of other names are none of it."""
+    if not message.response or not message.questions:
+        return Resolved()
+    names = {message.questions[0][0]: None}
+    addresses = []
+    for answer in message.answers:
+        if answer.name not in names:
+            continue
+        if answer.type == _CNAME:
+            names[answer.data] = None
+        else:
+            addresses.append((answer.data, answer.ttl))
+    return Resolved(tuple(names), tuple(addresses))
+
+
 class NameTable:
     """Address → the name that was asked for. Bounded; the least recently learned leave first."""
 
@@ -136,18 +159,10 @@ class NameTable:
 
     def learn(self, ts: int, message: DnsMessage) -> None:
         """Takes the addresses of an answer; chains of CNAME lead back to the name asked."""
-        if not message.response or not message.questions:
-            return
-        asked = message.questions[0][0]
-        belongs = {asked}
-        for answer in message.answers:
-            if answer.name not in belongs:
-                continue
-            if answer.type == _CNAME:
-                belongs.add(answer.data)
-                continue
-            self._names[answer.data] = (asked, ts + max(answer.ttl * 10**9, 0) + _GRACE_NS)
-            self._names.move_to_end(answer.data)
+        found = resolved(message)
+        for address, ttl in found.addresses:
+            self._names[address] = (found.names[0], ts + ttl * 10**9 + _GRACE_NS)
+            self._names.move_to_end(address)
         while len(self._names) > self._limit:
             self._names.popitem(last=False)
             self.counters["names_evicted"] += 1

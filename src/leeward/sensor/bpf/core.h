@@ -21,8 +21,9 @@ typedef signed long long s64;
 #define READ(dst, src) bpf_probe_read_kernel(&(dst), sizeof(dst), __builtin_preserve_access_index(&(src)))
 #define bswap16(x) __builtin_bswap16(x)
 
-enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_RINGBUF = 27 };
+enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11, MAP_RINGBUF = 27 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_F_NO_PREALLOC = 1 };
+enum { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
 enum { RB_NO_WAKEUP = 1, RB_FORCE_WAKEUP = 2 };
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -34,6 +35,7 @@ static u64 (*bpf_get_current_uid_gid)(void) = (void *)15;
 static long (*bpf_skb_load_bytes)(const void *skb, u32 offset, void *to, u32 len) = (void *)26;
 static u64 (*bpf_get_current_task)(void) = (void *)35;
 static u64 (*bpf_get_socket_cookie)(void *ctx) = (void *)46;
+static u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static long (*bpf_probe_read_user)(void *dst, u32 size, const void *src) = (void *)112;
 static long (*bpf_probe_read_kernel)(void *dst, u32 size, const void *src) = (void *)113;
 static long (*bpf_send_signal_thread)(u32 signal) = (void *)117;
@@ -65,12 +67,15 @@ struct file___since_6_13 { struct file_ref f_ref; } CORE;
 struct fdtable { u32 max_fds; struct file **fd; } CORE;
 struct files_struct { struct fdtable *fdt; } CORE;
 struct mm_struct { u64 arg_start, arg_end; } CORE;
+typedef struct { s32 counter; } atomic_t;
+struct signal_struct { atomic_t live; } CORE;
 struct task_struct {
 	s32 pid, tgid;
 	struct task_struct *real_parent, *group_leader;
 	u64 start_boottime;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	struct signal_struct *signal;
 } CORE;
 struct linux_binprm { const char *filename; } CORE;
 struct in6_addr { u8 bytes[16]; };

@@ -11,6 +11,7 @@ enum event_type {
 	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
 	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
 	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12, EV_UNIX = 13, EV_UNIX_DATA = 14, EV_DATABASE = 15, EV_HOLD = 16,
+	EV_DENIED = 17,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
 enum { PROTO_TCP = 6, PROTO_UDP = 17 };
@@ -57,6 +58,8 @@ struct ev_unix { struct head h; u64 sock; u32 len, pad; u8 path[112]; };
 /* A thread is stopped at the start of a write. sp: its stack pointer at the entry, where the return address is. sent: what it wrote on
  * this connection before. library, kind: the halves of the probe's cookie. */
 struct ev_hold { struct head h; u64 tls, buffer, size, sp, sent; u32 tid, library, kind, pad; };
+/* A process of a class was refused a destination; why: enum denied. name: `len` bytes, of a TLS hello. */
+struct ev_denied { struct head h; u64 cookie; struct tuple t; u32 class, why, len, pad; u8 name[256]; };
 /* The holder's last sign of life, and how old it may be; both in ns of the monotonic clock. */
 struct heart { u64 beat, stale; };
 struct ev_tls_free { struct head h; u64 tls; u32 generation, pad; };
@@ -102,8 +105,27 @@ struct unix_socket { u64 bytes[2]; u32 generation, class, misses, told, flags, l
 enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE,
 		 CALL_GO_WRITE, CALL_GO_READ, CALL_GO_FREE };
 
+/* The connect rung (deny.h). Addresses are of IPv6, those of IPv4 mapped. */
+/* ASK: names that are allowed and names that are not have this address. PASS: allowed, whatever its name. */
+enum answer { ALLOW = 1, DENY = 2, ASK = 3, PASS = 4 };
+enum denied { DENIED_ADDRESS = 1, DENIED_UNKNOWN, DENIED_QUIC, DENIED_NAME, DENIED_NO_NAME, DENIED_UNREADABLE, DENIED_LIMIT, DENIED_AGAIN };
+/* unlisted: the answer for a name that no pattern fits. unknown: for what has no name. told: events in the second since. */
+struct class_rule { u32 unlisted, unknown; u64 told_since, told; };
+struct destination { u32 class; u16 port, pad; u32 address[4]; }; /* port 0: any */
+struct network { u32 prefix, class; u8 address[16]; }; /* prefix: bits, of class and address together */
+struct name_key { u32 class, pad; u64 hash; };
+/* A connection whose name is still to come. fallback: the answer if none does. next: sequence number after what was judged. phase:
+ * what is read next, `got` bytes of it are in `part` or `name`; before it, `skip` bytes. record, message: bytes left in them. */
+struct ask {
+	u32 class, pid, fallback, refused, sent, next, tries;
+	u32 began, phase, got, skip, record, message, head_got, name_len, name_left, named, hidden;
+	u32 suffix_answer, dash_answer, dashes, pad;
+	u64 hash, dot, second, first; /* of the name so far: see hash_byte */
+	u8 head[16], part[16], name[512];
+};
+
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,
-	LISTENER_PAYLOAD, UNIX_TABLE_FULL, HOLD_NO_HOLDER, HOLD_RING_FULL, HOLD_NO_SIGNAL, COUNTERS
+	LISTENER_PAYLOAD, UNIX_TABLE_FULL, HOLD_NO_HOLDER, HOLD_RING_FULL, HOLD_NO_SIGNAL, DENIED_UNTOLD, ASKS_FULL, COUNTERS
 };
 #endif

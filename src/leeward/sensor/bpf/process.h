@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* Processes come and go; libraries are mapped into them. */
+#include "deny.h"
 #include "hold.h"
 
 INLINE struct task_struct *current_task(void) { return (struct task_struct *)bpf_get_current_task(); }
@@ -33,6 +34,7 @@ int on_fork(u64 *ctx)
 		return 0; /* a thread */
 	READ(parent_tgid, parent->tgid);
 	u32 p = parent_tgid, c = tgid;
+	inherit_class(p, c);
 	struct config *cfg = config();
 	if (cfg && cfg->only_tracked) {
 		if (!bpf_map_lookup_elem(&tracked, &p))
@@ -93,12 +95,24 @@ INLINE u64 pipe_of(u32 fd) { return inode_in(file_of(fd)); }
 
 INLINE void sockets_left(u32 pid); /* unix.h */
 
+/* A process has its class until its last thread ends. */
+INLINE void class_left(u32 pid)
+{
+	struct signal_struct *signal = 0;
+	s32 live = 0;
+	READ(signal, current_task()->signal);
+	READ(live, signal->live.counter);
+	if (!live)
+		bpf_map_delete_elem(&classes, &pid);
+}
+
 SEC("tp_btf/sched_process_exec")
 int on_exec(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 	struct linux_binprm *bprm = (void *)ctx[2];
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	enter_class(pid);
 	if (!watched(pid))
 		return 0;
 	struct caller pipes = {.input = pipe_of(0), .output = pipe_of(1)};
@@ -137,6 +151,7 @@ int on_exit(u64 *ctx)
 	u64 id = bpf_get_current_pid_tgid();
 	u32 pid = id >> 32;
 	bpf_map_delete_elem(&descriptor_calls, &id); /* killed in the middle: another thread may have its number */
+	class_left(pid);
 	if (pid != (u32)id || !watched(pid))
 		return 0; /* the leader's exit stands for the process; its other threads may linger a moment */
 	sockets_left(pid);

@@ -14,10 +14,10 @@ INLINE void own(void *ctx, u32 role)
 		bpf_map_update_elem(&owners, &cookie, &o, BPF_ANY);
 }
 
-SEC("cgroup/connect4") int on_connect4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
-SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
-SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
-SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return 1; }
+SEC("cgroup/connect4") int on_connect4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go4(ctx); }
+SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go6(ctx); }
+SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go4(ctx); }
+SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go6(ctx); }
 
 INLINE u64 tuple_of(struct sock *sk, struct tuple *t)
 {
@@ -120,6 +120,7 @@ int on_state(u64 *ctx)
 	READ(key.cookie, sk->__sk_common.skc_cookie.counter);
 	if (!key.cookie)
 		return 0;
+	bpf_map_delete_elem(&asks, &key.cookie);
 	struct flow *f = bpf_map_lookup_elem(&flows, &key);
 	if (!f)
 		return 0;
@@ -342,6 +343,13 @@ INLINE int packet(struct __sk_buff *skb, u32 egress)
 	if (!sk || !parse(skb, &p))
 		return 1;
 	u32 state = sk->state;
+	if (egress && p.t.proto == PROTO_TCP && p.size) {
+		u32 why = judge_segment(skb, p.offset, p.size, p.seq + !!(p.flags & 2 /* SYN: TCP fast open */));
+		if (why) {
+			tell_refused(skb, &p.t, why);
+			return 0;
+		}
+	}
 	if (p.t.proto == PROTO_TCP && state == 10 /* TCP_LISTEN */) {
 		if (p.size)
 			count(LISTENER_PAYLOAD);

@@ -8,7 +8,7 @@
  * input and output need too, always are. */
 #include "stdio.h"
 
-enum { AF_UNIX = 1, SOCK_STREAM = 1, E2BIG = 7, MOST_PATH = 108, MOST_LEFT = 512 };
+enum { AF_UNIX = 1, E2BIG = 7, MOST_PATH = 108, MOST_LEFT = 512 };
 
 /* The connection's name in events, beside the cookies of other sockets: they count from 1. */
 INLINE u64 unix_number(u64 inode, const struct unix_socket *s)
