@@ -122,9 +122,11 @@ class Discovery:
         """An exchange that was looked through and masked, with what is wrong with it."""
         out: list[Exchange | Finding] = [exchange]
         action = (exchange.verdict or {}).get("action", "")
-        for finding in (*self._leaks.feed(exchange), *self._police(exchange, ts)):
-            if action != "allow":
-                finding.action = finding.action or action
+        leaks = self._leaks.feed(exchange)
+        for leak in leaks:
+            leak.action = action if action != "allow" else ""
+        known = {leak.rule for leak in leaks}
+        for finding in (*leaks, *(f for f in self._police(exchange, ts) if f.rule not in known)):
             out += self.findings.add(finding, ts)
         return out
 

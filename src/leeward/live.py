@@ -13,12 +13,14 @@ from pathlib import Path
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
+from leeward.guard import Enforced, Guard
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
 from leeward.model.raw import ProcessStarted, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
+from leeward.policing import Policing
 from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
 
@@ -41,11 +43,12 @@ class Live:
         runtimes: RuntimePaths | None = None,
         inspector: Inspector | None = None,
         names: NameWorker | None = None,
+        policies: Enforced | None = None,
     ) -> None:
         """`tree`: watch only these processes and their children, which are added as they appear (with
         Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
         runtimes keep their state, the usual places if not given. `inspector`: looks for sensitive data. `names`: the model that
-        helps it."""
+        helps it. `policies`: what is forbidden here."""
         self._tree = tree
         self.started = time.time_ns()
         self.sensor = KernelSensor(options)
@@ -56,6 +59,9 @@ class Live:
         except BaseException:
             self.sensor.close()
             raise
+        self.guard: Guard | None = None
+        if policies is not None:
+            self.guard = self._guard(policies, catalogue)
         watched = None if tree is None else tree.__contains__
         settings = Settings(boot_id(), options.max_message, watched)
         self.pipeline = Pipeline(
@@ -67,15 +73,26 @@ class Live:
             library_of=self.library_of,
             inspector=inspector,
             ask_model=names.ask if names is not None else None,
+            policing=_policing(self.guard),
         )
         self._names = names
         self._tick = time.time_ns()
         for event in self.sensor.sockets():
             self.pipeline.feed(event)
+        if self.guard is not None and tree is None:
+            self.guard.consider_all()
+
+    def _guard(self, policies: Enforced, catalogue: Catalogue) -> Guard:
+        try:
+            return Guard(self.sensor, self.processes, catalogue, policies)
+        except BaseException:
+            self.sensor.close()
+            raise
 
     def step(self, timeout: float = 0.05) -> Iterator[Record]:
         """What happened since the last step. Waits up to `timeout` seconds for something to happen."""
         events = self.sensor.poll(timeout)
+        yield from self._judged()  # after the poll: a verdict is told before what it let go can be answered
         for event in events:
             if type(event) is ProcessStarted and self._tree is not None:
                 self._tree.add(event.pid)
@@ -83,12 +100,24 @@ class Live:
                 seen = bool(self.pipeline.flows.by_random(event.client_random))
                 event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
             yield from self.pipeline.feed(event)
+            if self.guard is not None:
+                self.guard.feed(event)
         yield from self._named()
         now = time.time_ns()
         if now - self._tick >= _TICK_NS:
             self._tick = now
             yield from self._totals()
             yield from self.pipeline.tick(now)
+
+    def _judged(self) -> Iterator[Record]:
+        """What became of writes that were held."""
+        if self.guard is None:
+            return
+        for event in self.guard.step():
+            connection = self.pipeline.connections.of_library(event.pid, event.tls)
+            yield from self.pipeline.feed(event)
+            if event.action == "block" and connection is not None and (socket := connection.socket) is not None:
+                self.guard.stopped(event.pid, socket.local, socket.remote, socket.sock)
 
     def _named(self) -> Iterator[Record]:
         if self._names is not None:
@@ -109,12 +138,15 @@ class Live:
         yield from self.pipeline.finish(time.time_ns())
 
     def close(self) -> None:
+        if self.guard is not None:
+            self.guard.close()
         self.sensor.close()
 
     def counters(self) -> dict[str, int]:
         """The sensor's and the stages' counters."""
         sensor = {f"sensor_{name}": count for name, count in sorted(self.sensor.counters.items())}
-        return sensor | self.pipeline.totals()
+        guard = self.guard.totals() if self.guard is not None else {}
+        return sensor | self.pipeline.totals() | guard
 
     def losses(self) -> dict[str, int]:
         """What was lost on the way, by name; all zero when nothing was."""
@@ -164,6 +196,10 @@ class Live:
             "no TLS library is mapped: TLS is inside the executable (linked statically, Go, Rust or Java)",
             "metadata only until a later version",
         )
+
+
+def _policing(guard: Guard | None) -> Policing | None:
+    return Policing(lambda: guard.policies, guard.why_not) if guard is not None else None
 
 
 def _describe(probed: Probed) -> str:

@@ -51,8 +51,8 @@ from leeward.model.raw import (
     UnixData,
 )
 from leeward.model.sql import SqlResult
-from leeward.policing import Policing
 from leeward.placing import Placing, bare, iso
+from leeward.policing import Policing
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
@@ -301,8 +301,9 @@ class Pipeline:
             return []
         self.counters["exchanges"] += 1
         exchange = self._placing.on_connection(timed, connection, number)
-        if self._policing is not None and isinstance(connection.key, tuple) and connection.source == "library":
-            exchange.verdict = self._policing.verdict(*connection.key, timed.start, timed.end)
+        if self._policing is not None and connection.source == "library" and isinstance(connection.key, tuple):
+            pid, tls = connection.key
+            exchange.verdict = self._policing.verdict(pid, tls, timed.start, timed.end)
         library, rung = "", "plaintext"
         if connection.source == "library":
             library, rung = self._library_of(connection.library)

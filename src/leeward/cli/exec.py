@@ -15,6 +15,7 @@ import typer
 
 from leeward.ai.catalogue import load_catalogue
 from leeward.cli.looking import DataConfig, UseModel, looking, name_model
+from leeward.cli.policies import PolicyFiles, enforced
 from leeward.cli.printer import Printer, printer
 from leeward.live import Live
 from leeward.model.errors import InputError
@@ -93,6 +94,8 @@ def _watch(live: Live, child: _Child, tree: set[int], out: Printer, worst: _Wors
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child.pid, signal.SIGTERM))
     tree.add(child.pid)
     live.sensor.track(child.pid)
+    if live.guard is not None:
+        live.guard.follow(child.pid)
     child.go()
     code = None
     while code is None:
@@ -135,6 +138,7 @@ def register(app: typer.Typer) -> None:
         fail_on: Annotated[
             str, typer.Option(help="Exit with 1 after a finding as bad as this: info, low, medium, high, critical.")
         ] = "",
+        policy: PolicyFiles = [],  # noqa: B006 - typer copies it
         model: UseModel = None,
         data_config: DataConfig = None,
     ) -> None:
@@ -144,6 +148,7 @@ def register(app: typer.Typer) -> None:
         executable = _find(command[0])
         need_root()
         look = looking(data_key(state_dir()), data_config)
+        policies = enforced(policy, data_key(state_dir()), data_config, state_dir()) if policy else None
         loaded = name_model(model)
         tree: set[int] = set()
         names = NameWorker(loaded) if loaded is not None else None
@@ -157,6 +162,7 @@ def register(app: typer.Typer) -> None:
                 libraries=command_libraries(executable),
                 inspector=look.inspector(),
                 names=names,
+                policies=policies,
             )
         except BaseException:
             os.kill(child.pid, signal.SIGKILL)

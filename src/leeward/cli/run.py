@@ -21,6 +21,8 @@ from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
 from leeward.api.tokens import TokenStore
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
+from leeward.cli.policies import PolicyFiles, enforced
+from leeward.guard import Enforced
 from leeward.identity.state import RuntimePaths
 from leeward.live import Live
 from leeward.model.errors import HostError, InputError
@@ -111,6 +113,7 @@ def watch_host(
     runtimes: RuntimePaths,
     look: Looking,
     names: NameWorker | None,
+    policies: Enforced | None,
     stop: threading.Event,
 ) -> None:
     """Runs until `stop` is set."""
@@ -120,7 +123,9 @@ def watch_host(
         tokens = TokenStore(state / TOKENS_NAME)
         token = tokens.ensure()
         tokens.ensure_local_cli(state / CLI_TOKEN_NAME)
-        live = Live(options, load_catalogue(), runtimes=runtimes, inspector=look.inspector(), names=names)
+        live = Live(
+            options, load_catalogue(), runtimes=runtimes, inspector=look.inspector(), names=names, policies=policies
+        )
         try:
             known = store.findings(FindingQuery(limit=LIMIT_MAX))
             live.pipeline.discovery.findings.restore(msgspec.convert(known, list[Finding]))
@@ -175,6 +180,7 @@ def register(app: typer.Typer) -> None:
         containerd: Annotated[
             list[str], typer.Option(help="STATE:ROOT of a containerd that is not in a usual place; may be repeated.")
         ] = [],  # noqa: B006 - typer copies it
+        policy: PolicyFiles = [],  # noqa: B006 - typer copies it
         model: UseModel = None,
         data_config: DataConfig = None,
     ) -> None:
@@ -190,10 +196,11 @@ def register(app: typer.Typer) -> None:
         retention = Retention(days=keep_days, size_bytes=keep_mib * _MIB)
         state = state or state_dir()
         look = looking(data_key(state), data_config, state)
+        policies = enforced(policy, data_key(state), data_config, state)
         loaded = name_model(model)
         names = NameWorker(loaded, _MODEL_SHARE) if loaded is not None else None
         try:
-            watch_host(host, port, state, options, retention, _runtimes(containerd), look, names, stop)
+            watch_host(host, port, state, options, retention, _runtimes(containerd), look, names, policies, stop)
         finally:
             if names is not None:
                 names.close()

@@ -93,9 +93,7 @@ class Enforcer:
     """sensor: whose probes tell of writes. policies: files and folders, read by the judge; checked before. key: for hashes of found
     values. config: the user's data.yaml."""
 
-    def __init__(
-        self, sensor: KernelSensor, policies: Sequence[Path], key: bytes, config: Path | None = None
-    ) -> None:
+    def __init__(self, sensor: KernelSensor, policies: Sequence[Path], key: bytes, config: Path | None = None) -> None:
         self.counters: Counter[str] = Counter()
         self.held: dict[int, Who] = {}
         self.refused: dict[int, str] = {}  # process → why it could not be held
@@ -119,7 +117,7 @@ class Enforcer:
         sensor = self._sensor
         ring = sensor.map("holds")
         descriptors = [theirs.fileno(), ring.fd, *(sensor.map(name).fd for name in maps.NAMES)]
-        arguments = [descriptors[0], ring.fd, sensor.ring_size("holds"), *descriptors[2:]]
+        arguments = [descriptors[0], ring.fd, sensor.ring_size("holds"), sensor.epoch, *descriptors[2:]]
         process = _python("leeward.enforce.holder", list(map(str, arguments)), descriptors)
         theirs.close()
         ours.setblocking(False)

@@ -18,8 +18,6 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -52,6 +50,7 @@ from leeward.sensor.ring import Ring
 _BEAT_NS, _STALE_NS = 50 * 10**6, 400 * 10**6
 _REPORT_NS = 10**9
 _SILENT_NS = 700 * 10**6
+_STRANGE_NS = 10**9
 _GO_WRITE = L.GO_WRITE
 _SHUTDOWN = struct.pack("<I", 1 | 2)  # SSL_SENT_SHUTDOWN, SSL_RECEIVED_SHUTDOWN, openssl/ssl.h
 _NOTIFIED = b"\x01"  # crypto/tls.Conn.closeNotifySent
@@ -78,11 +77,12 @@ class _Call(msgspec.Struct):
 
 
 class Holder:
-    """`turn` is one round. agent, judge: their sockets. maps: the kernel's tables."""
+    """`turn` is one round. agent: its socket. maps: the kernel's tables. epoch: Unix ns at which the monotonic clock began."""
 
-    def __init__(self, agent: socket.socket, judge: socket.socket | None, maps: HeldMaps, ring: Ring) -> None:
+    def __init__(self, agent: socket.socket, maps: HeldMaps, ring: Ring, epoch: int) -> None:
         self.counters: Counter[str] = Counter()
-        self._agent, self._judge, self._maps, self._ring = agent, judge, maps, ring
+        self._agent, self._maps, self._ring, self._epoch = agent, maps, ring, epoch
+        self._judge: socket.socket | None = None
         self._who: dict[int, Who] = {}
         self._threads: dict[int, int] = {}  # seized thread → process
         self._leaving: set[int] = set()  # threads to be let go when they stop
@@ -91,6 +91,9 @@ class Holder:
         self._asked: dict[int, int] = {}  # number → thread
         self._due: list[tuple[int, int]] = []  # (deadline, number)
         self._shutdowns: dict[int, int] = {}
+        self._strangers: dict[
+            int, int
+        ] = {}  # threads stopped after an exec, until it is told who that is → when they go on anyway
         self._number = 0
         self._beat = self._reported = self._answered = 0
         self._told: Counter[str] = Counter()
@@ -98,8 +101,6 @@ class Holder:
         self._poll = select.epoll()
         self._poll.register(ring.fd, select.EPOLLIN)
         self._watch(agent)
-        if judge is not None:
-            self._watch(judge)
         self._wake = _child_signals()
         self._poll.register(self._wake, select.EPOLLIN)
 
@@ -124,6 +125,9 @@ class Holder:
             self._hear_judge()
         self._overdue()
         self._silent()
+        for pid in [pid for pid, until in self._strangers.items() if until <= now]:
+            self.counters["not_introduced"] += 1
+            self._known(pid)
         if self._agent.fileno() in ready:
             self._hear_agent()
         if now - self._reported >= _REPORT_NS:
@@ -136,6 +140,7 @@ class Holder:
         why = ""
         if who.pid in self._who:
             self._tell_who(who)
+            self._known(who.pid)
             return
         if len(self._who) >= _MOST_PROCESSES:
             why = "too many processes are held"
@@ -162,6 +167,11 @@ class Holder:
         self._maps.put(HELD, who.pid, 1)
         self._to_agent(Taken(who.pid))
 
+    def _known(self, pid: int) -> None:
+        """It was told who that is, or waited long enough for it."""
+        if self._strangers.pop(pid, None) is not None:
+            tracer.resume(pid)
+
     def _tell_who(self, who: Who) -> None:
         self._who[who.pid] = who
         self._to_judge(Told(who))
@@ -169,6 +179,7 @@ class Holder:
     def let_go(self, pid: int) -> None:
         """Nothing of this process is held any more; its threads are detached as they stop."""
         self._maps.drop(HELD, pid)
+        self._known(pid)
         for tid in [tid for tid, owner in self._threads.items() if owner == pid]:
             call = self._calls.get(tid)
             self._leaving.add(tid)
@@ -181,6 +192,7 @@ class Holder:
 
     def _forget(self, tid: int) -> None:
         pid = self._threads.pop(tid, 0)
+        self._strangers.pop(tid, None)
         self._leaving.discard(tid)
         self._halted.pop(tid, None)
         call = self._calls.pop(tid, None)
@@ -236,6 +248,9 @@ class Holder:
             if former and former != tid:
                 self._threads.pop(former, None)
                 self._calls.pop(former, None)
+            if tid in self._who:  # another program: the agent says who that is before its first instruction
+                self._strangers[tid] = time.monotonic_ns() + _STRANGE_NS
+                return
         tracer.resume(tid)
 
     # -- held calls ----------------------------------------------------------------------------------------------
@@ -284,7 +299,7 @@ class Holder:
         self._number += 1
         call.number = self._number
         data = tracer.read(call.pid, call.buffer, min(call.size, MOST))
-        ask = Ask(call.number, call.pid, call.tls, call.ts, call.sent, call.size)
+        ask = Ask(call.number, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size)
         self._asked[call.number] = call.tid
         heapq.heappush(self._due, (call.due, call.number))
         if self._judge is None:
@@ -386,7 +401,9 @@ class Holder:
             os.kill(call.pid, signal.SIGKILL)  # better than what it must not say
             return
         values.rip, values.rsp = _POINTER.unpack(back)[0], call.sp + 8
-        values.rax = 0 if call.kind >= _GO_WRITE else 2**64 - 1  # Go: nothing written, which its callers take for an error
+        values.rax = (
+            0 if call.kind >= _GO_WRITE else 2**64 - 1
+        )  # Go: nothing written, which its callers take for an error
         values.rbx = 0 if call.kind >= _GO_WRITE else values.rbx
         values.rcx = 0 if call.kind >= _GO_WRITE else values.rcx
         values.orig_rax = 2**64 - 1  # no system call to restart
@@ -398,7 +415,8 @@ class Holder:
         if action == "allow" and not why and (verdict is None or verdict.decided is None):
             return
         decided = verdict.decided if verdict is not None else None
-        self._to_agent(Decided(call.pid, call.tid, call.tls, call.ts, call.size, action, held, why, decided))
+        ts = call.ts + self._epoch
+        self._to_agent(Decided(call.pid, call.tid, call.tls, ts, call.size, action, held, why, decided))
 
     # -- the others ------------------------------------------------------------------------------------------------
 
@@ -484,22 +502,18 @@ def _child_signals() -> int:
     return reading
 
 
-def _end_with(parent: int) -> Callable[[], bool]:
-    """Says whether the process that began this one is gone."""
-    return lambda: os.getppid() != parent
-
-
 def main(arguments: list[str]) -> None:
-    """arguments: descriptors of the agent's socket, the ring, its size, and the maps in the order of `HeldMaps`."""
-    agent, ring, size, *maps = (int(argument) for argument in arguments)
+    """arguments: descriptors of the agent's socket and the ring, its size, the clocks' difference, and the maps in the order of
+    `HeldMaps`."""
+    agent, ring, size, epoch, *maps = (int(argument) for argument in arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the terminal's are the agent's to deal with; its end is this one's
-    orphan = _end_with(os.getppid())
-    holder = Holder(socket.socket(fileno=agent), None, HeldMaps(*maps), Ring(ring, size))
+    parent = os.getppid()
+    holder = Holder(socket.socket(fileno=agent), HeldMaps(*maps), Ring(ring, size), epoch)
     gc.collect()
     gc.freeze()
     try:
-        while not holder.ended and not orphan():
+        while not holder.ended and os.getppid() == parent:
             holder.turn()
     finally:
         holder.close()

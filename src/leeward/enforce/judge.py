@@ -244,9 +244,7 @@ class Judge:
         for decision in self._policies.decide("request", facts_of(exchange, ask.ts))[:1]:
             yield "block" if decision.action == "redact" else decision.action, decision, exchange
 
-    def _piece(
-        self, ask: Ask, data: bytes, offset: int, connection: _Connection, edits: list[Edit]
-    ) -> Iterator[_Said]:
+    def _piece(self, ask: Ask, data: bytes, offset: int, connection: _Connection, edits: list[Edit]) -> Iterator[_Said]:
         """Part of a body whose end is not here: judged as the text that it is, together with the end of the part before."""
         request = connection.head
         assert request is not None

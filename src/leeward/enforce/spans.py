@@ -11,12 +11,14 @@ from collections.abc import Collection
 from leeward.data.documents import step
 
 _TOKEN = re.compile(rb'[ \t\r\n]*(?:("(?:[^"\\\x00-\x1f]|\\.)*")|([{}\[\],:])|([^\s{}\[\],:"]+))', re.DOTALL)
-_PIECE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
+_PIECE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL
+)
 
 
 def _unquoted(raw: bytes) -> str:
     """A key, as `step` wants it."""
-    import json  # noqa: PLC0415
+    import json
 
     try:
         return str(json.loads(raw.decode("utf-8", "replace"), strict=False))

@@ -33,8 +33,35 @@ class Registers(C.Structure):
 
     _fields_ = tuple(
         (name, C.c_uint64)
-        for name in "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss "
-        "fs_base gs_base ds es fs gs".split()  # noqa: SIM905 - the kernel's order
+        for name in [
+            "r15",
+            "r14",
+            "r13",
+            "r12",
+            "rbp",
+            "rbx",
+            "r11",
+            "r10",
+            "r9",
+            "r8",
+            "rax",
+            "rcx",
+            "rdx",
+            "rsi",
+            "rdi",
+            "orig_rax",
+            "rip",
+            "cs",
+            "eflags",
+            "rsp",
+            "ss",
+            "fs_base",
+            "gs_base",
+            "ds",
+            "es",
+            "fs",
+            "gs",
+        ]
     )
 
 
@@ -155,7 +182,10 @@ def threads_of(pid: int) -> list[int]:
 
 def process_of(tid: int) -> int:
     """The process of a thread, 0 if it is gone."""
-    with suppress(OSError, ValueError, StopIteration), open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as lines:
+    with (
+        suppress(OSError, ValueError, StopIteration),
+        open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as lines,
+    ):
         return int(next(line for line in lines if line.startswith("Tgid:")).split()[1])
     return 0
 

@@ -81,7 +81,7 @@ class KernelSensor:
         self._flow_counts: dict[bytes, tuple[int, ...]] = {}
         self._unix_counts: UnixCounts = {}
         self._told: Counter[str] = Counter()
-        self._epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self.epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         sizes = {"payload": options.payload_ring, "control": options.control_ring}
         self._object, self._multi = load(sizes)
         maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
@@ -288,7 +288,7 @@ class KernelSensor:
     def poll(self, timeout: float) -> list[RawEvent]:
         """The events since the last call, in order; waits up to `timeout` seconds for the first."""
         self._poll.poll(int(timeout * 1000))
-        horizon = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._epoch
+        horizon = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self.epoch
         found, seen = self._held, self._number
         mapped: list[tuple[int, int, int, int]] = []
         for ring in (self._control, self._payload):
@@ -322,7 +322,7 @@ class KernelSensor:
 
     def _take(self, found: list[tuple[int, int, RawEvent]], memory: mmap.mmap, at: int) -> int:
         """Adds a record's event to `found`; returns its time."""
-        event = decode.record(memory, at, self._epoch)
+        event = decode.record(memory, at, self.epoch)
         if event is None:
             self.counters["unknown_record"] += 1
             return 0
@@ -348,11 +348,11 @@ class KernelSensor:
                 remote = decode.endpoint(flow[5], flow[7], flow[8]) if flow[9] == L.UDP else None
                 sent, received, packets_sent, packets_received = four
                 stats = SocketStats(
-                    now + self._epoch, sock, sent, received, packets_sent, packets_received, idle, remote
+                    now + self.epoch, sock, sent, received, packets_sent, packets_received, idle, remote
                 )
                 events.append(stats)
         self._flow_counts = counts
-        return events + self._unix_stats(now + self._epoch) + self._losses(now + self._epoch)
+        return events + self._unix_stats(now + self.epoch) + self._losses(now + self.epoch)
 
     def _unix_stats(self, ts: int) -> list[RawEvent]:
         found = self._maps["unix_sockets"].items(8, L.UNIX_SOCKET.size, 16384)

@@ -1,0 +1,249 @@
+"""Policies at work on a live host: whose writes are held, which destinations are refused, what became of it, and the audit log.
+
+Invariants: nothing is held and nobody belongs to a class unless a policy that is enforced says so. A policy file that is wrong never
+replaces a good one. Every decision that stopped or changed something is in the audit log.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from leeward.ai.catalogue import Catalogue
+from leeward.enforce import sockets
+from leeward.enforce.connect import TABLES, ConnectRung
+from leeward.enforce.enforcer import Enforcer
+from leeward.enforce.messages import Decided, Who
+from leeward.enforce.rules import Rule
+from leeward.identity.processes import ProcessTable
+from leeward.model.exchange import ProcessRef
+from leeward.model.net import Endpoint
+from leeward.model.process import Process
+from leeward.model.raw import CallJudged, ProcessExec, ProcessExited, RawEvent
+from leeward.placing import iso
+from leeward.policy.audit import Audit
+from leeward.policy.facts import facts_of_connection
+from leeward.policy.policies import Policies, Scoped, policy_files
+from leeward.policy.reload import Reloader
+from leeward.sensor.kernel import KernelSensor
+
+_LOOK_NS = 2 * 10**9  # between two looks at the policy files
+_MOST_CLASSES = 4096
+_MOST_KNOWN = 4096
+_STOPS = ("block", "kill")
+_CHANGES = ("redact", "block", "kill")
+#: Programs that people sit at: never held, whatever a policy says. What they start is looked at by itself.
+_SHELLS = frozenset("sh bash dash zsh fish ksh ash busybox tcsh csh login sshd tmux screen systemd init".split())  # noqa: SIM905
+
+
+class Enforced(msgspec.Struct, frozen=True):
+    """paths: policy files and folders. key, config: for finding sensitive data. audit: where decisions are written down."""
+
+    paths: tuple[Path, ...]
+    key: bytes
+    config: Path | None = None
+    audit: Audit | None = None
+
+
+class Guard:
+    def __init__(self, sensor: KernelSensor, processes: ProcessTable, catalogue: Catalogue, policies: Enforced) -> None:
+        """Raises InputError for policies that are none, HostError where they cannot be enforced."""
+        self.counters: Counter[str] = Counter()
+        self._paths, self._audit = list(policies.paths), policies.audit
+        self._reloader = Reloader(self._paths)
+        self._processes, self._catalogue = processes, catalogue
+        self._sensor, self._key, self._config = sensor, policies.key, policies.config
+        self._enforcer: Enforcer | None = None
+        self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue)
+        self._classes: dict[tuple[str, ...], int] = {}
+        self._denied: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._looked = time.monotonic_ns()
+        self._ours = {os.getpid(), os.getppid(), 1}
+        self._complaint = ""
+        self._begin()
+
+    @property
+    def policies(self) -> Policies:
+        """Those in force."""
+        return self._reloader.policies
+
+    def _begin(self) -> None:
+        """Holding needs processes of its own: only where a policy asks for it."""
+        for line in self.policies.warnings:
+            print(f"level=warning event=policy what={line!r}", file=sys.stderr)
+        holds = any(self._holds(policy.name) for policy in self.policies.policies)
+        if holds and self._enforcer is None:
+            self._enforcer = Enforcer(self._sensor, self._paths, self._key, self._config)
+            self._enforcer.ready()
+        self._write_down([("policies-loaded", {"files": [str(p) for p in policy_files(self._paths)],
+                                               "policies": [p.name for p in self.policies.policies]})])  # fmt: skip
+
+    def _holds(self, name: str) -> bool:
+        policy = next(p for p in self.policies.policies if p.name == name)
+        return policy.mode == "enforce" and any(
+            rule.stage in ("request", "response") and rule.action in _CHANGES for rule in policy.rules
+        )
+
+    # -- who ---------------------------------------------------------------------------------------------------------
+
+    def follow(self, pid: int) -> None:
+        """This process, which is about to run a command, and its children: held from before its first instruction."""
+        if self._enforcer is None:
+            return
+        process = self._processes.get(pid, time.time_ns())
+        self._enforcer.hold(_who(process, pid, Scoped(hold=True)))
+        end = time.monotonic() + 5
+        while not self._enforcer.counters["taken"] and pid not in self._enforcer.refused and time.monotonic() < end:
+            self._enforcer.poll()
+            time.sleep(0.005)
+
+    def consider(self, pid: int, ts: int) -> None:
+        """Which policies are about this process?"""
+        if pid in self._ours or (self._enforcer is not None and pid in self._enforcer.pids().values()):
+            return
+        process = self._processes.get(pid, ts)
+        if not process.exe:  # a thread of the kernel, or gone
+            return
+        labels = process.container.labels if process.container else {}
+        scoped = self.policies.scope(process.workload, labels)
+        if scoped.connect:
+            self._classify(process, ts)
+        if self._enforcer is None:
+            return
+        shell = process.exe.rsplit("/", 1)[-1] in _SHELLS
+        if scoped.hold and (not shell or pid in self._enforcer.held):
+            self._enforcer.hold(_who(process, pid, scoped))
+        else:
+            self._enforcer.release(pid)
+
+    def consider_all(self) -> None:
+        """The processes that run now."""
+        now = time.time_ns()
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                self.consider(int(name), now)
+
+    def _classify(self, process: Process, ts: int) -> None:
+        """The class of what this process may not connect to."""
+        key = (process.workload.id, process.exe, process.user, process.container.image if process.container else "")
+        denied = self._denied.get(key)
+        if denied is None:
+            if len(self._denied) >= _MOST_KNOWN:
+                self._denied.clear()
+            denied = self._denied[key] = tuple(self._refused_hosts(process, ts))
+        if not denied:
+            self._rung.release(process.pid)
+            return
+        number = self._classes.get(denied)
+        if number is None:
+            if len(self._classes) >= _MOST_CLASSES:
+                self.counters["too_many_classes"] += 1
+                return
+            number = self._classes[denied] = len(self._classes) + 1
+            self._rung.rules(Rule(n, "deny", names=which, doh=True) for which, n in self._classes.items())
+        self._rung.assign(process.pid, number)
+
+    def _refused_hosts(self, process: Process, ts: int) -> Iterator[str]:
+        """Hosts of the catalogue's providers, as patterns, that the policies refuse this process."""
+        for provider in self._catalogue.providers.values():
+            for host in provider.hosts:
+                domain = host.replace("*", "any")
+                facts = facts_of_connection(process, domain, "", 443, provider.id, ts)
+                if any(decision.action in _STOPS for decision in self.policies.decide("connect", facts)):
+                    yield host
+
+    def feed(self, event: RawEvent) -> None:
+        """One of the sensor's events, after the processes know it. What a child is it has from its parent until it runs another program,
+        and so have its class in the kernel and the holder."""
+        self._rung.feed(event)
+        match event:
+            case ProcessExec(pid=pid, ts=ts):
+                self.consider(pid, ts)
+            case ProcessExited(pid=pid) if self._enforcer is not None:
+                self._enforcer.exited(pid)
+
+    # -- what became of it -------------------------------------------------------------------------------------------
+
+    def step(self) -> list[CallJudged]:
+        """What was decided since the last call."""
+        self._reload()
+        if self._enforcer is None:
+            return []
+        decided = self._enforcer.poll()
+        self._write_down([("verdict", _verdict(one)) for one in decided])
+        return [CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided]
+
+    def stopped(self, pid: int, local: Endpoint, remote: Endpoint, sock: int) -> None:
+        """A call on this socket was stopped: the connection ends."""
+        self.counters["sockets_ended"] += sockets.destroy(pid, "tcp", local, remote, sock)
+
+    def why_not(self, pid: int) -> str:
+        """Why the writes of a process are not held."""
+        if self._enforcer is None:
+            return ""
+        if pid in self._enforcer.held:
+            return ""
+        return self._enforcer.refused.get(pid, "the process was not known when it wrote")
+
+    def _reload(self) -> None:
+        now = time.monotonic_ns()
+        if now - self._looked < _LOOK_NS:
+            return
+        self._looked = now
+        changed = self._reloader.poll()
+        if self._reloader.complaint != self._complaint:
+            self._complaint = self._reloader.complaint
+            if self._complaint:
+                print(f"level=error event=policies_refused what={self._complaint!r}", file=sys.stderr)
+                self._write_down([("policies-refused", {"complaint": self._complaint[:4096]})])
+        if changed:
+            self._classes.clear()
+            self._denied.clear()
+            self._rung.rules([])
+            if self._enforcer is not None:
+                self._enforcer.reload(self._paths)
+            self._begin()
+            self.consider_all()
+
+    def _write_down(self, events: list[tuple[str, dict[str, Any]]]) -> None:
+        if self._audit is not None and events:
+            now = iso(time.time_ns())
+            self._audit.extend((now, "policy", name, detail) for name, detail in events)
+
+    def totals(self) -> dict[str, int]:
+        total = self.counters + Counter({f"connect_{n}": c for n, c in self._rung.counters.items()})
+        if self._enforcer is not None:
+            total += Counter({f"hold_{n}": c for n, c in self._enforcer.totals().items()})
+        return dict(sorted((total + self._reloader.counters).items()))
+
+    def close(self) -> None:
+        if self._enforcer is not None:
+            self._enforcer.close()
+
+
+def _who(process: Process, pid: int, scoped: Scoped) -> Who:
+    reference = ProcessRef(
+        pid=pid, exe=process.exe, argv=list(process.argv), user=process.user, cwd=process.cwd, start_ns=process.start_ns,
+        ancestors=[{"pid": a.pid, "exe": a.exe} for a in process.ancestors],
+    )  # fmt: skip
+    return Who(pid, reference, process.workload, process.container, scoped.deadline_ms, scoped.fail)
+
+
+def _verdict(decided: Decided) -> dict[str, Any]:
+    """A decision as the audit log keeps it: no payload."""
+    told = decided.decided or {}
+    decision, exchange = told.get("decision") or {}, told.get("exchange") or {}
+    return {
+        "pid": decided.pid, "action": decided.action, "why": decided.why, "held_us": decided.held_us, "bytes": decided.size,
+        "policy": decision.get("policy", ""), "rule": decision.get("rule", ""),
+        "workload": ((exchange.get("workload") or {}).get("id") or ""),
+        "domain": (exchange.get("network") or {}).get("domain", ""),
+        "kinds": sorted({match["kind"] for match in exchange.get("data") or ()}),
+    }  # fmt: skip
