@@ -56,6 +56,7 @@ _SHUTDOWN = struct.pack("<I", 1 | 2)  # SSL_SENT_SHUTDOWN, SSL_RECEIVED_SHUTDOWN
 _NOTIFIED = b"\x01"  # crypto/tls.Conn.closeNotifySent
 _POINTER = struct.Struct("<Q")
 _MOST_PROCESSES = 4096
+_ARGV = 3  # words of a command line that tell two programs apart
 
 
 class _Call(msgspec.Struct):
@@ -248,7 +249,7 @@ class Holder:
             if former and former != tid:
                 self._threads.pop(former, None)
                 self._calls.pop(former, None)
-            if tid in self._who:  # another program: the agent says who that is before its first instruction
+            if tid in self._who and not _is(self._who[tid], tid):  # the agent says who that is before its first instruction
                 self._strangers[tid] = time.monotonic_ns() + _STRANGE_NS
                 return
         tracer.resume(tid)
@@ -484,6 +485,16 @@ class Holder:
         self._maps.beat(0, 0)
         for pid in list(self._who):
             self.let_go(pid)
+
+
+def _is(who: Who, pid: int) -> bool:
+    """Is this what the process runs now?"""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            argv = file.read(4096).decode("utf-8", "replace").split("\0")
+        return os.readlink(f"/proc/{pid}/exe") == who.process.exe and argv[:_ARGV] == who.process.argv[:_ARGV]
+    except OSError:
+        return False
 
 
 def _parent_of(pid: int) -> int:
