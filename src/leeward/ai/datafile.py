@@ -1,6 +1,5 @@
-"""Knowledge kept as YAML, checked against a JSON schema; every complaint names the file and the line.
+"""Knowledge kept as YAML (yamlfile.py), checked against a JSON schema; every complaint names the file and the line.
 
-A document is built straight from YAML's nodes: no tags, no merge keys, no code, and a repeated key is an error.
 The schema is JSON Schema 2020-12, of which the keywords in `KEYWORDS` are understood; any other is refused when
 the schema is read, so that no rule is silently without effect. Our own documents are kept as they were built: parsing them
 again at each start would take longer than all the rest of it.
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from leeward.ai.kept import cache_folder, identity, keep, read_kept
 from leeward.model.errors import InputError
@@ -42,9 +40,9 @@ KEYWORDS = frozenset(
         "minLength",
     ]
 )
-_OURS = Path(__file__).parents[1]
+_HERE = Path(__file__).parent
+_OURS = _HERE.parent
 _KEPT = 512  # files
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -116,28 +114,33 @@ def load_yaml(path: Path, schema: Schema) -> Record:
         text = raw.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    if not path.is_relative_to(_OURS):
-        return parse_yaml(text, str(path), schema)
-    folder = cache_folder()
-    return _through_cache(folder, raw, str(path), schema) if folder is not None else parse_yaml(text, str(path), schema)
-
-
-def _through_cache(folder: Path, raw: bytes, name: str, schema: Schema) -> Record:
-    """As `parse_yaml`, by the cache if it has a document of the same text, schema and code."""
+    folder = cache_folder() if path.is_relative_to(_OURS) else None
+    if folder is None:
+        return _parsed(text, str(path), schema)
     made_from = b"\0".join([_own_code(), msgspec.json.encode(schema.document), raw])
-    path = folder / f"document-{identity(made_from)}.msgpack"
-    packed = read_kept(path)
+    kept = folder / f"document-{identity(made_from)}.msgpack"
+    packed = read_kept(kept)
     document = _unpacked(packed) if packed is not None else None
     if document is None:
-        document = parse_yaml(raw.decode(), name, schema)
-        body = msgspec.msgpack.encode(_plain(document))
-        keep(path, zlib.crc32(body).to_bytes(4, "big") + body, _KEPT)
+        document = _parsed(text, str(path), schema)
+        keep(kept, _packed(document), _KEPT)
     return document
+
+
+def _parsed(text: str, name: str, schema: Schema) -> Record:
+    from leeward.ai.yamlfile import parse_yaml  # what is kept needs no parser
+
+    return parse_yaml(text, name, schema)
 
 
 @functools.cache
 def _own_code() -> bytes:
-    return Path(__file__).read_bytes()
+    return b"".join((_HERE / name).read_bytes() for name in ("datafile.py", "yamlfile.py"))
+
+
+def _packed(document: Record) -> bytes:
+    body = msgspec.msgpack.encode(_plain(document))
+    return zlib.crc32(body).to_bytes(4, "big") + body
 
 
 def _plain(value: Any) -> Any:
@@ -170,87 +173,3 @@ def _record(value: Any) -> Any:
     for name, one in value["fields"].items():
         record[name] = _record(one) if isinstance(one, dict | list) else one
     return record
-
-
-def parse_yaml(text: str, name: str, schema: Schema) -> Record:
-    """As `load_yaml`, for text that came from `name`."""
-    try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise InputError(f"{name}:{line}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{name}: not YAML: {error}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{name}:1: must be a mapping")
-    built = _Builder(name, schema).build(node, schema.document, "", 0)
-    assert isinstance(built, Record)
-    return built
-
-
-class _Builder:
-    """Turns nodes into values and checks them on the way."""
-
-    def __init__(self, name: str, schema: Schema) -> None:
-        self.name = name
-        self.schema = schema
-
-    def fail(self, node: yaml.Node, where: str, what: str) -> InputError:
-        return InputError(f"{self.name}:{node.start_mark.line + 1}: {where or 'document'}: {what}")
-
-    def build(self, node: yaml.Node, schema: dict[str, Any], where: str, depth: int) -> Any:
-        schema = self.schema.resolve(schema)
-        if depth > 32:
-            raise self.fail(node, where, "nested too deeply")
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, schema, where, depth)
-        if isinstance(node, yaml.SequenceNode):
-            if schema.get("type") not in (None, "array"):
-                raise self.fail(node, where, f"must be of type {schema['type']}, not a list")
-            values = [
-                self.build(child, schema.get("items", {}), f"{where}[{i}]", depth + 1)
-                for i, child in enumerate(node.value)
-            ]
-            if len(values) < schema.get("minItems", 0):
-                raise self.fail(node, where, f"needs at least {schema['minItems']} entries")
-            return values
-        value = self._scalar(node, where)
-        problem = self.schema.scalar(value, schema)
-        if problem:
-            raise self.fail(node, where, problem)
-        return value
-
-    def _mapping(self, node: yaml.MappingNode, schema: dict[str, Any], where: str, depth: int) -> Record:
-        if schema.get("type") not in (None, "object"):
-            raise self.fail(node, where, f"must be of type {schema['type']}, not a mapping")
-        record = Record(node.start_mark.line + 1)
-        known = schema.get("properties", {})
-        for key_node, child in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
-            path = f"{where}.{key}" if where else key
-            if key not in known and schema.get("additionalProperties") is False:
-                raise self.fail(key_node, path, f"unknown field; known are {', '.join(sorted(known))}")
-            if key in record:
-                raise self.fail(key_node, path, "given twice")
-            record[key] = self.build(child, known.get(key, {}), path, depth + 1)
-            record.lines[key] = child.start_mark.line + 1
-        missing = [name for name in schema.get("required", []) if name not in record]
-        if missing:
-            raise self.fail(node, where, f"needs {', '.join(missing)}")
-        return record
-
-    def _scalar(self, node: yaml.Node, where: str) -> Any:
-        tag, text = node.tag.rpartition(":")[2], node.value
-        try:
-            if tag == "int":
-                return int(text.replace("_", ""), 0)
-            if tag == "float":
-                return float(text)
-        except ValueError:
-            raise self.fail(node, where, f"not a number: {text}") from None
-        if tag == "bool":
-            return text.lower() in ("true", "yes", "on")
-        if tag == "null":
-            return None
-        return text

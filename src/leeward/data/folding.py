@@ -6,6 +6,7 @@ letters of other scripts that look like Latin ones, RFC 3454 B.1 and UTS #36 for
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 INVISIBLE = (
@@ -65,12 +66,8 @@ def _decomposed() -> dict[str, str]:
 
 
 def _digits() -> dict[str, str]:
-    found = {}
-    for point in range(0x600, 0x1FBFA):
-        value = unicodedata.decimal(chr(point), None)
-        if value is not None:
-            found[chr(point)] = str(value)
-    return found
+    every = "".join(map(chr, range(0x600, 0x1FBFA)))
+    return {c: str(unicodedata.decimal(c)) for c in re.findall(r"\d", every)}
 
 
 _STYLED = _decomposed()

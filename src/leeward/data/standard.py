@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from leeward.data.custom import load_custom
 from leeward.data.gazetteer_finder import NameLists
 from leeward.data.hashing import Keyed
 from leeward.data.recognizer import built_in
@@ -18,6 +17,8 @@ def standard_scanner(config: Path | None = None, keyed: Keyed | None = None) -> 
     recognizers = {recognizer.id: recognizer for recognizer in built_in()}
     finders: Sequence[Finder] = [CodeFinder()]
     if config is not None and keyed is not None:
+        from leeward.data.custom import load_custom  # few have a configuration
+
         custom = load_custom(config, keyed)
         recognizers |= {recognizer.id: recognizer for recognizer in custom.recognizers}
         finders = custom.finders
