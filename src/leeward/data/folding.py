@@ -37,6 +37,8 @@ _RANGES = (
     (0x2100, 0x214F), (0x2160, 0x217F),  # letterlike, Roman numerals
     (0x1FBF0, 0x1FBF9),  # digits of segments
 )  # fmt: skip
+# Where digits of scripts are: not among Han, Hangul, Egyptian, Tangut and in private use, which are most of all characters.
+_WITH_DIGITS = ((0x600, 0x3000), (0xA600, 0xAC00), (0xF900, 0x12000), (0x16A00, 0x17000), (0x1D000, 0x1FBFA))
 # Letters and digits in black: no decomposition says what they stand for.
 _BLACK = (
     (0x1F150, "A", 26),
@@ -66,7 +68,7 @@ def _decomposed() -> dict[str, str]:
 
 
 def _digits() -> dict[str, str]:
-    every = "".join(map(chr, range(0x600, 0x1FBFA)))
+    every = "".join(chr(point) for first, last in _WITH_DIGITS for point in range(first, last))
     return {c: str(unicodedata.decimal(c)) for c in re.findall(r"\d", every)}
 
 
