@@ -24,6 +24,8 @@ _MOST_WORDS = 5_000  # and of its words those that are in a list
 class NameLists:
     """A scanner.Finder. `cut` counts texts of which only the first part was looked at. The lists are read for the first text."""
 
+    kinds = ("pii.person", "pii.location", "pii.organisation")
+
     def __init__(self) -> None:
         self.cut = 0
 
