@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from leeward.ai.catalogue import BASE, SCHEMA, Catalogue, default_catalogue, load_catalogue
-from leeward.ai.datafile import Schema, load_yaml, parse_yaml
+from leeward.ai.datafile import Schema, load_yaml
 from leeward.ai.decode import DIALECTS
 from leeward.ai.shape import STREAM
+from leeward.ai.yamlfile import parse_yaml
 from leeward.model.errors import InputError
 
 HOSTED = [

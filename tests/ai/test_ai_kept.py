@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leeward.ai import datafile
+from leeward.ai import datafile, yamlfile
 from leeward.ai.datafile import Record, Schema, load_yaml
 from leeward.ai.kept import cache_folder, keep, read_kept
 from leeward.model.errors import InputError
@@ -44,7 +44,7 @@ def same(one: object, other: object) -> bool:
 def test_a_kept_document_is_the_parsed_one(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = document(cache)
     parsed = load_yaml(path, SCHEMA)
-    monkeypatch.setattr(datafile, "parse_yaml", lambda *_: pytest.fail("parsed again"))
+    monkeypatch.setattr(yamlfile, "parse_yaml", lambda *_: pytest.fail("parsed again"))
     assert same(load_yaml(path, SCHEMA), parsed)
 
 

@@ -22,7 +22,7 @@ from store_samples import T0
 from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
 from leeward.api.tokens import TokenStore
-from leeward.store import EventStore
+from leeward.store.event_store import EventStore
 
 BASE = "http://127.0.0.1:8420"
 STATUS: dict[str, Any] = {"version": "9.9.9", "uptime_s": 3700, "lost": {"payload_ring_lost": 3}}

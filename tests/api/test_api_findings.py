@@ -11,7 +11,7 @@ from api_server import World, make_world
 from store_samples import exchange, finding
 
 from leeward.model.finding import Finding
-from leeward.store import EventStore
+from leeward.store.event_store import EventStore
 from leeward.store.query import FindingQuery
 from leeward.store.schema import COVERAGE, EXCHANGES, FLOWS, ddl, stored_version
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from leeward.data.documents import Buffer, Text, apart, texts_of
 from leeward.data.found import Found, resolve
 from leeward.data.recognizer import Recognizer, load_recognizers, words
 from leeward.data.scanner import Scanner
+from leeward.data.standard import standard_scanner
 from leeward.model.errors import InputError
 
 WORD = Recognizer("word", "custom.word", (r"\bxyzzy\b",), 0.9, 0.9)
@@ -168,3 +170,24 @@ def test_a_recognizer_with_an_error_is_named(tmp_path: Path, field: str, value: 
     path.write_text(json.dumps({"recognizers": [fields | {field: value}]}))
     with pytest.raises(InputError, match=rf"mine.yaml:\d+: .*{complaint}"):
         Scanner(load_recognizers([path])).ready()
+
+
+CARD, KEY, PERSON = "4111 1111 1111 1111", "AKIAZ7DN5XRVUQH3TBKE", "Mr. John Smith"
+ENCODED = base64.b64encode(f"the key is {KEY}, please keep it".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("financial.card", [(0, "financial.card")]),
+        ("secret.aws", [(1, "secret.aws_access_key_id"), (3, "secret.aws_access_key_id")]),
+        ("pii.person", [(2, "pii.person")]),
+        ("custom.", []),
+    ],
+)
+def test_only_kinds_that_are_wanted(wanted: str, expected: list[tuple[int, str]]) -> None:
+    texts = texts_of([f"card {CARD}", f"key {KEY}", f"Ask {PERSON} in Paris, France.", ENCODED])
+    every = {(f.text, f.kind) for f in standard_scanner().scan(texts)}
+    assert every > set(expected)
+    found = standard_scanner(kinds=lambda kind: kind.startswith(wanted)).scan(texts)
+    assert [(f.text, f.kind) for f in found] == expected

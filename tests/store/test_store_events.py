@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from store_samples import T0, T0_NS, coverage, exchange, flow, moment
 
 from leeward.model.exchange import AiError
-from leeward.store import EventStore, ExchangeQuery, FlowQuery, QueryError
+from leeward.store.errors import QueryError
+from leeward.store.event_store import EventStore
+from leeward.store.query import ExchangeQuery, FlowQuery
 from leeward.store.rows import iso, parse_iso, to_json
 
 

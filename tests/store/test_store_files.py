@@ -19,9 +19,12 @@ import duckdb
 import pytest
 from store_samples import coverage, exchange, flow
 
-from leeward.store import EventStore, ExchangeQuery, FlowQuery, Retention, StoreError
 from leeward.store.database import wal_path
+from leeward.store.errors import StoreError
+from leeward.store.event_store import EventStore
 from leeward.store.paths import state_dir, write_private
+from leeward.store.query import ExchangeQuery, FlowQuery
+from leeward.store.retention import Retention
 from leeward.store.schema import Column, Table, ddl, migrate, stored_version
 
 DAY = 86_400.0
@@ -90,7 +93,8 @@ def test_store_second_opening_is_one_clear_line(path: Path) -> None:
         with pytest.raises(StoreError) as same:
             EventStore(path)
         code = (
-            "import sys; from pathlib import Path; from leeward.store import EventStore, StoreError\n"
+            "import sys; from pathlib import Path; from leeward.store.errors import StoreError\n"
+            "from leeward.store.event_store import EventStore\n"
             "try: EventStore(Path(sys.argv[1]))\n"
             "except StoreError as error: print(error)"
         )
@@ -162,7 +166,7 @@ def _with_log(path: Path) -> None:
     """A database whose last rows are only in its log, as a kill leaves it."""
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path\n"
-        "from leeward.store import EventStore; from store_samples import exchange\n"
+        "from leeward.store.event_store import EventStore; from store_samples import exchange\n"
         "store = EventStore(Path(sys.argv[1])); [store.add(exchange(n)) for n in range(50)]; store.flush(); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(path), str(Path(__file__).parent)], check=True)
@@ -200,7 +204,8 @@ CHILD = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from leeward.store import EventStore, Retention
+from leeward.store.event_store import EventStore
+from leeward.store.retention import Retention
 from store_samples import exchange, flow
 store = EventStore(Path(sys.argv[1]), retention=Retention(size_bytes=0), sweep_seconds=0.3)
 start, n = int(sys.argv[3]), 0

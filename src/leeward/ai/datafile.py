@@ -1,6 +1,5 @@
-"""Knowledge kept as YAML, checked against a JSON schema; every complaint names the file and the line.
+"""Knowledge kept as YAML (yamlfile.py), checked against a JSON schema; every complaint names the file and the line.
 
-A document is built straight from YAML's nodes: no tags, no merge keys, no code, and a repeated key is an error.
 The schema is JSON Schema 2020-12, of which the keywords in `KEYWORDS` are understood; any other is refused when
 the schema is read, so that no rule is silently without effect. Our own documents are kept as they were built: parsing them
 again at each start would take longer than all the rest of it.
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from leeward.ai.kept import cache_folder, identity, keep, read_kept
 from leeward.model.errors import InputError
@@ -44,9 +42,9 @@ KEYWORDS = frozenset(
         "minLength",
     ]
 )
-_OURS = Path(__file__).parents[1]
+_HERE = Path(__file__).parent
+_OURS = _HERE.parent
 _KEPT = 512  # files
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -124,6 +122,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+<<<<<<< HEAD
 
 
 def _through_cache(folder: Path, text: str, name: str, schema: Schema) -> Record:
@@ -136,12 +135,35 @@ def _through_cache(folder: Path, text: str, name: str, schema: Schema) -> Record
         document = parse_yaml(text, name, schema)
         body = msgspec.msgpack.encode(_plain(document))
         keep(path, zlib.crc32(body).to_bytes(4, "big") + body, _KEPT)
+=======
+    folder = cache_folder() if path.is_relative_to(_OURS) else None
+    if folder is None:
+        return _parsed(text, str(path), schema)
+    made_from = b"\0".join([_own_code(), msgspec.json.encode(schema.document), raw])
+    kept = folder / f"document-{identity(made_from)}.msgpack"
+    packed = read_kept(kept)
+    document = _unpacked(packed) if packed is not None else None
+    if document is None:
+        document = _parsed(text, str(path), schema)
+        keep(kept, _packed(document), _KEPT)
+>>>>>>> help-speed
     return document
+
+
+def _parsed(text: str, name: str, schema: Schema) -> Record:
+    from leeward.ai.yamlfile import parse_yaml  # what is kept needs no parser
+
+    return parse_yaml(text, name, schema)
 
 
 @functools.cache
 def _own_code() -> bytes:
-    return Path(__file__).read_bytes()
+    return b"".join((_HERE / name).read_bytes() for name in ("datafile.py", "yamlfile.py"))
+
+
+def _packed(document: Record) -> bytes:
+    body = msgspec.msgpack.encode(_plain(document))
+    return zlib.crc32(body).to_bytes(4, "big") + body
 
 
 def _plain(value: Any) -> Any:
@@ -174,6 +196,7 @@ def _record(value: Any) -> Any:
     for name, one in value["fields"].items():
         record[name] = _record(one) if isinstance(one, dict | list) else one
     return record
+<<<<<<< HEAD
 
 
 def parse_yaml(text: str, name: str, schema: Schema, all_complaints: bool = False) -> Record:
@@ -279,3 +302,5 @@ class _Builder:
         if tag == "null":
             return None
         return text
+=======
+>>>>>>> help-speed

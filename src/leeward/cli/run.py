@@ -30,9 +30,10 @@ from leeward.model.finding import Finding
 from leeward.naming import NameWorker
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
-from leeward.store import EventStore, Retention
+from leeward.store.event_store import EventStore
 from leeward.store.paths import CLI_TOKEN_NAME, DATABASE_NAME, TOKENS_NAME, data_key, state_dir
 from leeward.store.query import LIMIT_MAX, FindingQuery
+from leeward.store.retention import Retention
 
 _MIB = 1 << 20
 _MODEL_SHARE = 0.25  # of one core

@@ -6,12 +6,12 @@ A check is named in a recognizer's file: a function here (`luhn`, `entropy:3.5`)
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable
 
 from leeward.data import checks_contact, checks_financial, checks_national, checks_secrets
 from leeward.data.checks_secrets import entropy
+from leeward.data.stdnums import by_stdnum
 
 Check = Callable[[str], bool]
 _STDNUM = re.compile(r"stdnum(\.[a-z_0-9]+){1,2}")
@@ -21,7 +21,7 @@ _NOT_DIGIT = re.compile(r"[^0-9]")
 def find_check(name: str) -> Check:
     """The check of that name. Raises ValueError for one that does not exist."""
     if _STDNUM.fullmatch(name):
-        return _stdnum(name)
+        return by_stdnum(name)
     base, _, argument = name.partition(":")
     if base in SIMPLE and not argument:
         return SIMPLE[base]
@@ -29,14 +29,6 @@ def find_check(name: str) -> Check:
         return MADE[base](argument)
     known = ", ".join(sorted([*SIMPLE, *(f"{key}:..." for key in MADE)]))
     raise ValueError(f"{name} is no check; known are {known}, stdnum.*")
-
-
-def _stdnum(name: str) -> Check:
-    try:
-        valid: Check = importlib.import_module(name).is_valid
-    except (ImportError, AttributeError):
-        raise ValueError(f"python-stdnum has no {name}") from None
-    return valid
 
 
 def digits_of(value: str) -> str:

@@ -13,11 +13,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 
-from stdnum import iban as _iban
+from leeward.data.stdnums import by_stdnum
 
 Check = Callable[[str], bool]
 _SEPARATOR = re.compile(r"[^0-9A-Z]")
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_iban = by_stdnum("stdnum.iban", check_country=False)
 
 # Payment cards
 
@@ -107,7 +108,7 @@ def iban(value: str) -> bool:
         return False
     if int("".join(str(int(c, 36)) for c in number[4:] + number[:4])) % 97 != 1:
         return False
-    return len(number) == _UNREGISTERED.get(number[:2]) or bool(_iban.is_valid(number, check_country=False))
+    return len(number) == _UNREGISTERED.get(number[:2]) or _iban(number)
 
 
 # ISO 3166-1, of which the fifth and sixth letter of a BIC are one (ISO 9362), and XK.

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Iterable
 from operator import mul
 
-from stdnum import verhoeff as _verhoeff
-from stdnum.iso7064 import mod_11_10 as _mod_11_10
+from leeward.data.stdnums import by_stdnum
 
 Check = Callable[[str], bool]
 SIMPLE: dict[str, Check] = {}
 MADE: dict[str, Callable[[str], Check]] = {}
 _NOT_DIGIT = re.compile(r"[^0-9]")
+_verhoeff = by_stdnum("stdnum.verhoeff")
+_mod_11_10 = by_stdnum("stdnum.iso7064.mod_11_10")
 _SEPARATOR = re.compile(r"[^0-9A-Z&Ñ]")
 _LINES = re.compile(r"(?:\s|\\n)+")
 _RUN = "01234567890123456789"
@@ -102,13 +103,13 @@ MADE["comp"] = weighted_digit(lambda summed, modulus: modulus - summed % modulus
 @of(r"[0-9]{2,}")
 def verhoeff(number: str) -> bool:
     """Verhoeff's check digit (Aadhaar)."""
-    return bool(_verhoeff.is_valid(number))
+    return _verhoeff(number)
 
 
 @of(r"[0-9]{2,}")
 def mod_11_10(number: str) -> bool:
     """ISO/IEC 7064 MOD 11,10 (OIB, Steuer-ID)."""
-    return bool(_mod_11_10.is_valid(number))
+    return _mod_11_10(number)
 
 
 @of(r"[0-9]+[0-9X]")

@@ -21,6 +21,7 @@ class DictionaryFinder:
 
     def __init__(self, name: str, entries: Iterable[str], confidence: float, caseless: bool) -> None:
         self._name = name
+        self.kinds = (f"custom.{name}",)
         self._confidence = confidence
         self._caseless = caseless
         self._phrases: dict[str, list[tuple[str, ...]]] = {}

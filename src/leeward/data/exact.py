@@ -176,6 +176,7 @@ class ExactFinder:
 
     def __init__(self, name: str, index: ExactIndex, together: int = 1) -> None:
         self._name = name
+        self.kinds = (f"custom.{name}",)
         self._index = index
         self._together = together
 

@@ -187,6 +187,7 @@ class DocumentFinder:
 
     def __init__(self, name: str, index: FingerprintIndex) -> None:
         self._name = name
+        self.kinds = (f"custom.{name}",)
         self._index = index
 
     def find(self, text: str) -> Iterator[tuple[str, int, int, float, str]]:

@@ -69,14 +69,19 @@ def _signs() -> list[str]:
 
 
 _NEAR = f"{_PLAIN}{INVISIBLE}{COMBINING}{ranges_of(STYLED)}{ranges_of(SMALL)}"
-_EDIT = re.compile(
-    f"(?P<gone>[{INVISIBLE}]{{{_HIDDEN_LEAST},}}|[{INVISIBLE}]+(?=[!-~])|(?<=[!-~])[{INVISIBLE}]+"
-    f"|(?<=[{_NEAR} -])[{INVISIBLE}{COMBINING}]+)"
-    f"|(?P<styled>[{ranges_of(STYLED)}{ranges_of(SMALL)}]+)"
-    f"|(?P<between>(?<=[{_NEAR}])[{SPACES}{DASHES}{LONG_DASHES}{ranges_of(MARKS)}](?=[{_NEAR}]))"
-    f"|(?P<looks>(?<=[A-Za-z])[{ranges_of(LOOKALIKES)}]+|[{ranges_of(LOOKALIKES)}]+(?=[A-Za-z])"
-    f"|(?<=[0-9])[{ranges_of(LOOKALIKES)}](?=[0-9])|[{_LARGE}]+(?=[0-9][0-9])|(?<=[0-9])[{_LARGE}]+)"
-)
+
+
+@functools.cache
+def _to_edit() -> re.Pattern[str]:
+    """Made when there is something to fold: most texts have nothing."""
+    return re.compile(
+        f"(?P<gone>[{INVISIBLE}]{{{_HIDDEN_LEAST},}}|[{INVISIBLE}]+(?=[!-~])|(?<=[!-~])[{INVISIBLE}]+"
+        f"|(?<=[{_NEAR} -])[{INVISIBLE}{COMBINING}]+)"
+        f"|(?P<styled>[{ranges_of(STYLED)}{ranges_of(SMALL)}]+)"
+        f"|(?P<between>(?<=[{_NEAR}])[{SPACES}{DASHES}{LONG_DASHES}{ranges_of(MARKS)}](?=[{_NEAR}]))"
+        f"|(?P<looks>(?<=[A-Za-z])[{ranges_of(LOOKALIKES)}]+|[{ranges_of(LOOKALIKES)}]+(?=[A-Za-z])"
+        f"|(?<=[0-9])[{ranges_of(LOOKALIKES)}](?=[0-9])|[{_LARGE}]+(?=[0-9][0-9])|(?<=[0-9])[{_LARGE}]+)"
+    )
 
 
 _TAG, _SELECTOR = re.compile(f"[^{TAGS}]"), re.compile(f"[^{VARIATIONS}]")
@@ -114,7 +119,7 @@ def fold_edits(text: str, places: Iterable[int] | None) -> list[Edit]:
     """What to replace in `text` near these characters (in order); None: everywhere."""
     edits = []
     for low, high in _stretches(places, len(text)) if places is not None else [(0, len(text))]:
-        edits += [_edit(hit) for hit in _EDIT.finditer(text, low, high)]
+        edits += [_edit(hit) for hit in _to_edit().finditer(text, low, high)]
     return edits
 
 

@@ -6,6 +6,7 @@ letters of other scripts that look like Latin ones, RFC 3454 B.1 and UTS #36 for
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 INVISIBLE = (
@@ -36,6 +37,8 @@ _RANGES = (
     (0x2100, 0x214F), (0x2160, 0x217F),  # letterlike, Roman numerals
     (0x1FBF0, 0x1FBF9),  # digits of segments
 )  # fmt: skip
+# Where digits of scripts are: not among Han, Hangul, Egyptian, Tangut and in private use, which are most of all characters.
+_WITH_DIGITS = ((0x600, 0x3000), (0xA600, 0xAC00), (0xF900, 0x12000), (0x16A00, 0x17000), (0x1D000, 0x1FBFA))
 # Letters and digits in black: no decomposition says what they stand for.
 _BLACK = (
     (0x1F150, "A", 26),
@@ -65,12 +68,8 @@ def _decomposed() -> dict[str, str]:
 
 
 def _digits() -> dict[str, str]:
-    found = {}
-    for point in range(0x600, 0x1FBFA):
-        value = unicodedata.decimal(chr(point), None)
-        if value is not None:
-            found[chr(point)] = str(value)
-    return found
+    every = "".join(chr(point) for first, last in _WITH_DIGITS for point in range(first, last))
+    return {c: str(unicodedata.decimal(c)) for c in re.findall(r"\d", every)}
 
 
 _STYLED = _decomposed()

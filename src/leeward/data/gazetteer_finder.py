@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from leeward.data.gazetteer import gazetteer
-from leeward.data.gazetteer_names import Names
-from leeward.data.gazetteer_organisations import Organisations
 from leeward.data.gazetteer_text import Match, Spans, capitals
 from leeward.data.gazetteer_words import name_words, organisation_words
+
+if TYPE_CHECKING:
+    from leeward.data.gazetteer_names import Names
+    from leeward.data.gazetteer_organisations import Organisations
 
 _MOST = 100_000  # characters of a text that are looked at
 _MOST_WORDS = 5_000  # and of its words those that are in a list
@@ -21,15 +24,21 @@ _MOST_WORDS = 5_000  # and of its words those that are in a list
 class NameLists:
     """A scanner.Finder. `cut` counts texts of which only the first part was looked at. The lists are read for the first text."""
 
+    kinds = ("pii.person", "pii.location", "pii.organisation")
+
     def __init__(self) -> None:
         self.cut = 0
 
     @functools.cached_property
     def _organisations(self) -> Organisations:
+        from leeward.data.gazetteer_organisations import Organisations  # its expressions take long to compile
+
         return Organisations(gazetteer(), organisation_words(), name_words().several)
 
     @functools.cached_property
     def _names(self) -> Names:
+        from leeward.data.gazetteer_names import Names
+
         return Names(gazetteer(), name_words())
 
     @functools.cached_property

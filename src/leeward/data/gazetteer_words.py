@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from leeward.ai.datafile import Schema, load_yaml
+
 _FOLDER = Path(__file__).parent / "lists"
+_ANY = Schema({"type": "object"})  # the types below say more
 
 
 class NameWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,10 +50,10 @@ class OrganisationWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 @functools.cache
 def name_words() -> NameWords:
     """Those that come with Leeward."""
-    return msgspec.yaml.decode((_FOLDER / "name_words.yaml").read_bytes(), type=NameWords)
+    return msgspec.convert(load_yaml(_FOLDER / "name_words.yaml", _ANY), NameWords)
 
 
 @functools.cache
 def organisation_words() -> OrganisationWords:
     """Those that come with Leeward."""
-    return msgspec.yaml.decode((_FOLDER / "organisation_words.yaml").read_bytes(), type=OrganisationWords)
+    return msgspec.convert(load_yaml(_FOLDER / "organisation_words.yaml", _ANY), OrganisationWords)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from leeward.data.documents import Buffer, Text, apart, plain
@@ -27,8 +27,16 @@ _STRETCH, _IN_VAIN = 16 << 10, 200  # in so many bytes a recognizer is wrong so 
 _POINT = ord(".")
 
 
+def every_kind(_kind: str) -> bool:
+    return True
+
+
 class Finder(Protocol):
-    """Another way to find something in a text: (kind, start, end, confidence, detector), offsets in characters."""
+    """Another way to find something in a text: (kind, start, end, confidence, detector), offsets in characters. kinds: all that
+    it may find."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
 
     def find(self, text: str) -> Iterable[tuple[str, int, int, float, str]]: ...
 
@@ -36,11 +44,19 @@ class Finder(Protocol):
 class Scanner:
     """Not for use by two threads at the same time. Patterns and lists are made ready for the first text, or by `ready`."""
 
-    def __init__(self, recognizers: Sequence[Recognizer], finders: Sequence[Finder] = ()) -> None:
+    def __init__(
+        self,
+        recognizers: Sequence[Recognizer],
+        finders: Sequence[Finder] = (),
+        kinds: Callable[[str], bool] = every_kind,
+    ) -> None:
+        """kinds: whether a kind is looked for. What looks for no such kind costs nothing; what is encoded is opened, as it may
+        hold any. A match of a kind that is not looked for takes no place from one that is."""
         self.counters: Counter[str] = Counter()
-        self._recognizers = list(recognizers)
+        self._wanted = kinds
+        self._recognizers = [recognizer for recognizer in recognizers if recognizer.unwrap or kinds(recognizer.kind)]
         self._matcher = Matcher(self._recognizers)
-        self._finders = list(finders)
+        self._finders = [finder for finder in finders if any(map(kinds, finder.kinds))]
         self._proving = frozenset(r.id for r in self._recognizers if r.confidence >= PROVES and not r.unwrap)
 
     @classmethod
@@ -117,7 +133,7 @@ class Scanner:
         for number, text in enumerate(buffer.texts):
             for finder in self._finders:
                 for kind, start, end, confidence, detector in finder.find(text.text):
-                    if confidence >= floor:
+                    if confidence >= floor and self._wanted(kind):
                         layer = PASSAGE if detector.startswith(PASSAGES) else DIRECT
                         value = text.text[start:end]
                         found.append(Found(kind, number, start, end, confidence, detector, value, layer=layer))

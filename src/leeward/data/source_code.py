@@ -83,6 +83,8 @@ class _Passage:
 class CodeFinder:
     """A Finder (scanner.py). names: what only the organisation's own code has: a company's name, a package, a host."""
 
+    kinds = ("code.source",)
+
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._own = _own_names(names)
 

@@ -4,10 +4,3 @@ Invariants: one process opens the file (a lock beside it says which). Every reco
 as dropped under a name, and is queued until then: added == stored + dropped + queued. Nothing here deletes a file
 that it did not create a moment ago, and nothing reaches for the network.
 """
-
-from leeward.store.errors import QueryError, StoreError
-from leeward.store.event_store import EventStore
-from leeward.store.query import ExchangeQuery, FlowQuery, Page
-from leeward.store.retention import Retention
-
-__all__ = ["EventStore", "ExchangeQuery", "FlowQuery", "Page", "QueryError", "Retention", "StoreError"]
