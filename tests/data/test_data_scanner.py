@@ -167,4 +167,4 @@ def test_a_recognizer_with_an_error_is_named(tmp_path: Path, field: str, value: 
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps({"recognizers": [fields | {field: value}]}))
     with pytest.raises(InputError, match=rf"mine.yaml:\d+: .*{complaint}"):
-        Scanner(load_recognizers([path]))
+        Scanner(load_recognizers([path])).ready()

@@ -2,18 +2,23 @@
 
 A document is built straight from YAML's nodes: no tags, no merge keys, no code, and a repeated key is an error.
 The schema is JSON Schema 2020-12, of which the keywords in `KEYWORDS` are understood; any other is refused when
-the schema is read, so that no rule is silently without effect.
+the schema is read, so that no rule is silently without effect. Our own documents are kept as they were built: parsing them
+again at each start would take longer than all the rest of it.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
+from leeward.ai.kept import cache_folder, identity, keep, read_kept
 from leeward.model.errors import InputError
 
 KEYWORDS = frozenset(
@@ -37,6 +42,8 @@ KEYWORDS = frozenset(
         "minLength",
     ]
 )
+_OURS = Path(__file__).parents[1]
+_KEPT = 512  # files
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -105,10 +112,64 @@ class Schema:
 def load_yaml(path: Path, schema: Schema) -> Record:
     """The document in `path`. Raises InputError "file:line: field: what is wrong"."""
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
+        text = raw.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    return parse_yaml(text, str(path), schema)
+    if not path.is_relative_to(_OURS):
+        return parse_yaml(text, str(path), schema)
+    folder = cache_folder()
+    return _through_cache(folder, raw, str(path), schema) if folder is not None else parse_yaml(text, str(path), schema)
+
+
+def _through_cache(folder: Path, raw: bytes, name: str, schema: Schema) -> Record:
+    """As `parse_yaml`, by the cache if it has a document of the same text, schema and code."""
+    made_from = b"\0".join([_own_code(), msgspec.json.encode(schema.document), raw])
+    path = folder / f"document-{identity(made_from)}.msgpack"
+    packed = read_kept(path)
+    document = _unpacked(packed) if packed is not None else None
+    if document is None:
+        document = parse_yaml(raw.decode(), name, schema)
+        body = msgspec.msgpack.encode(_plain(document))
+        keep(path, zlib.crc32(body).to_bytes(4, "big") + body, _KEPT)
+    return document
+
+
+@functools.cache
+def _own_code() -> bytes:
+    return Path(__file__).read_bytes()
+
+
+def _plain(value: Any) -> Any:
+    """A value without Records. Every mapping of a document is one, so `_record` knows them again."""
+    if isinstance(value, Record):
+        return {
+            "line": value.line,
+            "lines": [*value.lines.values()],
+            "fields": {k: _plain(v) for k, v in value.items()},
+        }
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _unpacked(packed: bytes) -> Record | None:
+    """None: the file is broken."""
+    body = packed[4:]
+    if zlib.crc32(body).to_bytes(4, "big") != packed[:4]:
+        return None
+    document = _record(msgspec.msgpack.decode(body))
+    assert isinstance(document, Record)
+    return document
+
+
+def _record(value: Any) -> Any:
+    """What `_plain` undid."""
+    if isinstance(value, list):
+        return [_record(one) if isinstance(one, dict | list) else one for one in value]
+    record = Record(value["line"])
+    record.lines = dict(zip(value["fields"], value["lines"], strict=True))
+    for name, one in value["fields"].items():
+        record[name] = _record(one) if isinstance(one, dict | list) else one
+    return record
 
 
 def parse_yaml(text: str, name: str, schema: Schema) -> Record:

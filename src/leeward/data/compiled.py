@@ -1,21 +1,18 @@
 """Hyperscan databases, compiled once on a host and kept: compiling ours takes seconds, loading milliseconds.
 
-The cache is a private folder; a file is taken only if it is ours alone, and Hyperscan checks its checksum, version and
-processor. Without a usable cache everything works, slower to start.
+They are in the cache (ai/kept.py); Hyperscan checks their checksum, version and processor.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import hyperscan
 
-_KEPT = 64  # files; the longest unused leave
-_NAME = "recognizers-*.hsdb"
+from leeward.ai.kept import identity, keep, read_kept
+
+_KEPT = 64  # files
 Pattern = tuple[str, int, int]
 """Expression, flags, least length of a match in bytes (0: any)."""
 
@@ -27,7 +24,7 @@ def database(patterns: Sequence[Pattern], folder: Path | None) -> hyperscan.Data
     if found is None:
         found = compile_all(patterns)
         if path is not None:
-            _keep(path, hyperscan.dumpb(found))
+            keep(path, hyperscan.dumpb(found), _KEPT)
     return found
 
 
@@ -43,48 +40,17 @@ def compile_all(patterns: Sequence[Pattern]) -> hyperscan.Database:
     return made
 
 
-def cache_folder() -> Path | None:
-    """$LEEWARD_CACHE, /var/cache/leeward for root, else in XDG's cache folder; made if need be. None: there is no private one."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(base) if base.startswith("/") else Path(os.environ.get("HOME") or "/nonexistent") / ".cache"
-    usual = Path("/var/cache/leeward") if os.geteuid() == 0 else home / "leeward"
-    folder = Path(os.environ.get("LEEWARD_CACHE") or usual)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder if _is_ours(folder) else None
-    except OSError:
-        return None
-
-
-def _is_ours(path: Path) -> bool:
-    state = path.lstat()
-    return state.st_uid == os.geteuid() and not state.st_mode & 0o022
-
-
 def _identity(patterns: Sequence[Pattern]) -> str:
-    return hashlib.sha256(repr(list(patterns)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return identity(repr(list(patterns)).encode("utf-8", "backslashreplace"))
 
 
 def _loaded(path: Path) -> hyperscan.Database | None:
+    raw = read_kept(path)
+    if raw is None:
+        return None
     try:
-        if not _is_ours(path):
-            return None
-        found = hyperscan.loadb(path.read_bytes(), hyperscan.HS_MODE_BLOCK)
+        found = hyperscan.loadb(raw, hyperscan.HS_MODE_BLOCK)
         found.scratch = hyperscan.Scratch(found)
-        os.utime(path)
-    except (OSError, hyperscan.error):  # not there, of another version or for another processor
+    except hyperscan.error:  # of another version or for another processor
         return None
     return found
-
-
-def _keep(path: Path, raw: bytes) -> None:
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(raw)
-        os.replace(name, path)
-        files = sorted(path.parent.glob(_NAME), key=lambda p: p.stat().st_mtime, reverse=True)
-        for old in files[_KEPT:]:
-            old.unlink()
-    except OSError:
-        return  # no room, or another process was at it: the next start compiles again

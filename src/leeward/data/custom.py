@@ -93,6 +93,7 @@ def _pattern(record: Record, path: Path) -> Recognizer:
 def _try(recognizer: Recognizer) -> None:
     """Compiles the pattern and looks whether it finds its examples, so that the user hears of it now."""
     scanner = Scanner([recognizer])
+    scanner.ready()
     for example in recognizer.match:
         if not scanner.scan_text(example, 0.0):
             raise InputError(f"{recognizer.source}: examples: {recognizer.id} does not match {example}")

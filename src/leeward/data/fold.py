@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import hyperscan
 
-from leeward.data.compiled import cache_folder, database
+from leeward.ai.kept import cache_folder
+from leeward.data.compiled import database
 from leeward.data.folding import (
     COMBINING,
     DASHES,

@@ -19,14 +19,22 @@ _MOST_WORDS = 5_000  # and of its words those that are in a list
 
 
 class NameLists:
-    """A scanner.Finder. `cut` counts texts of which only the first part was looked at."""
+    """A scanner.Finder. `cut` counts texts of which only the first part was looked at. The lists are read for the first text."""
 
     def __init__(self) -> None:
-        lists = gazetteer()
         self.cut = 0
-        self._organisations = Organisations(lists, organisation_words(), name_words().several)
-        self._names = Names(lists, name_words())
-        self._triggers = self._organisations.triggers | self._names.triggers
+
+    @functools.cached_property
+    def _organisations(self) -> Organisations:
+        return Organisations(gazetteer(), organisation_words(), name_words().several)
+
+    @functools.cached_property
+    def _names(self) -> Names:
+        return Names(gazetteer(), name_words())
+
+    @functools.cached_property
+    def _triggers(self) -> frozenset[str]:
+        return self._organisations.triggers | self._names.triggers
 
     @classmethod
     def default(cls) -> NameLists:

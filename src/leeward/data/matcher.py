@@ -6,13 +6,15 @@ ends, so honest text stays far below. Then the text is looked at in windows, and
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
 import hyperscan
 import msgspec
 
-from leeward.data.compiled import Pattern, cache_folder, compile_all, database
+from leeward.ai.kept import cache_folder
+from leeward.data.compiled import Pattern, compile_all, database
 from leeward.data.documents import Buffer
 from leeward.data.near import Near
 from leeward.data.recognizer import Recognizer
@@ -35,13 +37,20 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Matcher:
-    """Not for use by two threads at the same time."""
+    """Not for use by two threads at the same time. What it needs is made for the first text."""
 
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self.cut = 0
-        numbered = list(enumerate(recognizers))
-        self._groups = [_Group(members) for members in _groups([(n, r) for n, r in numbered if not needs_words(r)])]
-        self._near = Near([(n, r) for n, r in numbered if needs_words(r)])
+        self._recognizers = list(enumerate(recognizers))
+
+    @functools.cached_property
+    def _groups(self) -> list[_Group]:
+        """Raises InputError for a pattern that cannot be compiled."""
+        return [_Group(members) for members in _groups([(n, r) for n, r in self._recognizers if not needs_words(r)])]
+
+    @functools.cached_property
+    def _near(self) -> Near:
+        return Near([(n, r) for n, r in self._recognizers if needs_words(r)])
 
     def spots(self, buffer: Buffer, everywhere: bool = False) -> list[Spot]:
         """Where recognizers may match. everywhere: also where no word is that they need."""

@@ -18,7 +18,8 @@ from operator import itemgetter
 import hyperscan
 import msgspec
 
-from leeward.data.compiled import cache_folder, database
+from leeward.ai.kept import cache_folder
+from leeward.data.compiled import database
 from leeward.data.documents import Buffer
 from leeward.data.found import REACH
 from leeward.data.recognizer import Expression, Recognizer
@@ -167,7 +168,7 @@ def _alternation(words: Sequence[str]) -> hyperscan.Database:
 
 def _patterns(recognizer: Recognizer) -> list[Expression]:
     flags = re.ASCII | (re.IGNORECASE if recognizer.caseless else re.NOFLAG)
-    return [Expression(pattern, flags) for pattern in recognizer.patterns]
+    return [Expression.of(pattern, flags) for pattern in recognizer.patterns]
 
 
 def _matches(patterns: Iterable[Expression], data: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:

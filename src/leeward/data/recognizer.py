@@ -5,8 +5,9 @@ Every complaint names file and line. A user's file may add recognizers and repla
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,20 +24,24 @@ _SCHEMA = Path(__file__).parent / "recognizers.schema.json"
 
 
 class Expression:
-    """A regular expression of Python's, compiled when it is first needed: a start needs few of the thousand that there are."""
+    """A regular expression of Python's, made when it is first needed: a start needs few of the thousand that there are."""
 
-    __slots__ = ("_compiled", "_flags", "text")
+    __slots__ = ("_made", "_make")
 
-    def __init__(self, text: str, flags: int = 0) -> None:
-        self.text, self._flags = text, flags
-        self._compiled: re.Pattern[str] | None = None
+    def __init__(self, make: Callable[[], re.Pattern[str]]) -> None:
+        self._make = make
+        self._made: re.Pattern[str] | None = None
+
+    @classmethod
+    def of(cls, text: str, flags: int = 0) -> Expression:
+        return cls(functools.partial(re.compile, text, flags))
 
     @property
     def pattern(self) -> re.Pattern[str]:
         """Raises re.error."""
-        if self._compiled is None:
-            self._compiled = re.compile(self.text, self._flags)
-        return self._compiled
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
 class Recognizer(msgspec.Struct, frozen=True):
@@ -90,7 +95,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
 
     flags = re.IGNORECASE if record.get("caseless") else re.NOFLAG
     try:
-        exact = Expression(_filled(record["exact"], define), flags) if "exact" in record else None
+        exact = Expression.of(_filled(record["exact"], define), flags) if "exact" in record else None
         if exact is not None and path.parent != BUILT_IN:  # ours are compiled by the tests
             exact.pattern  # noqa: B018 - it is compiled by being asked for
     except (re.error, KeyError) as error:
@@ -111,7 +116,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         except (OSError, ValueError) as error:
             raise complain("terms", error) from error
         patterns, checks = terms.patterns(listed), (*checks, terms.is_term(listed))
-        exact = Expression(terms.WHOLE.pattern, terms.WHOLE.flags & re.IGNORECASE)
+        exact = Expression(lambda: terms.WHOLE)
         record |= {"caseless": True, "around": list(terms.AROUND)}
     pairs = {name: record.get(name, [0, 0]) for name in ("keep", "around")}
     for name, pair in pairs.items():
@@ -148,9 +153,13 @@ def _filled(expression: str, define: dict[str, str]) -> str:
     return _PIECE.sub(lambda name: f"(?:{define[name[1]]})", expression)
 
 
-def words(entries: Iterable[str]) -> Expression | None:
+def words(entries: Sequence[str]) -> Expression | None:
     """An expression for these words in text of lower case; None for no words. Words of scripts that put no spaces between words
     need no boundary; `_` and digits are boundaries, so that `customer_ssn` and `ssn2` have the word ssn."""
+    return Expression(functools.partial(_any_of, entries)) if entries else None
+
+
+def _any_of(entries: Iterable[str]) -> re.Pattern[str]:
     forms: dict[tuple[bool, bool], list[str]] = {}
     for entry in sorted(set(entries), key=len, reverse=True):
         word, open_end = entry.removesuffix("*").lower(), entry.endswith("*")
@@ -158,11 +167,12 @@ def words(entries: Iterable[str]) -> Expression | None:
         spaced = word[0] < "\u2e80"
         bounds = (spaced and word[0].isalpha(), spaced and word[-1].isalpha() and not open_end)
         forms.setdefault(bounds, []).append(text)
-    parts = [
-        f"{_NO_LETTER_BEFORE if before else ''}(?:{_by_first_letter(texts)}){_NO_LETTER_AFTER if after else ''}"
-        for (before, after), texts in forms.items()
-    ]
-    return Expression("|".join(parts)) if parts else None
+    return re.compile(
+        "|".join(
+            f"{_NO_LETTER_BEFORE if before else ''}(?:{_by_first_letter(texts)}){_NO_LETTER_AFTER if after else ''}"
+            for (before, after), texts in forms.items()
+        )
+    )
 
 
 def _by_first_letter(texts: Iterable[str]) -> str:

@@ -34,7 +34,7 @@ class Finder(Protocol):
 
 
 class Scanner:
-    """Not for use by two threads at the same time."""
+    """Not for use by two threads at the same time. Patterns and lists are made ready for the first text, or by `ready`."""
 
     def __init__(self, recognizers: Sequence[Recognizer], finders: Sequence[Finder] = ()) -> None:
         self.counters: Counter[str] = Counter()
@@ -47,6 +47,10 @@ class Scanner:
     def default(cls) -> Scanner:
         """One with the recognizers that come with Leeward."""
         return cls(_built_in())
+
+    def ready(self) -> None:
+        """Does now what the first text would wait for. Raises InputError for a pattern that cannot be compiled."""
+        self._found(plain("Ready"), FLOOR)
 
     def scan_text(self, text: str, floor: float = FLOOR) -> list[Found]:
         """What is in a plain text, at `floor` confidence or above, in order, without overlaps."""

@@ -21,4 +21,7 @@ def standard_scanner(config: Path | None = None, keyed: Keyed | None = None) -> 
         custom = load_custom(config, keyed)
         recognizers |= {recognizer.id: recognizer for recognizer in custom.recognizers}
         finders = custom.finders
-    return Scanner(list(recognizers.values()), [NameLists.default(), *finders])
+    scanner = Scanner(list(recognizers.values()), [NameLists.default(), *finders])
+    if config is not None:
+        scanner.ready()  # the user is to hear of a wrong pattern now
+    return scanner
