@@ -1,5 +1,5 @@
-"""A workload of the connect tests: each line on standard input is a JSON list (operation, arguments), answered with a line of JSON.
-What fails is answered with the name of the exception."""
+"""A workload of the connect tests: each line on standard input is a JSON list (operation, arguments), answered with a line of
+JSON. What fails is answered with the name of the exception."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 OPEN: dict[str, Any] = {}
@@ -52,8 +54,8 @@ def ask(tls: socket.socket) -> str:
     return tls.recv(4096).decode()[-2:]
 
 
-def dialled(ip: str, port: int = 443) -> tuple[socket.socket, int]:
-    sock = socket.socket(family_of(ip))
+def dialled(ip: str, port: int = 443, proto: int = 0) -> tuple[socket.socket, int]:
+    sock = socket.socket(family_of(ip), socket.SOCK_STREAM, proto)
     sock.settimeout(10)
     sock.connect((ip, port))
     return sock, int(sock.getsockname()[1])
@@ -82,10 +84,8 @@ def hello(sni: str, padding: int = 0) -> bytes:
     context.check_hostname = False
     out = ssl.MemoryBIO()
     tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=sni or None)
-    try:
+    with suppress(ssl.SSLWantReadError):  # it waits for the server's hello: its own is written
         tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass  # it waits for the server's hello: its own is written
     return out.read()
 
 
@@ -116,7 +116,9 @@ def raw(ip: str, sni: str, how: str, size: int = 0, first: str = "") -> list[Any
         data = extended(data, 0xFE0D, b"\0" * 300)
     if how == "twice":
         data = extended(data, 0, struct.pack("!HBH", 10, 0, 7) + b"ok.test")
-    sock, port = dialled(ip)
+    if how == "fastopen":
+        return in_the_syn(ip, data)
+    sock, port = dialled(ip, proto=262 if how == "mptcp" else 0)
     with sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -129,6 +131,17 @@ def raw(ip: str, sni: str, how: str, size: int = 0, first: str = "") -> list[Any
         except OSError as error:
             told = type(error).__name__
         return [told, port]
+
+
+def in_the_syn(ip: str, data: bytes) -> list[Any]:
+    with socket.socket(family_of(ip)) as sock:
+        sock.settimeout(10)
+        try:
+            sock.sendto(data, socket.MSG_FASTOPEN, (ip, 443))
+            told = "answered" if sock.recv(4096) else "closed"
+        except OSError as error:
+            told = type(error).__name__
+        return [told, sock.getsockname()[1]]
 
 
 def udp(ip: str, port: int, how: str) -> str:
@@ -193,7 +206,7 @@ def leaderless(ip: str) -> str:
         import threading
 
         def later() -> None:
-            while b"Z" not in open(f"/proc/self/task/{os.getpid()}/stat", "rb").read().rpartition(b")")[2][:3]:
+            while b"Z" not in Path(f"/proc/self/task/{os.getpid()}/stat").read_bytes().rpartition(b")")[2][:3]:
                 time.sleep(0.01)
             try:
                 told = connect(ip)
@@ -210,23 +223,8 @@ def leaderless(ip: str) -> str:
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    f.__name__: f
-    for f in (
-        resolve,
-        connect,
-        https,
-        resolved_https,
-        raw,
-        udp,
-        open_tls,
-        open_tcp,
-        wait,
-        ask_again,
-        hello_on,
-        child,
-        run,
-        leaderless,
-    )
+    **{f.__name__: f for f in (resolve, connect, https, resolved_https, raw, udp, open_tls, open_tcp, wait, ask_again)},
+    **{f.__name__: f for f in (hello_on, child, run, leaderless)},
 }
 for line in sys.stdin:
     name, *arguments = json.loads(line)

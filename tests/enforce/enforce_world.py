@@ -18,6 +18,7 @@ from leeward.ai.catalogue import default_catalogue
 from leeward.enforce.connect import TABLES, ConnectRung
 from leeward.enforce.rules import Rule
 from leeward.model.raw import Denied
+from leeward.sensor import layout
 from leeward.sensor.kernel import KernelSensor, Options
 
 HERE = Path(__file__).parent
@@ -143,6 +144,10 @@ class World:
         """What the servers saw of the client's connection from this port."""
         found = [c for c in json.loads(self._server.line(""))["connections"] if c["port"] == port]
         return found[-1] if found else {"port": port, "raw": 0, "requests": 0}
+
+    def asked(self) -> list[bytes]:
+        """Cookies of the connections whose name the kernel waits for."""
+        return [key for key, _ in self.sensor.map("asks").items(8, layout.ASK_ENTRY.size, 32768)]
 
     def datagrams(self) -> int:
         return len(json.loads(self._server.line(""))["datagrams"])

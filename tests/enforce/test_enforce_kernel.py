@@ -249,9 +249,15 @@ def test_known_resolvers_over_https(world: World, client: Process) -> None:
     assert client("raw", NAMELESS4, "cloudflare-dns.com", "whole")[0] == "ConnectionAbortedError"
 
 
-def test_multipath_tcp_is_tcp(world: World, client: Process) -> None:
+@pytest.mark.parametrize("how", ["mptcp", "fastopen"])
+def test_other_ways_to_connect(world: World, client: Process, how: str) -> None:
+    """Multipath TCP (IPPROTO_MPTCP), and a hello that goes out with the SYN."""
+    client("run", "sysctl", "-qw", "net.ipv4.tcp_fastopen=0x607")
+    assert client("raw", NAMELESS4, "other.test", how)[0] == "answered"
+    told, port = client("raw", NAMELESS4, PROVIDER, how)
+    assert (told, world.arrived(port)["raw"]) == ("ConnectionAbortedError", 0)
     world.learned(client, PROVIDER)
-    assert client("connect", DENIED4, 443, 262) == "PermissionError"
+    assert "PermissionError" in client("raw", DENIED4, "other.test", how)
 
 
 # -- connections from before -------------------------------------------------------------------------------------------
@@ -282,6 +288,19 @@ def test_a_new_rule_ends_them_too(world: World) -> None:
     client("open_tls", "c", ALLOWED4, "ok.test")
     world.rules(Rule(6, "deny", names=("ok.test",)))
     assert client("wait", "c")[0] == "ConnectionAbortedError"
+
+
+def test_nothing_is_kept_of_connections_that_are_gone(world: World, client: Process) -> None:
+    asked = set(world.asked())
+    client("open_tcp", "open", NAMELESS4)
+    (mine,) = set(world.asked()) - asked
+    assert client("connect", "203.0.113.1") == "OSError"  # no route
+    assert client("connect", NAMELESS4, 81) == "ConnectionRefusedError"
+    assert client("https", NAMELESS4, "other.test")[0] == "ok"
+    assert client("https", NAMELESS4, PROVIDER)[0] == "ConnectionAbortedError"
+    assert set(world.asked()) - asked == {mine}
+    client.close()
+    world.until(lambda: mine not in world.asked())
 
 
 # -- programs as they are ----------------------------------------------------------------------------------------------

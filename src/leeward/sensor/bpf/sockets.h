@@ -19,6 +19,16 @@ SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { own(ctx, ROL
 SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go4(ctx); }
 SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go6(ctx); }
 
+/* A socket that never left TCP_CLOSE, since its connect failed, ends without a change of state. */
+SEC("cgroup/sock_release")
+int on_release(struct bpf_sock *sk)
+{
+	u64 cookie = bpf_get_socket_cookie(sk);
+	if (sk->state == 7 /* TCP_CLOSE */)
+		bpf_map_delete_elem(&asks, &cookie);
+	return 1;
+}
+
 INLINE u64 tuple_of(struct sock *sk, struct tuple *t)
 {
 	u16 family = 0, port = 0;
