@@ -7,12 +7,10 @@ again at each start would take longer than all the rest of it.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import re
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +111,16 @@ def load_yaml(path: Path, schema: Schema) -> Record:
     """The document in `path`. Raises InputError "file:line: field: what is wrong"."""
     text = read_text(path)
     folder = cache_folder() if path.is_relative_to(_OURS) else None
-    return _through_cache(folder, text, str(path), schema) if folder is not None else parse_yaml(text, str(path), schema)
+    if folder is None:
+        return _parsed(text, str(path), schema)
+    made_from = b"\0".join([_own_code(), msgspec.json.encode(schema.document), text.encode()])
+    kept = folder / f"document-{identity(made_from)}.msgpack"
+    packed = read_kept(kept)
+    document = _unpacked(packed) if packed is not None else None
+    if document is None:
+        document = _parsed(text, str(path), schema)
+        keep(kept, _packed(document), _KEPT)
+    return document
 
 
 def read_text(path: Path) -> str:
@@ -122,32 +129,6 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-<<<<<<< HEAD
-
-
-def _through_cache(folder: Path, text: str, name: str, schema: Schema) -> Record:
-    """As `parse_yaml`, by the cache if it has a document of the same text, schema and code."""
-    made_from = b"\0".join([_own_code(), msgspec.json.encode(schema.document), text.encode()])
-    path = folder / f"document-{identity(made_from)}.msgpack"
-    packed = read_kept(path)
-    document = _unpacked(packed) if packed is not None else None
-    if document is None:
-        document = parse_yaml(text, name, schema)
-        body = msgspec.msgpack.encode(_plain(document))
-        keep(path, zlib.crc32(body).to_bytes(4, "big") + body, _KEPT)
-=======
-    folder = cache_folder() if path.is_relative_to(_OURS) else None
-    if folder is None:
-        return _parsed(text, str(path), schema)
-    made_from = b"\0".join([_own_code(), msgspec.json.encode(schema.document), raw])
-    kept = folder / f"document-{identity(made_from)}.msgpack"
-    packed = read_kept(kept)
-    document = _unpacked(packed) if packed is not None else None
-    if document is None:
-        document = _parsed(text, str(path), schema)
-        keep(kept, _packed(document), _KEPT)
->>>>>>> help-speed
-    return document
 
 
 def _parsed(text: str, name: str, schema: Schema) -> Record:
@@ -196,111 +177,3 @@ def _record(value: Any) -> Any:
     for name, one in value["fields"].items():
         record[name] = _record(one) if isinstance(one, dict | list) else one
     return record
-<<<<<<< HEAD
-
-
-def parse_yaml(text: str, name: str, schema: Schema, all_complaints: bool = False) -> Record:
-    """As `load_yaml`, for text that came from `name`. all_complaints: not the first only, a line each."""
-    try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise InputError(f"{name}:{line}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{name}: not YAML: {error}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{name}:1: must be a mapping")
-    builder = _Builder(name, schema, all_complaints)
-    built = builder.build(node, schema.document, "", 0)
-    if builder.complaints:
-        raise InputError("\n".join(builder.complaints))
-    assert isinstance(built, Record)
-    return built
-
-
-def meant(wrong: str, known: Iterable[str]) -> str:
-    """", did you mean `...`?" where one of the known names is near, else what is known."""
-    known = sorted(known)
-    near = difflib.get_close_matches(wrong, known, 1)
-    return f", did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
-
-
-class _Builder:
-    """Turns nodes into values and checks them on the way. What is wrong is raised, or kept in `complaints` if all is wanted."""
-
-    def __init__(self, name: str, schema: Schema, all_complaints: bool = False) -> None:
-        self.name = name
-        self.schema = schema
-        self.complaints: list[str] = []
-        self._all = all_complaints
-
-    def fail(self, node: yaml.Node, where: str, what: str) -> InputError:
-        return InputError(f"{self.name}:{node.start_mark.line + 1}: {where or 'document'}: {what}")
-
-    def _complain(self, node: yaml.Node, where: str, what: str) -> None:
-        error = self.fail(node, where, what)
-        if not self._all:
-            raise error
-        self.complaints.append(str(error))
-
-    def build(self, node: yaml.Node, schema: dict[str, Any], where: str, depth: int) -> Any:
-        schema = self.schema.resolve(schema)
-        if depth > 32:
-            raise self.fail(node, where, "nested too deeply")
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, schema, where, depth)
-        if isinstance(node, yaml.SequenceNode):
-            if schema.get("type") not in (None, "array"):
-                self._complain(node, where, f"must be of type {schema['type']}, not a list")
-                return []
-            values = [
-                self.build(child, schema.get("items", {}), f"{where}[{i}]", depth + 1)
-                for i, child in enumerate(node.value)
-            ]
-            if len(values) < schema.get("minItems", 0):
-                self._complain(node, where, f"needs at least {schema['minItems']} entries")
-            return values
-        value = self._scalar(node, where)
-        problem = self.schema.scalar(value, schema)
-        if problem:
-            self._complain(node, where, problem)
-        return value
-
-    def _mapping(self, node: yaml.MappingNode, schema: dict[str, Any], where: str, depth: int) -> Record:
-        if schema.get("type") not in (None, "object"):
-            self._complain(node, where, f"must be of type {schema['type']}, not a mapping")
-            return Record(node.start_mark.line + 1)
-        record = Record(node.start_mark.line + 1)
-        known = schema.get("properties", {})
-        for key_node, child in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
-            path = f"{where}.{key}" if where else key
-            if key not in known and schema.get("additionalProperties") is False:
-                self._complain(key_node, path, f"unknown field `{key}`{meant(key, known)}")
-                continue
-            if key in record:
-                self._complain(key_node, path, "given twice")
-            record[key] = self.build(child, known.get(key, {}), path, depth + 1)
-            record.lines[key] = child.start_mark.line + 1
-        missing = [name for name in schema.get("required", []) if name not in record]
-        if missing:
-            self._complain(node, where, f"needs {', '.join(missing)}")
-        return record
-
-    def _scalar(self, node: yaml.Node, where: str) -> Any:
-        tag, text = node.tag.rpartition(":")[2], node.value
-        try:
-            if tag == "int":
-                return int(text.replace("_", ""), 0)
-            if tag == "float":
-                return float(text)
-        except ValueError:
-            raise self.fail(node, where, f"not a number: {text}") from None
-        if tag == "bool":
-            return text.lower() in ("true", "yes", "on")
-        if tag == "null":
-            return None
-        return text
-=======
->>>>>>> help-speed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -12,8 +14,9 @@ from leeward.model.errors import InputError
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def parse_yaml(text: str, name: str, schema: Schema) -> Record:
-    """The document in `text`, which came from `name`. Raises InputError "file:line: field: what is wrong"."""
+def parse_yaml(text: str, name: str, schema: Schema, all_complaints: bool = False) -> Record:
+    """The document in `text`, which came from `name`. Raises InputError "file:line: field: what is wrong"; all_complaints: not the
+    first only, a line each."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
@@ -24,20 +27,38 @@ def parse_yaml(text: str, name: str, schema: Schema) -> Record:
         raise InputError(f"{name}: not YAML: {error}") from error
     if not isinstance(node, yaml.MappingNode):
         raise InputError(f"{name}:1: must be a mapping")
-    built = _Builder(name, schema).build(node, schema.document, "", 0)
+    builder = _Builder(name, schema, all_complaints)
+    built = builder.build(node, schema.document, "", 0)
+    if builder.complaints:
+        raise InputError("\n".join(builder.complaints))
     assert isinstance(built, Record)
     return built
 
 
-class _Builder:
-    """Turns nodes into values and checks them on the way."""
+def meant(wrong: str, known: Iterable[str]) -> str:
+    """ ", did you mean `...`?" where one of the known names is near, else what is known."""
+    known = sorted(known)
+    near = difflib.get_close_matches(wrong, known, 1)
+    return f", did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
 
-    def __init__(self, name: str, schema: Schema) -> None:
+
+class _Builder:
+    """Turns nodes into values and checks them on the way. What is wrong is raised, or kept in `complaints` if all is wanted."""
+
+    def __init__(self, name: str, schema: Schema, all_complaints: bool = False) -> None:
         self.name = name
         self.schema = schema
+        self.complaints: list[str] = []
+        self._all = all_complaints
 
     def fail(self, node: yaml.Node, where: str, what: str) -> InputError:
         return InputError(f"{self.name}:{node.start_mark.line + 1}: {where or 'document'}: {what}")
+
+    def _complain(self, node: yaml.Node, where: str, what: str) -> None:
+        error = self.fail(node, where, what)
+        if not self._all:
+            raise error
+        self.complaints.append(str(error))
 
     def build(self, node: yaml.Node, schema: dict[str, Any], where: str, depth: int) -> Any:
         schema = self.schema.resolve(schema)
@@ -47,37 +68,40 @@ class _Builder:
             return self._mapping(node, schema, where, depth)
         if isinstance(node, yaml.SequenceNode):
             if schema.get("type") not in (None, "array"):
-                raise self.fail(node, where, f"must be of type {schema['type']}, not a list")
+                self._complain(node, where, f"must be of type {schema['type']}, not a list")
+                return []
             values = [
                 self.build(child, schema.get("items", {}), f"{where}[{i}]", depth + 1)
                 for i, child in enumerate(node.value)
             ]
             if len(values) < schema.get("minItems", 0):
-                raise self.fail(node, where, f"needs at least {schema['minItems']} entries")
+                self._complain(node, where, f"needs at least {schema['minItems']} entries")
             return values
         value = self._scalar(node, where)
         problem = self.schema.scalar(value, schema)
         if problem:
-            raise self.fail(node, where, problem)
+            self._complain(node, where, problem)
         return value
 
     def _mapping(self, node: yaml.MappingNode, schema: dict[str, Any], where: str, depth: int) -> Record:
         if schema.get("type") not in (None, "object"):
-            raise self.fail(node, where, f"must be of type {schema['type']}, not a mapping")
+            self._complain(node, where, f"must be of type {schema['type']}, not a mapping")
+            return Record(node.start_mark.line + 1)
         record = Record(node.start_mark.line + 1)
         known = schema.get("properties", {})
         for key_node, child in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
             path = f"{where}.{key}" if where else key
             if key not in known and schema.get("additionalProperties") is False:
-                raise self.fail(key_node, path, f"unknown field; known are {', '.join(sorted(known))}")
+                self._complain(key_node, path, f"unknown field `{key}`{meant(key, known)}")
+                continue
             if key in record:
-                raise self.fail(key_node, path, "given twice")
+                self._complain(key_node, path, "given twice")
             record[key] = self.build(child, known.get(key, {}), path, depth + 1)
             record.lines[key] = child.start_mark.line + 1
         missing = [name for name in schema.get("required", []) if name not in record]
         if missing:
-            raise self.fail(node, where, f"needs {', '.join(missing)}")
+            self._complain(node, where, f"needs {', '.join(missing)}")
         return record
 
     def _scalar(self, node: yaml.Node, where: str) -> Any:

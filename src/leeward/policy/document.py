@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from leeward.ai.datafile import Record, Schema, meant, parse_yaml, read_text
+from leeward.ai.datafile import Record, Schema, read_text
+from leeward.ai.yamlfile import meant, parse_yaml
 from leeward.detect.rule import rules
 from leeward.model.errors import InputError
 from leeward.policy import facts
