@@ -40,8 +40,8 @@ class _Waiting(msgspec.Struct):
 
 
 class Discovery:
-    """inspector: None, and exchanges come out as they are. is_provider: is this the name of a known AI service's host? police: what
-    the policies say of an exchange."""
+    """inspector: None, and exchanges come out as they are. is_provider: is this the name of a known AI service's host?
+    police: what the policies say of an exchange."""
 
     def __init__(
         self,

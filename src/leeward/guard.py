@@ -1,7 +1,7 @@
 """Policies at work on a live host: whose writes are held, which destinations are refused, what became of it, and the audit log.
 
-Invariants: nothing is held and nobody belongs to a class unless a policy that is enforced says so. A policy file that is wrong never
-replaces a good one. Every decision that stopped or changed something is in the audit log.
+Invariants: nothing is held and nobody belongs to a class unless a policy that is enforced says so. A policy file that is
+wrong never replaces a good one. Every decision that stopped or changed something is in the audit log.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class Guard:
                     yield host
 
     def feed(self, event: RawEvent) -> None:
-        """One of the sensor's events, after the processes know it. What a child is it has from its parent until it runs another program,
-        and so have its class in the kernel and the holder."""
+        """One of the sensor's events, after the processes know it. What a child is it has from its parent until it runs
+        another program, and so have its class in the kernel and the holder."""
         self._rung.feed(event)
         match event:
             case ProcessExec(pid=pid, ts=ts):

@@ -1,7 +1,7 @@
 """An agent that does nothing but hold: live_enforcer.py POLICIES DEADLINE_MS FAIL PID ...
 
-Prints "ready", reads commands from standard input, one a line, and answers each with a line of JSON: `pids` (of holder and judge),
-`counts`, `decided` (what was decided since the last time), `end`.
+Prints "ready", reads commands from standard input, one a line, and answers each with a line of JSON: `pids` (of holder and
+judge), `counts`, `decided` (what was decided since the last time), `end`.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""Threads of one process that send what may be sent, what has to be masked, and what must not leave: live_mixed.py URL THREADS EACH WAY.
+"""Threads of one process that send what may be sent, what has to be masked, and what must not leave: live_mixed.py URL
+THREADS EACH WAY.
 
 Waits for a line on standard input. WAY: httpx (one TLS context, a client a thread), requests, openai, or async (httpx, tasks
 instead of threads). Prints a JSON object: number of a request → [kind, status or the error's name, ms].
@@ -47,7 +48,9 @@ def main(url: str, threads: int, each: int, way: str) -> None:
         import requests
 
         session = requests.Session()
-        return lambda content, headers: session.post(path, json=content, headers=headers, timeout=10, verify=False).status_code
+        return lambda content, headers: (
+            session.post(path, json=content, headers=headers, timeout=10, verify=False).status_code
+        )
 
     def openai_sender(context):
         import httpx

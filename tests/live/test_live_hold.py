@@ -1,4 +1,5 @@
-"""Writes held, judged, masked, stopped: real clients, a server that says what reached it, and every way in which a part of it ends."""
+"""Writes held, judged, masked, stopped: real clients, a server that says what reached it, and every way in which a part of it
+ends."""
 
 from __future__ import annotations
 
@@ -213,9 +214,7 @@ def test_go(policy: Path, bodies: Bodies, go_client: str) -> None:
 
 @pytest.mark.parametrize("part", ["holder", "judge", "agent"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_what_is_held_runs_on_when_a_part_ends(
-    policy: Path, bodies: Bodies, part: str, number: signal.Signals
-) -> None:
+def test_what_is_held_runs_on_when_a_part_ends(policy: Path, bodies: Bodies, part: str, number: signal.Signals) -> None:
     """Fifty threads are held, since the judge is stopped; then one of the parts ends, or stands still."""
     with (
         waiting(python_client(bodies.url, 50, 1, "httpx")) as client,

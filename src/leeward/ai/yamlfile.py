@@ -15,8 +15,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse_yaml(text: str, name: str, schema: Schema, all_complaints: bool = False) -> Record:
-    """The document in `text`, which came from `name`. Raises InputError "file:line: field: what is wrong"; all_complaints: not the
-    first only, a line each."""
+    """The document in `text`, which came from `name`. Raises InputError "file:line: field: what is wrong"; all_complaints:
+    not the first only, a line each."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:

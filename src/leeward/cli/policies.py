@@ -20,7 +20,8 @@ _FOLDER, _AUDIT = "policies", "audit.jsonl"
 
 
 def enforced(paths: list[Path], key: bytes, config: Path | None, state: Path) -> Enforced | None:
-    """The policies at these paths, else those in the state directory's folder `policies`; None if there are none. Raises InputError."""
+    """The policies at these paths, else those in the state directory's folder `policies`; None if there are none. Raises
+    InputError."""
     usual = state / _FOLDER
     if not paths and usual.is_dir() and any(usual.glob("*.y*ml")):
         paths = [usual]

@@ -90,8 +90,8 @@ class _Part:
 
 
 class Enforcer:
-    """sensor: whose probes tell of writes. policies: files and folders, read by the judge; checked before. key: for hashes of found
-    values. config: the user's data.yaml."""
+    """sensor: whose probes tell of writes. policies: files and folders, read by the judge; checked before. key: for hashes of
+    found values. config: the user's data.yaml."""
 
     def __init__(self, sensor: KernelSensor, policies: Sequence[Path], key: bytes, config: Path | None = None) -> None:
         self.counters: Counter[str] = Counter()

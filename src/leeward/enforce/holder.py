@@ -60,7 +60,8 @@ _ARGV = 3  # words of a command line that tell two programs apart
 
 
 class _Call(msgspec.Struct):
-    """A held call. number: with the judge; 0: it was not asked yet. deliver: a signal of the program's own, for when it goes on."""
+    """A held call. number: with the judge; 0: it was not asked yet. deliver: a signal of the program's own, for when it goes
+    on."""
 
     ts: int
     pid: int
@@ -249,7 +250,8 @@ class Holder:
             if former and former != tid:
                 self._threads.pop(former, None)
                 self._calls.pop(former, None)
-            if tid in self._who and not _is(self._who[tid], tid):  # the agent says who that is before its first instruction
+            if tid in self._who and not _is(self._who[tid], tid):
+                # the agent says who that is before its first instruction
                 self._strangers[tid] = time.monotonic_ns() + _STRANGE_NS
                 return
         tracer.resume(tid)
@@ -277,8 +279,8 @@ class Holder:
                 self._stops(tid)
 
     def _halt(self, stop: tracer.Stop) -> None:
-        """A thread is stopped by a signal like the hold's. If the ring tells of its call it is that, or it is one of the program's own,
-        which was there already when ours was sent: then it gets it when it goes on."""
+        """A thread is stopped by a signal like the hold's. If the ring tells of its call it is that, or it is one of the
+        program's own, which was there already when ours was sent: then it gets it when it goes on."""
         tid, own = stop.tid, 0 if stop.kernel else stop.number
         if tid not in self._calls:
             self._halted[tid] = own
@@ -390,8 +392,8 @@ class Holder:
         self._decided(call, action, why, verdict)
 
     def _fail(self, call: _Call) -> None:
-        """The call will fail. OpenSSL's: the object says that it was shut down, so that the library itself fails it, and later ones
-        too. Else the function returns at once with what it returns when it fails."""
+        """The call will fail. OpenSSL's: the object says that it was shut down, so that the library itself fails it, and
+        later ones too. Else the function returns at once with what it returns when it fails."""
         shutdown = self._shutdowns.get(call.library, -1)
         flag = _SHUTDOWN if call.kind < _GO_WRITE else _NOTIFIED
         if shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, flag)]):
@@ -444,7 +446,8 @@ class Holder:
                     self._new_judge(descriptor)
 
     def _new_judge(self, descriptor: int | None) -> None:
-        """Calls that the former was asked about are still its to answer: they end as if it were lost, which only a restart causes."""
+        """Calls that the former was asked about are still its to answer: they end as if it were lost, which only a restart
+        causes."""
         if self._judge is not None:
             for tid in list(self._asked.values()):
                 self._end(self._calls[tid], "", "judge-changed")

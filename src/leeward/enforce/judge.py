@@ -1,7 +1,7 @@
 """The judge: what may be written. The stages of the pipeline up to the decision, for one direction, in a process of its own.
 
-`python -m leeward.enforce.judge` with the descriptor of its socket; no store, no log, no network, no root. Invariants: one verdict
-for each question, in order; never raises on any bytes; what it keeps of a connection is bounded, and so are connections.
+`python -m leeward.enforce.judge` with the descriptor of its socket; no store, no log, no network, no root. Invariants: one
+verdict for each question, in order; never raises on any bytes; what it keeps of a connection is bounded, and so are connections.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Decides(Protocol):
 
 
 class _Connection(msgspec.Struct):
-    """What a client writes on one connection. parser: has read it up to byte `fed`. begun, asked, written: the last call: where it
-    began, its bytes, and what they became. refused: why nothing more may be written. head: a request whose body has not come to
-    its end. behind: end of the piece of it before. socket: the request that began a WebSocket."""
+    """What a client writes on one connection. parser: has read it up to byte `fed`. begun, asked, written: the last call:
+    where it began, its bytes, and what they became. refused: why nothing more may be written. head: a request whose body has
+    not come to its end. behind: end of the piece of it before. socket: the request that began a WebSocket."""
 
     parser: HttpConnection
     fed: int
@@ -76,8 +76,8 @@ class _Connection(msgspec.Struct):
     socket: Message | None = None
 
     def again(self, sent: int, data: bytes) -> tuple[int, list[Edit]] | None:
-        """How many of these bytes, the next after `sent`, were decided on before (a call that wrote less than it was given is called
-        again), and what makes them what was decided. None: this is another connection, at the same place in memory."""
+        """How many of these bytes, the next after `sent`, were decided on before (a call that wrote less than it was given is
+        called again), and what makes them what was decided. None: this is another connection, at the same place in memory."""
         if sent == self.fed and (sent or not self.refused):
             return 0, []
         if not self.begun <= sent < self.fed:
@@ -311,8 +311,8 @@ def _contents(descriptor: int) -> bytes:
 
 
 def main(arguments: list[str]) -> None:
-    """arguments: the socket's descriptor, a descriptor from which the key for hashes is read, the user's data.yaml ("" for none), then
-    the policies' files and folders."""
+    """arguments: the socket's descriptor, a descriptor from which the key for hashes is read, the user's data.yaml ("" for
+    none), then the policies' files and folders."""
     end, key, config, *paths = arguments
     with open(int(key), "rb") as file:
         keyed = Keyed(file.read())

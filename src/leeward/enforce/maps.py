@@ -1,4 +1,5 @@
-"""The kernel's tables of held processes (bpf/hold.h), by their descriptors: what the holder, which loads nothing, does with them."""
+"""The kernel's tables of held processes (bpf/hold.h), by their descriptors: what the holder, which loads nothing, does with
+them."""
 
 from __future__ import annotations
 

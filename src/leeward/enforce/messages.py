@@ -45,8 +45,8 @@ class Release(msgspec.Struct, frozen=True, tag="release"):
 
 
 class Library(msgspec.Struct, frozen=True, tag="library"):
-    """Agent → holder: how a call of this library (index in `layouts`) is made to fail. shutdown: offset in its object of what says
-    that nothing is written any more, -1 if not known."""
+    """Agent → holder: how a call of this library (index in `layouts`) is made to fail. shutdown: offset in its object of what
+    says that nothing is written any more, -1 if not known."""
 
     number: int
     shutdown: int
@@ -96,8 +96,8 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
 
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
-    """Judge → holder. action: allow | redact | block | kill. edits: (offset in the buffer, what stands there instead), same length
-    each. leave: this connection need not be held any more. decided: what the agent is told of it, None for nothing."""
+    """Judge → holder. action: allow | redact | block | kill. edits: (offset in the buffer, what stands there instead), same
+    length each. leave: this connection need not be held any more. decided: what the agent is told of it, None for nothing."""
 
     number: int
     action: str
@@ -111,8 +111,8 @@ READY = Verdict(0, "allow")
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided"):
-    """Holder → agent: what became of a held call. action: what was done. why: "" as decided; else `deadline`, `judge-lost`, `gone`
-    (the thread is), `unwritable`. held_us: from the call to its end. decided: as the judge said it."""
+    """Holder → agent: what became of a held call. action: what was done. why: "" as decided; else `deadline`, `judge-lost`,
+    `gone` (the thread is), `unwritable`. held_us: from the call to its end. decided: as the judge said it."""
 
     pid: int
     tid: int
@@ -168,8 +168,8 @@ def send_ask(to: socket.socket, ask: Ask, data: bytes) -> None:
 
 
 def receive(of: socket.socket, kind: Any) -> tuple[Any, int | None] | None:
-    """The next message, and the descriptor that came with it; None if the other end is gone. Raises BlockingIOError if there is none
-    yet, msgspec.MsgspecError for what is none."""
+    """The next message, and the descriptor that came with it; None if the other end is gone. Raises BlockingIOError if there
+    is none yet, msgspec.MsgspecError for what is none."""
     raw, descriptors, _, _ = socket.recv_fds(of, _PACKET, 1)
     if not raw:
         return None

@@ -1,7 +1,8 @@
 """ptrace, as little of it as holding needs: threads are seized, stop, go on. x86-64.
 
 Invariants: all calls come from one thread, the tracer (the kernel asks for that). A thread that is seized runs on by itself when
-the tracer ends, whatever ended it. Signals that are not the hold's own are handed on unchanged. Numbers: include/uapi/linux/ptrace.h.
+the tracer ends, whatever ended it. Signals that are not the hold's own are handed on unchanged. Numbers:
+include/uapi/linux/ptrace.h.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _OPTIONS = 0x02 | 0x04 | 0x08 | 0x10  # TRACEFORK, TRACEVFORK, TRACECLONE, TRACE
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC, EVENT_STOP = 1, 2, 3, 4, 128
 _WALL = 0x40000000
 _SI_KERNEL = 0x80
-#: The signals that bpf/hold.h sends. Go preempts its goroutines with SIGURG, and one that is pending swallows another: it gets SIGWINCH.
+#: The signals that bpf/hold.h sends. Go preempts its goroutines with SIGURG, and one that is pending swallows another: it
+#: gets SIGWINCH.
 HOLDING = (signal.SIGURG, signal.SIGWINCH)
 _STOPPING = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
@@ -72,8 +74,9 @@ class _Span(C.Structure):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """A thread stopped or ended. kind: "held" (by a signal of the hold, if it is ours), "event", "signal", "group" (its whole process
-    is stopped) or "ended". number: of the event or signal, or the wait status. kernel: the kernel itself sent the signal."""
+    """A thread stopped or ended. kind: "held" (by a signal of the hold, if it is ours), "event", "signal", "group" (its whole
+    process is stopped) or "ended". number: of the event or signal, or the wait status. kernel: the kernel itself sent the
+    signal."""
 
     tid: int
     kind: str

@@ -52,7 +52,12 @@ FACTS = {
         Fact("destination.domain", _TEXT, _NETWORK, "the name it goes to"),
         Fact("destination.ip", _TEXT, _NETWORK, "the address, or a UNIX socket's path"),
         Fact("destination.port", "int", _NETWORK, "0 when unknown"),
-        Fact("provider", _TEXT, _NETWORK, "openai, anthropic, mcp ...; of a connection what its name says, \"\" for no AI service"),
+        Fact(
+            "provider",
+            _TEXT,
+            _NETWORK,
+            "openai, anthropic, mcp ...; of a connection what its name says, empty for no AI service",
+        ),
         Fact("time", "timestamp", _ALWAYS, "when it happens"),
         Fact("operation", _TEXT, _PAYLOAD, "chat, embeddings, execute_tool ..."),
         Fact("model", _TEXT, _PAYLOAD, "the model that is asked for"),
@@ -134,17 +139,17 @@ def facts_of(exchange: Exchange, ts_ns: int, side: str = "request") -> dict[str,
         "model": _text(ai.request_model or ai.response_model),
         "stream": ai.stream,
         "data": data[:_MOST],
-        "kinds": sorted({match["kind"] for match in data})[:_MOST],
+        "kinds": sorted({str(match["kind"]) for match in data})[:_MOST],
         "tools": _texts(dict.fromkeys([*(tool.name for tool in ai.tools), *calls])),
-        "key": {"provider": exchange.key.provider, "fingerprint": exchange.key.fingerprint} if exchange.key else _NO_KEY,
+        "key": {"provider": exchange.key.provider, "fingerprint": exchange.key.fingerprint}
+        if exchange.key
+        else _NO_KEY,
         "url": _text(exchange.http.url.partition("?")[0]),
         "finding": _NO_FINDING,
     }
 
 
-def facts_of_connection(
-    process: Process, domain: str, ip: str, port: int, provider: str, ts_ns: int
-) -> dict[str, Any]:
+def facts_of_connection(process: Process, domain: str, ip: str, port: int, provider: str, ts_ns: int) -> dict[str, Any]:
     """Of a connection that is about to be made, or (no domain, no provider) of a program that is about to run."""
     return {
         **_BLANK,
@@ -172,7 +177,7 @@ def namespace_of(workload_id: str, container: Container | None = None) -> str:
 
 def _workload(workload: Workload | None, container: Container | None) -> dict[str, Any]:
     if workload is None:
-        return _NO_WORKLOAD
+        return dict(_NO_WORKLOAD)
     labels = {_text(key): _text(value) for key, value in container.labels.items()} if container else {}
     return {
         "id": _text(workload.id),
@@ -185,7 +190,7 @@ def _workload(workload: Workload | None, container: Container | None) -> dict[st
 
 def _image(container: Container | None) -> dict[str, str]:
     if container is None:
-        return _NO_IMAGE
+        return dict(_NO_IMAGE)
     labels = {name: _text(container.labels.get(_IMAGE + name, "")) for name in ("revision", "source", "version")}
     return {"name": _text(container.image), "digest": _text(container.image_digest), **labels}
 
@@ -215,6 +220,6 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-_BLANK = blank()
+_BLANK: dict[str, Any] = blank()
 _NO_WORKLOAD, _NO_PROCESS, _NO_IMAGE = _BLANK["workload"], _BLANK["process"], _BLANK["image"]
 _NO_KEY, _NO_FINDING = _BLANK["key"], _BLANK["finding"]

@@ -126,9 +126,7 @@ class Policies:
     def scope(self, workload: Workload, labels: Mapping[str, str]) -> Scoped:
         """What concerns this workload."""
         namespace = namespace_of(workload.id)
-        covered = self._covering(
-            {"id": workload.id, "name": workload.name, "namespace": namespace, "labels": labels}
-        )
+        covered = self._covering({"id": workload.id, "name": workload.name, "namespace": namespace, "labels": labels})
         mine = {name: [s for s in staged if s.policy.name in covered] for name, staged in self._stages.items()}
         content = [s for name in _CONTENT for s in mine[name]]
         return Scoped(

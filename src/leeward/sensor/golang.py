@@ -73,8 +73,8 @@ def by_table(elf: Elf, name: str) -> Target | Unseen | None:
 
 
 def _shutdown(elf: Elf, functions: dict[bytes, tuple[int, int]]) -> int:
-    """Where Conn.closeNotifySent is, after which Write returns errShutdown: the one byte that Write compares with 0, if it is the one
-    that closeNotify sets; -1 if not."""
+    """Where Conn.closeNotifySent is, after which Write returns errShutdown: the one byte that Write compares with 0, if it is
+    the one that closeNotify sets; -1 if not."""
     if _NOTIFY not in functions:
         return -1
     compared, set_ = (
