@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from leeward.identity.processes import ProcessTable
 from leeward.model.exchange import ProcessRef
 from leeward.model.net import Endpoint
 from leeward.model.process import Process
-from leeward.model.raw import CallJudged, ProcessExec, ProcessExited, RawEvent
+from leeward.model.raw import CallJudged, Denied, ProcessExec, ProcessExited, RawEvent
 from leeward.placing import iso
 from leeward.policy.audit import Audit
 from leeward.policy.facts import facts_of_connection
@@ -44,12 +44,14 @@ _SHELLS = frozenset("sh bash dash zsh fish ksh ash busybox tcsh csh login sshd t
 
 
 class Enforced(msgspec.Struct, frozen=True):
-    """paths: policy files and folders. key, config: for finding sensitive data. audit: where decisions are written down."""
+    """paths: policy files and folders. key, config: for finding sensitive data. audit: where decisions are written
+    down. name_of: the SNI that was seen on the socket of a cookie."""
 
     paths: tuple[Path, ...]
     key: bytes
     config: Path | None = None
     audit: Audit | None = None
+    name_of: Callable[[int], str] = lambda _cookie: ""
 
 
 class Guard:
@@ -61,7 +63,7 @@ class Guard:
         self._processes, self._catalogue = processes, catalogue
         self._sensor, self._key, self._config = sensor, policies.key, policies.config
         self._enforcer: Enforcer | None = None
-        self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue)
+        self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue, name_of=policies.name_of)
         self._classes: dict[tuple[str, ...], int] = {}
         self._denied: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._looked = time.monotonic_ns()
@@ -159,11 +161,21 @@ class Guard:
                 if any(decision.action in _STOPS for decision in self.policies.decide("connect", facts)):
                     yield host
 
-    def feed(self, event: RawEvent) -> None:
-        """One of the sensor's events, after the processes know it. What a child is it has from its parent until it runs
-        another program, and so have its class in the kernel and the holder."""
+    def names_of(self, ip: str) -> list[str]:
+        """The names that an address was asked for by."""
+        return self._rung.names_of(ip)
+
+    def first(self, event: RawEvent) -> None:
+        """One of the sensor's events, before the pipeline hears it."""
         self._rung.feed(event)
+
+    def feed(self, event: RawEvent) -> None:
+        """One of the sensor's events, after the pipeline knows it. What a child is it has from its parent until it runs
+        another program, and so have its class in the kernel and the holder."""
         match event:
+            case Denied():
+                self._write_down([("refused", {"pid": event.pid, "name": event.name, "dst": str(event.remote),
+                                               "reason": event.reason})])  # fmt: skip
             case ProcessExec(pid=pid, ts=ts):
                 self.consider(pid, ts)
             case ProcessExited(pid=pid) if self._enforcer is not None:

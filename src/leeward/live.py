@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
@@ -84,10 +86,15 @@ class Live:
 
     def _guard(self, policies: Enforced, catalogue: Catalogue) -> Guard:
         try:
+            policies = msgspec.structs.replace(policies, name_of=self._name_of)
             return Guard(self.sensor, self.processes, catalogue, policies)
         except BaseException:
             self.sensor.close()
             raise
+
+    def _name_of(self, cookie: int) -> str:
+        socket = self.pipeline.flows.find(cookie)
+        return socket.flow.sni if socket is not None else ""
 
     def step(self, timeout: float = 0.05) -> Iterator[Record]:
         """What happened since the last step. Waits up to `timeout` seconds for something to happen."""
@@ -99,6 +106,8 @@ class Live:
             if type(event) is TlsOpened and not event.sock:
                 seen = bool(self.pipeline.flows.by_random(event.client_random))
                 event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
+            if self.guard is not None:
+                self.guard.first(event)
             yield from self.pipeline.feed(event)
             if self.guard is not None:
                 self.guard.feed(event)
@@ -199,7 +208,7 @@ class Live:
 
 
 def _policing(guard: Guard | None) -> Policing | None:
-    return Policing(lambda: guard.policies, guard.why_not) if guard is not None else None
+    return Policing(lambda: guard.policies, guard.why_not, guard.names_of) if guard is not None else None
 
 
 def _describe(probed: Probed) -> str:

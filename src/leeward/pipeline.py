@@ -233,8 +233,13 @@ class Pipeline:
         return []
 
     def _on_denied(self, event: Denied) -> list[Record]:
-        self.counters[f"denied_{event.reason}"] += 1
-        return []
+        """The kernel refused a destination: which rule of the policies that was."""
+        self.counters[f"denied_{event.reason.replace('-', '_')}"] += 1
+        if self._policing is None or self._processes is None:
+            return []
+        process = self._processes.get(event.pid, event.ts)
+        findings = self._policing.refused(process, event, self._catalogue.is_ai_host)
+        return [record for finding in findings for record in self.discovery.findings.add(finding, event.ts)]
 
     def _on_lost(self, event: Lost) -> list[Record]:
         self.lost[event.kind] += event.count
