@@ -31,6 +31,7 @@ from leeward.data.recognizer import built_in
 from leeward.data.scanner import Scanner, every_kind
 from leeward.data.standard import standard_scanner
 from leeward.enforce.messages import MOST, READY, Ask, Gone, ToJudge, Told, Verdict, Who, receive, send
+from leeward.enforce.parent import end_with
 from leeward.enforce.rewriting import Edit, edits_for
 from leeward.model.data import DataMatch
 from leeward.model.exchange import Exchange
@@ -323,7 +324,9 @@ def main(arguments: list[str]) -> None:
     scanner = standard_scanner(Path(config) if config else None, keyed, _wanted(policies.kinds))
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
     _warm_up(scanner)
+    parent = os.getppid()
     _drop_rights()
+    end_with(parent)
     gc.collect()
     gc.freeze()
     ours = socket.socket(fileno=int(end))
