@@ -22,7 +22,11 @@ def _section(rule: Rule) -> str:
     tags = ", ".join([*rule.tags.atlas, *rule.tags.attack, *rule.tags.owasp])
     severity = ", ".join(f"`{kind}` {severity}" for kind, severity in rule.severity)
     severity += f"; the organisation's own {rule.severity_own}" if rule.severity_own else ""
-    severity = f"Severity: {severity}. Matches of at least {rule.confidence} count." if rule.severity else f"Severity: {rule.level}."
+    severity = (
+        f"Severity: {severity}. Matches of at least {rule.confidence} count."
+        if rule.severity
+        else f"Severity: {rule.level}."
+    )
     return (
         f"## {rule.id}\n\n**{rule.title}.** {rule.means}\n\n**Do:** {rule.do}\n\n**It is nothing if:** {rule.false_positives}\n\n"
         f"{severity} Tags: {tags}.\n"

@@ -138,7 +138,7 @@ def parse_yaml(text: str, name: str, schema: Schema, all_complaints: bool = Fals
 
 
 def meant(wrong: str, known: Iterable[str]) -> str:
-    """", did you mean `...`?" where one of the known names is near, else what is known."""
+    """ ", did you mean `...`?" where one of the known names is near, else what is known."""
     known = sorted(known)
     near = difflib.get_close_matches(wrong, known, 1)
     return f", did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"

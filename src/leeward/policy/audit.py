@@ -1,7 +1,7 @@
 """The audit log: who decided or changed what. Lines of JSON, each with the hash of the one before.
 
-Invariants: a line is written whole, appended and on the disk before `append` returns. `seq` goes up by one, over rotations too. What is
-changed, taken out or put in between is found by `verify`; only lines cut off at the end are not, so keep `head` elsewhere too.
+Invariants: a line is written whole, appended and on the disk before `append` returns. `seq` goes up by one, over rotations too.
+What is changed, taken out or put in between is found by `verify`; only lines cut off at the end are not, so keep `head` elsewhere too.
 Bounded: the file is renamed at `limit` bytes, and only `keep` of them stay. It holds no payloads: that is the caller's part.
 """
 
@@ -30,7 +30,8 @@ class AuditError(LeewardError):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """prev: SHA-256 of the line before, in hex. time: ISO 8601. actor: a token's name, a user, or "policy". event: what happened."""
+    """prev: SHA-256 of the line before, in hex. time: ISO 8601. actor: a token's name, a user, or "policy". event: what
+    happened."""
 
     seq: int
     prev: str
@@ -41,7 +42,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """lines: how many are good. first, last: their numbers, 0 for none. head: hash of the last. wrong: "" or what is, and where."""
+    """lines: how many are good. first, last: their numbers, 0 for none. head: hash of the last. wrong: "", or what
+    is, and where."""
 
     lines: int
     first: int = 0
@@ -65,7 +67,12 @@ class Audit:
                 last = self._last_line()
                 seq = msgspec.json.decode(last, type=Entry).seq + 1 if last else 1
                 entry = Entry(
-                    seq=seq, prev=_hash(last) if last else FIRST, time=time, actor=actor, event=event, detail=dict(detail)
+                    seq=seq,
+                    prev=_hash(last) if last else FIRST,
+                    time=time,
+                    actor=actor,
+                    event=event,
+                    detail=dict(detail),
                 )
                 line = msgspec.json.encode(entry)
                 if len(line) > _LONGEST:
@@ -112,7 +119,9 @@ class Audit:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -168,14 +168,18 @@ class _Reader:
         for record in records:
             line = record.lines["name"]
             if record["name"] in seen:
-                self.complain(line, where, f"the name {record['name']} is given twice, first in line {seen[record['name']]}")
+                self.complain(
+                    line, where, f"the name {record['name']} is given twice, first in line {seen[record['name']]}"
+                )
             seen.setdefault(record["name"], line)
 
     def _deadline(self, spec: Record) -> int:
         text = spec.get("deadline", f"{_DEADLINE_MS}ms")
         ms = int(text[:-2]) if text.endswith("ms") else int(text[:-1]) * 1000
         if not _SHORTEST_MS <= ms <= _LONGEST_MS:
-            self.complain(spec.lines["deadline"], "spec.deadline", f"must be between {_SHORTEST_MS}ms and {_LONGEST_MS}ms")
+            self.complain(
+                spec.lines["deadline"], "spec.deadline", f"must be between {_SHORTEST_MS}ms and {_LONGEST_MS}ms"
+            )
         return ms
 
     def _read_variables(self, record: Record | dict[str, Any]) -> None:
@@ -235,7 +239,9 @@ class _Reader:
     def _rule(self, record: Record, where: str) -> Rule | None:
         action, finding = record["action"], record.get("finding", "")
         if finding and finding not in rules():
-            self.complain(record.lines["finding"], f"{where}.finding", f"unknown rule `{finding}`{meant(finding, rules())}")
+            self.complain(
+                record.lines["finding"], f"{where}.finding", f"unknown rule `{finding}`{meant(finding, rules())}"
+            )
         if not finding and action != "observe":
             self.complain(record.line, where, f"needs finding, the rule that it raises: {', '.join(sorted(rules()))}")
         if "redact" in record and action != "redact":
@@ -273,7 +279,9 @@ class _Reader:
         stage: str = record.get("on", stages[0])
         if stage not in stages:
             late = ", ".join(sorted(name for name in names if stage not in FACTS[name].stages))
-            self.complain(record.lines["on"], f"{where}.on", f"at {stage} nothing is known yet of {late}: say {stages[0]}")
+            self.complain(
+                record.lines["on"], f"{where}.on", f"at {stage} nothing is known yet of {late}: say {stages[0]}"
+            )
         return stage
 
     def _careful(self, record: Record, where: str, stage: str, condition: Condition) -> None:
@@ -281,7 +289,9 @@ class _Reader:
         try:
             matches = condition.value(self._bound(facts.blank())) is True
         except EvaluationError as error:
-            self.warn(record.lines["when"], f"{where}.when", f"has no value, and is no match, where nothing is known: {error}")
+            self.warn(
+                record.lines["when"], f"{where}.when", f"has no value, and is no match, where nothing is known: {error}"
+            )
             return
         if matches and stage == "connect":
             self.warn(record.lines["when"], f"{where}.when", "matches every connection to what is no AI service too: "

@@ -46,8 +46,9 @@ _SCHEMA = Schema("cel.expr", {}, _MESSAGES, {})
 class Expr(msgspec.Struct, frozen=True):
     """kind: "const" | "name" | "field" | "has" | "call" | "list" | "map" | "fold".
 
-    value: of a constant. name: of a name, a field (or one that is asked for: has) or a function; a fold's variable. parts: a field's operand; a call's target, if
-    it has one, and its arguments; elements; keys and values; a fold's range, start, condition, step and result.
+    value: of a constant. name: of a name, a field (or one that is asked for: has) or a function; a fold's variable. parts: a
+    field's operand; a call's target, if it has one, and its arguments; elements; keys and values; a fold's range, start,
+    condition, step and result.
     """
 
     kind: str

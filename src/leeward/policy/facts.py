@@ -52,7 +52,12 @@ FACTS = {
         Fact("destination.domain", _TEXT, _NETWORK, "the name it goes to"),
         Fact("destination.ip", _TEXT, _NETWORK, "the address, or a UNIX socket's path"),
         Fact("destination.port", "int", _NETWORK, "0 when unknown"),
-        Fact("provider", _TEXT, _NETWORK, "openai, anthropic, mcp ...; of a connection what its name says, \"\" for no AI service"),
+        Fact(
+            "provider",
+            _TEXT,
+            _NETWORK,
+            'openai, anthropic, mcp ...; of a connection what its name says, "" for no AI service',
+        ),
         Fact("time", "timestamp", _ALWAYS, "when it happens"),
         Fact("operation", _TEXT, _PAYLOAD, "chat, embeddings, execute_tool ..."),
         Fact("model", _TEXT, _PAYLOAD, "the model that is asked for"),
@@ -108,8 +113,8 @@ def flat(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def facts_of(exchange: Exchange, ts_ns: int, side: str = "request") -> dict[str, Any]:
     """Of one exchange. ts_ns: Unix time. side: whose data it is, "request" at the stages connect and request, else "response"."""
     ai, process, network, container = exchange.gen_ai, exchange.process, exchange.network, exchange.container
-    ip, port = _address(network.dst)
-    data = [
+    ip, port = endpoint(network.dst)
+    data: list[dict[str, Any]] = [
         {"kind": match.kind, "confidence": match.confidence, "path": _text(match.path), "detector": match.detector}
         for match in exchange.data
         if match.side in ("", side)
@@ -136,15 +141,15 @@ def facts_of(exchange: Exchange, ts_ns: int, side: str = "request") -> dict[str,
         "data": data[:_MOST],
         "kinds": sorted({match["kind"] for match in data})[:_MOST],
         "tools": _texts(dict.fromkeys([*(tool.name for tool in ai.tools), *calls])),
-        "key": {"provider": exchange.key.provider, "fingerprint": exchange.key.fingerprint} if exchange.key else _NO_KEY,
+        "key": {"provider": exchange.key.provider, "fingerprint": exchange.key.fingerprint}
+        if exchange.key
+        else _NO_KEY,
         "url": _text(exchange.http.url.partition("?")[0]),
         "finding": _NO_FINDING,
     }
 
 
-def facts_of_connection(
-    process: Process, domain: str, ip: str, port: int, provider: str, ts_ns: int
-) -> dict[str, Any]:
+def facts_of_connection(process: Process, domain: str, ip: str, port: int, provider: str, ts_ns: int) -> dict[str, Any]:
     """Of a connection that is about to be made, or (no domain, no provider) of a program that is about to run."""
     return {
         **_BLANK,
@@ -190,11 +195,11 @@ def _image(container: Container | None) -> dict[str, str]:
     return {"name": _text(container.image), "digest": _text(container.image_digest), **labels}
 
 
-def _address(endpoint: str) -> tuple[str, int]:
+def endpoint(text: str) -> tuple[str, int]:
     """`[::1]:443` → ("::1", 443). The path of a UNIX socket stays as it is."""
-    host, colon, port = endpoint.rpartition(":")
-    if "/" in endpoint or not colon or not (port.isascii() and port.isdigit()):
-        return _text(endpoint), 0
+    host, colon, port = text.rpartition(":")
+    if "/" in text or not colon or not (port.isascii() and port.isdigit()):
+        return _text(text), 0
     return _text(host.strip("[]")), int(port)
 
 
@@ -215,6 +220,8 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-_BLANK = blank()
-_NO_WORKLOAD, _NO_PROCESS, _NO_IMAGE = _BLANK["workload"], _BLANK["process"], _BLANK["image"]
+_BLANK: dict[str, Any] = blank()
+_NO_WORKLOAD: dict[str, Any] = _BLANK["workload"]
+_NO_PROCESS: dict[str, Any] = _BLANK["process"]
+_NO_IMAGE: dict[str, str] = _BLANK["image"]
 _NO_KEY, _NO_FINDING = _BLANK["key"], _BLANK["finding"]

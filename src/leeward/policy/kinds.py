@@ -1,6 +1,7 @@
 """Which kinds of sensitive data a condition is about, so that nobody has to look for others.
 
-Invariant: a condition has the same value when data of no other kind than these is found; where that cannot be told they are {"*"}.
+Invariant: a condition has the same value when data of no other kind than these is found; where that
+cannot be told they are {"*"}.
 """
 
 from __future__ import annotations
@@ -84,7 +85,11 @@ def _needed(test: Expr, variable: str, source: str, constants: Mapping[str, obje
         return frozenset((right.value,))
     if test.name == "@in":
         values = constants.get(right.name) if right.kind == "name" else [part.value for part in right.parts]
-        if isinstance(values, list) and all(isinstance(value, str) for value in values) and right.kind in ("name", "list"):
+        if (
+            isinstance(values, list)
+            and all(isinstance(value, str) for value in values)
+            and right.kind in ("name", "list")
+        ):
             return frozenset(values)
     return None
 

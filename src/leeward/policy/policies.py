@@ -19,7 +19,7 @@ from leeward.model.finding import SEVERITIES
 from leeward.model.process import Workload
 from leeward.policy.cel import Bound, EvaluationError
 from leeward.policy.document import Policy, Rule, Waiver, load_policy
-from leeward.policy.facts import FACTS, STAGES, blank, flat, namespace_of
+from leeward.policy.facts import DATA_FIELDS, FACTS, STAGES, blank, flat, namespace_of
 from leeward.policy.kinds import ANY
 
 ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
@@ -126,9 +126,7 @@ class Policies:
     def scope(self, workload: Workload, labels: Mapping[str, str]) -> Scoped:
         """What concerns this workload."""
         namespace = namespace_of(workload.id)
-        covered = self._covering(
-            {"id": workload.id, "name": workload.name, "namespace": namespace, "labels": labels}
-        )
+        covered = self._covering({"id": workload.id, "name": workload.name, "namespace": namespace, "labels": labels})
         mine = {name: [s for s in staged if s.policy.name in covered] for name, staged in self._stages.items()}
         content = [s for name in _CONTENT for s in mine[name]]
         return Scoped(
@@ -144,6 +142,14 @@ class Policies:
     def names(self) -> frozenset[str]:
         """Facts that any condition uses."""
         return frozenset(name for staged in self._stages.values() for s in staged for name in s.facts)
+
+    def data_fields(self) -> frozenset[str]:
+        """Fields of the pieces of data that any condition uses."""
+        conditions = [rule.when for p in self.policies for rule in p.rules]
+        conditions += [waiver.when for p in self.policies for waiver in p.waivers]
+        conditions += [condition for p in self.policies for condition in p.variables.values()]
+        names = frozenset(part.name for c in conditions for part in c.tree.walk() if part.kind in ("field", "has"))
+        return names & frozenset(DATA_FIELDS)
 
     def _covering(self, workload: Mapping[str, Any]) -> frozenset[str]:
         """Names of the policies that are for it."""

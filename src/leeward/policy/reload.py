@@ -46,6 +46,8 @@ class Reloader:
     def _stamps(self) -> dict[Path, _Stamp] | str:
         """What tells whether a file is the same; the complaint if the files cannot be listed."""
         try:
-            return {path: (s.st_mtime_ns, s.st_size, s.st_ino) for path in policy_files(self._paths) for s in (path.stat(),)}
+            return {
+                path: (s.st_mtime_ns, s.st_size, s.st_ino) for path in policy_files(self._paths) for s in (path.stat(),)
+            }
         except (InputError, OSError) as error:
             return str(error)
