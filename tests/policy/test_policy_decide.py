@@ -133,7 +133,8 @@ def exchange() -> Exchange:
     made = Exchange(
         id="e1", time="2026-06-01T12:00:00Z", workload=Workload("pod:shop/web/app", "shop/web/app", "pod"),
         process=ProcessRef(pid=7, exe="/usr/bin/python3", argv=["python3", "a\udc80"], user="u", ancestors=[{"exe": "/bin/sh"}]),
-        container=Container("c" * 64, "app", "img:1", "sha256:x", labels={"team": "a", "org.opencontainers.image.revision": "abc"}),
+        container=Container("c" * 64, "app", "img:1", "sha256:x", labels={"team": "a",
+                            "org.opencontainers.image.revision": "abc"}),
         network=Network(dst="[2001:db8::1]:443", domain="api.groq.example"), http=Http(url="/v1/chat?key=k"),
         gen_ai=GenAI(provider="groq", operation="chat", request_model="o3", stream=True, tools=[Tool("find")],
                      tool_calls=[ToolCall("1", "run", "{}"), ToolCall("2", "find", "{}")]),
@@ -186,7 +187,7 @@ def test_policy_violation_is_a_finding() -> None:
     x = exchange()
     found = {d.rule: violation(x, d) for d in policies(TEXT).decide("request", facts_of(x, 0))}
     secret, model = found["secret"], found["model"]
-    assert (secret.rule, secret.action, secret.severity) == ("secret-in-prompt", "redact", "medium")
+    assert (secret.rule, secret.action, secret.severity) == ("secret-in-prompt", "redact", "high")
     assert [m["kind"] for m in secret.evidence[0]["data"]] == ["secret.aws", "secret.aws"]
     assert secret.tags == rules()["secret-in-prompt"].tags
     assert model.subject == {

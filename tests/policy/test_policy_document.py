@@ -15,7 +15,7 @@ from policy_samples import NOON, TEXT, policies, rule
 
 import leeward.policy
 from leeward.model.errors import InputError
-from leeward.policy.document import parse_policy
+from leeward.policy.document import Policy, parse_policy
 from leeward.policy.facts import FACTS, STAGES
 from leeward.policy.policies import Policies
 from leeward.policy.trial import try_policy
@@ -25,27 +25,33 @@ PACKS = Path(leeward.policy.__file__).parent / "packs"
 WRONG = [
     ("metadata: {name", "metadata: {nam", "p.yaml:3: metadata.nam: unknown field `nam`, did you mean `name`?"),
     ("mode: enforce", "mode: enforced", "p.yaml:5: spec.mode: must be one of observe, alert, enforce"),
-    ("80ms", "80", "p.yaml:7: spec.deadline: must match"),
+    ("80ms", "80 ms", "p.yaml:7: spec.deadline: must match"),
     ("80ms", "60s", "p.yaml:7: spec.deadline: must be between 1ms and 10000ms"),
-    ("provider != ''", "provder != ''", "p.yaml:11: spec.variables.stranger: unknown field `provder`, did you mean `provider`?"),
+    ("provider != ''", "provder != ''",
+     "p.yaml:11: spec.variables.stranger: unknown field `provder`, did you mean `provider`?"),
     ("variables.allowed)", "variables.alowed)", "unknown field `variables.alowed`, did you mean `variables.allowed`?"),
-    ("k.startsWith('s", "k.startWith('s", "p.yaml:17: spec.rules[1].when: unknown field `startWith`, did you mean `startsWith`?"),
+    ("k.startsWith('s", "k.startWith('s",
+     "p.yaml:17: spec.rules[1].when: unknown field `startWith`, did you mean `startsWith`?"),
     ("kinds.exists(k,\n", "kind.exists(k,\n", "p.yaml:16: spec.rules[1].when: unknown field `kind`, did you mean `kinds`?"),
     ("model.startsWith('o')", "model == 3", "p.yaml:21: spec.rules[2].when: `==` does not go with (string, int)"),
     ("model.startsWith('o')", "model ==", "p.yaml:21: spec.rules[2].when: mismatched input"),
     ("model.startsWith('o')", "model", "p.yaml:21: spec.rules[2].when: must be true or false, but is of type string"),
-    ("process.name in", "process.nam in", "p.yaml:23: spec.rules[4].when: unknown field `process.nam`, did you mean `process.name`?"),
-    ("on: process, when: \"process.name in ['sh', 'bash']\"", "on: process, when: \"model == ''\"", "at process nothing is known yet of model"),
+    ("process.name in", "process.nam in",
+     "p.yaml:23: spec.rules[4].when: unknown field `process.nam`, did you mean `process.name`?"),
+    ("on: process, when: \"process.name in ['sh', 'bash']\"", "on: process, when: \"model == ''\"",
+     "at process nothing is known yet of model"),
     ("name: model, when", "name: secret, when", "the name secret is given twice, first in line 14"),
     ("finding: unsanctioned-model}", "finding: unsanctioned-modell}", "did you mean `unsanctioned-model`?"),
     (", finding: unsanctioned-model}", "}", "p.yaml:21: spec.rules[2]: needs finding, the rule that it raises"),
     ("2026-06-01", "2026-06-31", "p.yaml:25: spec.exceptions[0].expires: is no day of the calendar"),
     ("rules: [provider]", "rules: [provder]", "unknown rule `provder`, did you mean `provider`?"),
-    ("given: {provider: groq}", "given: {provder: groq}", "p.yaml:28: spec.tests[1].given.provder: unknown field `provder`, did you mean `provider`?"),
+    ("given: {provider: groq}", "given: {provder: groq}",
+     "p.yaml:28: spec.tests[1].given.provder: unknown field `provder`, did you mean `provider`?"),
     ("given: {provider: groq}", "given: {provider: [groq]}", "spec.tests[1].given.provider: must be of type string"),
     ("\"['openai', 'anthropic']\"", "[openai]", "spec.variables.allowed: must be CEL, as text"),
     ("\"['openai', 'anthropic']\"", "\"['openai'][3]\"", "spec.variables.allowed: has no value"),
-    ("kinds.exists(k,\n", "data.exists(k, k.knd == 'a' && k.kind.\n", "unknown field `knd` of data, did you mean `kind`?"),
+    ("kinds.exists(k,\n          k.s", "data.exists(k, k.knd == 'a' && k.kind.s",
+     "unknown field `knd` of data, did you mean `kind`?"),
     ("kind: Policy", "kind: &a Policy", ""),
 ]  # fmt: skip
 
@@ -160,7 +166,7 @@ def test_policy_names_are_unique_over_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.yaml", ""])
 def test_policy_paths_that_hold_none(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="no such file or folder|no policy in this folder"):
+    with pytest.raises(InputError, match=r"no such file or folder|no policy in this folder"):
         Policies.load([tmp_path / name])
 
 
@@ -188,8 +194,15 @@ def test_policy_every_fact_is_known_at_some_stage() -> None:
     assert all(fact.stages and fact.stages <= set(STAGES) for fact in FACTS.values())
 
 
+def read(text: str) -> tuple[Policy | None, list[str]]:
+    try:
+        return parse_policy(text, "p.yaml"), []
+    except InputError as error:
+        return None, str(error).splitlines()
+
+
 LEAVES = st.sampled_from(
-    ["", "provider", "kinds.exists(k, k == 'a')", "block", "[", "50ms", "1 / 0", "'a", "x", "0", "pii.email", "true", "2026-13-01"]
+    ["", "provider", "kinds.exists(k, k == 'a')", "block", "[", "50ms", "1 / 0", "'a", "x", "0", "pii.email", "2026-13-01"]
 ) | st.text(max_size=8) | st.integers() | st.booleans() | st.none()  # fmt: skip
 
 
@@ -208,21 +221,27 @@ def test_policy_any_file_is_a_policy_or_complaints_with_lines(data: st.DataObjec
         )
     )
     text = yaml.safe_dump(document, sort_keys=False)
-    try:
-        policy = parse_policy(text, "p.yaml")
-    except InputError as error:
-        assert all(line.startswith("p.yaml:") for line in str(error).splitlines())
-        return
-    assert policy.rules
-    Policies([policy]).decide("request", {})
+    policy, complaints = read(text)
+    assert all(line.startswith("p.yaml:") for line in complaints)
+    assert bool(complaints) == (policy is None)
+    if policy is not None:
+        Policies([policy]).decide("request", {})
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.sampled_from("kinds.exts(provde)=='!&|[]{}\"\\ \n0123+-*/?:,abc"), max_size=60))
 def test_policy_any_condition_is_compiled_or_refused(when: str) -> None:
-    try:
-        policy = parse_policy(rule(when.strip() or "x"), "p.yaml")
-    except InputError as error:
-        assert str(error).startswith("p.yaml:")
-        return
-    Policies([policy]).decide(policy.rules[0].stage, {})
+    policy, complaints = read(rule(when.strip() or "x"))
+    assert all(line.startswith("p.yaml:") for line in complaints)
+    if policy is not None:
+        Policies([policy]).decide(policy.rules[0].stage, {})
+
+
+def test_policy_page_has_the_facts_and_a_policy_that_is_good() -> None:
+    sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+    import policy_page
+
+    text = policy_page.PAGE.read_text(encoding="utf-8")
+    assert policy_page.page(text) == text
+    policy = parse_policy(text.partition("```yaml\n")[2].partition("```")[0], "page")
+    assert [outcome.wrong for outcome in try_policy(policy, NOON)] == ["", ""]

@@ -1,7 +1,8 @@
 """The conditions' language, CEL (cel.dev), behind one small interface: Google's C++ implementation.
 
 Invariants: a condition is compiled and type-checked once. Evaluation ends: the library bounds nesting (32) and iterations.
-Whatever goes wrong in it is an `EvaluationError`; whatever is wrong with a condition is a `ConditionError` that says where in its text.
+Whatever goes wrong in it is an `EvaluationError`; whatever is wrong with a condition is a `ConditionError` that says where in
+its text.
 """
 
 from __future__ import annotations

@@ -70,12 +70,14 @@ class Scoped(msgspec.Struct, frozen=True):
 
 
 class _Stage(msgspec.Struct, frozen=True):
-    """A policy's rules at one stage. facts: names that are to be bound. derived: variables to be worked out, in order."""
+    """A policy's rules at one stage. facts: names that are to be bound; known: those
+    of them that are known at this stage, whatever is given. derived: variables to be worked out, in order."""
 
     policy: Policy
     rules: tuple[Rule, ...]
     waivers: tuple[Waiver, ...]
     facts: tuple[str, ...]
+    known: tuple[str, ...]
     derived: tuple[str, ...]
 
 
@@ -183,7 +185,7 @@ class Policies:
 
     def _bind(self, stage: _Stage, facts: Mapping[str, Any]) -> Bound:
         policy = stage.policy
-        values = {name: _EMPTY[name] for name in stage.facts} | flat(facts, stage.facts) | policy.constants
+        values = {name: _EMPTY[name] for name in stage.facts} | flat(facts, stage.known) | policy.constants
         for name in stage.derived:
             try:
                 values[name] = policy.variables[name].value(policy.environment.bind(values))
@@ -248,7 +250,8 @@ def _stage(policy: Policy, name: str) -> _Stage | None:
     waivers = tuple(w for w in policy.waivers if not w.rules or any(rule.name in w.rules for rule in rules))
     used = frozenset().union(*(r.names for r in rules), *(w.names for w in waivers))
     derived = tuple(v for v in policy.variables if v in used and v not in policy.constants)
-    return _Stage(policy, rules, waivers, tuple(sorted(used & FACTS.keys())), derived)
+    named = tuple(sorted(used & FACTS.keys()))
+    return _Stage(policy, rules, waivers, named, tuple(n for n in named if name in FACTS[n].stages), derived)
 
 
 def _kinds(stages: Iterable[_Stage]) -> frozenset[str]:
