@@ -82,7 +82,7 @@ class Audit:
                 self._write(b"".join(lines))
         except OSError as error:
             raise AuditError(f"cannot write {self.path}: {error.strerror}: make room, or give another path") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise AuditError(
                 f"{self.path}: the last line is no entry: leeward policy audit verify says where it broke"
             ) from error
@@ -161,7 +161,7 @@ def _next(state: Verified, line: bytes, where: str) -> Verified:
     line = line[:-1]
     try:
         entry = msgspec.json.decode(line, type=Entry, strict=True)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return wrong(f"no entry: {error}")
     if state.lines and entry.seq != state.last + 1:
         return wrong(f"number {entry.seq} comes after {state.last}: lines are missing")
