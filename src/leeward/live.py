@@ -27,6 +27,7 @@ from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
 
 _TICK_NS = 10**9
+_FINISH_S = 3.0
 
 
 def boot_id() -> str:
@@ -138,10 +139,11 @@ class Live:
             yield from self.pipeline.feed(event)
 
     def finish(self) -> Iterator[Record]:
-        """Drains what is on its way and ends the observation."""
+        """Drains what is on its way, as long as that is not for ever on a busy host, and ends the observation."""
+        until = time.monotonic() + _FINISH_S
         for _ in range(20):
             yield from self.step(0.05)
-            if not self.sensor.pending() and not self.pipeline.discovery.waits():
+            if (not self.sensor.pending() and not self.pipeline.discovery.waits()) or time.monotonic() > until:
                 break
         yield from self._totals()
         yield from self.pipeline.finish(time.time_ns())

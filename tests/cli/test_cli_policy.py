@@ -22,7 +22,7 @@ from leeward.cli import policy
 from leeward.model.data import DataMatch
 from leeward.policy.audit import Audit
 from leeward.policy.policies import Policies
-from leeward.store import EventStore
+from leeward.store.event_store import EventStore
 
 PACKS = str(Path(leeward.policy.__file__).parent / "packs")
 
