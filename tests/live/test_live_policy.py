@@ -17,7 +17,7 @@ from conftest import Run
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "range"))
-RECORDS = ("Musterfrau", "erika.musterfrau@example.com", "DE89", "4111 1111")
+RECORDS = ("Musterfrau", "erika.musterfrau@example.com", "DE89 3704", "4111 1111")
 SOURCE = "https://git.example.com/shop/assistant"
 REVISIONS = {1: "1" * 40, 2: "2" * 40}
 pytestmark = [pytest.mark.kernel, pytest.mark.container, pytest.mark.timeout(300)]

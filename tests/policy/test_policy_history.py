@@ -25,8 +25,8 @@ from leeward.policy.facts import FACTS, facts_of, flat
 from leeward.policy.policies import Policies
 from leeward.policy.seen import Seen
 from leeward.policy.simulate import facts_of_seen, simulate, wanted_names
-from leeward.store.event_store import EventStore
 from leeward.store.errors import QueryError, StoreError
+from leeward.store.event_store import EventStore
 from leeward.store.history import combinations, open_file
 from leeward.store.rows import iso, parse_iso
 
