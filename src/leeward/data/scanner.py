@@ -66,6 +66,7 @@ class Scanner:
 
     def ready(self) -> None:
         """Does now what the first text would wait for. Raises InputError for a pattern that cannot be compiled."""
+        self._matcher.ready()
         self._found(plain("Ready"), FLOOR)
 
     def scan_text(self, text: str, floor: float = FLOOR) -> list[Found]:
