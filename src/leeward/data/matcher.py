@@ -21,7 +21,7 @@ FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _WINDOW, _OVERLAP = 16 << 10, 2 << 10
 _LONG = 16 << 10  # bytes of data in which starts are looked for near the ends only
-_REACH, _BEHIND = 4096, 8  # bytes before an end, and behind it for what a pattern says of the character there
+_REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
 
