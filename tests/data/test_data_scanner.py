@@ -172,6 +172,15 @@ def test_a_recognizer_with_an_error_is_named(tmp_path: Path, field: str, value: 
         Scanner(load_recognizers([path])).ready()
 
 
+@pytest.mark.parametrize("between", ["", "x", "é", "x" * 900, "x" * 5000, "é" * 5000])
+def test_starts_in_a_long_text(between: str) -> None:
+    """Near the ends, and where one is farther away, everywhere."""
+    span = Recognizer("span", "custom.span", (r"\bbegin[^!]*!", "¡[^!]{2}!"), 0.9, 0.9)
+    text = f"{'é lorem ipsum ' * 2000}xbegin! begin{between}! {'¡' * 9}!{'dolor sit é' * 3000}¡é¡! ¡12"
+    found = Scanner([span]).scan_text(text)
+    assert [text[f.start : f.end] for f in found] == [f"begin{between}!", "¡¡¡!", "¡é¡!"]
+
+
 def test_exact_is_searched_in_the_tail() -> None:
     exact = Expression.of(r"^.*?(?P<value>bo?rn?\w* \d+)$")
     tailed = Recognizer("tailed", "custom.tailed", (r"\bborn[^\d]*\d+\b",), 0.9, 0.9, exact=exact, tail=16)
