@@ -19,7 +19,7 @@ from leeward.guard import Enforced, Guard
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
-from leeward.model.raw import ProcessStarted, TlsOpened
+from leeward.model.raw import CallJudged, ProcessStarted, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.policing import Policing
@@ -124,10 +124,16 @@ class Live:
         if self.guard is None:
             return
         for event in self.guard.step():
-            connection = self.pipeline.connections.of_library(event.pid, event.tls)
+            if isinstance(event, CallJudged) and event.action == "block":
+                self._end_connection(event)
             yield from self.pipeline.feed(event)
-            if event.action == "block" and connection is not None and (socket := connection.socket) is not None:
-                self.guard.stopped(event.pid, socket.local, socket.remote, socket.sock)
+
+    def _end_connection(self, event: CallJudged) -> None:
+        """The socket under a write that was stopped, if it is known."""
+        connection = self.pipeline.connections.of_library(event.pid, event.tls)
+        socket = connection.socket if connection is not None else None
+        if socket is not None and self.guard is not None:
+            self.guard.stopped(event.pid, socket.local, socket.remote, socket.sock)
 
     def _named(self) -> Iterator[Record]:
         if self._names is not None:

@@ -42,6 +42,7 @@ from leeward.model.raw import (
     ProcessExec,
     ProcessExited,
     ProcessStarted,
+    ProgramJudged,
     RawEvent,
     Segment,
     SocketOpened,
@@ -136,6 +137,7 @@ class Pipeline:
             UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
             CallJudged: self._on_judged,
+            ProgramJudged: self._on_program,
             Lost: self._on_lost,
         }
 
@@ -336,6 +338,12 @@ class Pipeline:
             exchange = self._placing.on_connection(timed, connection, number)
         exchange.evidence.complete = True
         return [*self.discovery.judged(exchange, event.ts)]
+
+    def _on_program(self, event: ProgramJudged) -> list[Record]:
+        if self._policing is None or self._processes is None:
+            return []
+        finding = self._policing.program(self._processes.get(event.pid, event.ts), event)
+        return [*self.discovery.findings.add(finding, event.ts)] if finding is not None else []
 
     def _alone(self, waited: list[TimedExchange]) -> list[Record]:
         """Exchanges that came to no end on any connection."""

@@ -16,11 +16,11 @@ import msgspec
 from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.finding import Finding
 from leeward.model.process import Process
-from leeward.model.raw import CallJudged, Denied
+from leeward.model.raw import CallJudged, Denied, ProgramJudged
 from leeward.placing import iso
 from leeward.policy.facts import facts_of, facts_of_connection
 from leeward.policy.policies import Decision, Policies
-from leeward.policy.violations import bypassed, refused, violation
+from leeward.policy.violations import bypassed, ran, refused, violation
 
 _MOST = 8192  # verdicts
 _NAMES = 8  # of one address
@@ -100,6 +100,13 @@ class Policing:
                     finding = refused(process, name, event.remote, provider, decision, iso(event.ts))
                     found[finding.id] = finding
         return list(found.values())
+
+    def program(self, process: Process, event: ProgramJudged) -> Finding | None:
+        """A program that a policy is about ran, or was ended before it did."""
+        decision = msgspec.convert(event.decision, Decision)
+        if not decision.finding:
+            return None
+        return ran(process, decision, event.action, iso(event.ts))
 
     def _why(self, exchange: Exchange) -> str:
         pid = exchange.process.pid if exchange.process else 0

@@ -114,3 +114,31 @@ def refused(process: Process, domain: str, remote: Endpoint, provider: str, deci
         image=process.container.image if process.container else "",
         action="block",
     )  # fmt: skip
+
+
+def ran(process: Process, decision: Decision, action: str, time: str) -> Finding:
+    """A program that may not run in its workload. action: what was done about it."""
+    rule = rules()[decision.finding]
+    parent = process.ancestors[0].exe if process.ancestors else ""
+    return Finding(
+        id=identity(rule.id, process.workload.id, decision.policy, decision.rule, process.exe),
+        rule=rule.id,
+        title=f"{rule.title}: {process.exe} in {process.workload.name}",
+        severity=decision.severity,
+        confidence=rule.confidence,
+        time=time,
+        workload=process.workload,
+        process=ProcessRef(
+            pid=process.pid, exe=process.exe, user=process.user, cwd=process.cwd, start_ns=process.start_ns,
+            ancestors=[{"pid": above.pid, "exe": above.exe} for above in process.ancestors],
+        ),
+        container=process.container,
+        subject={"policy": decision.policy, "rule": decision.rule, "exe": process.exe, "parent": parent},
+        evidence=[
+            {"type": "process", "time": time, "pid": process.pid, "exe": process.exe, "parent": parent,
+             "policy": decision.policy, "message": decision.message, "wanted": decision.wanted}
+        ],
+        tags=rule.tags,
+        image=process.container.image if process.container else "",
+        action=action,
+    )  # fmt: skip
