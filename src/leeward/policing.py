@@ -8,7 +8,7 @@ should have stopped or changed it, and did not, is a finding (`policy-bypassed`)
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -76,10 +76,9 @@ class Policing:
 
     def findings(self, exchange: Exchange, ts: int) -> list[Finding]:
         """What the policies say of an exchange as it was on the wire."""
-        policies = self._policies()
         taken = (exchange.verdict or {}).get("action", "")
         found: list[Finding] = []
-        for decision in policies.decide("request", facts_of(exchange, ts)):
+        for decision in self._decide(exchange, ts):
             if decision.finding:
                 found.append(_with_action(violation(exchange, decision), taken))
             if decision.action in _CHANGES and taken not in _STOPPED:
@@ -88,6 +87,14 @@ class Policing:
         if taken in _CHANGES and not found and exchange.verdict is not None:
             found += self._of_verdict(exchange)
         return found
+
+    def _decide(self, exchange: Exchange, ts: int) -> Iterator[Decision]:
+        """At each stage that the exchange went through. What only the answer shows cannot have been stopped before it came."""
+        policies, facts = self._policies(), facts_of(exchange, ts)
+        for stage in ("connect", "request"):
+            yield from policies.decide(stage, facts)
+        for decision in policies.decide("response", facts_of(exchange, ts, "response")):
+            yield msgspec.structs.replace(decision, action="alert") if decision.action in _CHANGES else decision
 
     def refused(self, process: Process, event: Denied, provider_of: Callable[[str], str | None]) -> list[Finding]:
         """A connection that the kernel refused: a finding for each rule that refuses it."""
