@@ -234,13 +234,18 @@ class Guard:
         """A call of this process on this socket was stopped: the connection ends."""
         self.counters["sockets_ended"] += sockets.destroy_by_cookie(pid, sock)
 
-    def why_not(self, pid: int) -> str:
-        """Why the writes of a process are not held."""
+    def writes_held(self, pid: int) -> str:
+        """Are the writes of a process held? As Coverage.held."""
         if self._enforcer is None:
             return ""
         if pid in self._enforcer.held:
-            return ""
-        return self._enforcer.refused.get(pid, "the process was not known when it wrote")
+            return "yes"
+        if pid in self._enforcer.refused:
+            return self._enforcer.refused[pid]
+        process = self._processes.get(pid, time.time_ns())
+        labels = process.container.labels if process.container else {}
+        wanted = self.policies.scope(process.workload, labels).hold
+        return "the process was not known when it wrote" if wanted else ""
 
     def _reload(self) -> None:
         now = time.monotonic_ns()

@@ -219,7 +219,7 @@ class Live:
 
 
 def _policing(guard: Guard | None) -> Policing | None:
-    return Policing(lambda: guard.policies, guard.why_not, guard.names_of) if guard is not None else None
+    return Policing(lambda: guard.policies, guard.writes_held, guard.names_of) if guard is not None else None
 
 
 def _describe(probed: Probed) -> str:

@@ -322,6 +322,7 @@ class Pipeline:
             flow_key = socket.key
             socket.flow.provider, socket.flow.content = exchange.gen_ai.provider, "visible"
         row = self.ledger.exchange(flow_key, connection.pid, timed.start, exchange.network.domain, rung, library)
+        row.held = self._policing.held(connection.pid) if self._policing is not None else ""
         return [*self.discovery.exchange(exchange, payloads, timed.end), row]
 
     def _on_judged(self, event: CallJudged) -> list[Record]:

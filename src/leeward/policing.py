@@ -30,17 +30,17 @@ _CHANGES = ("redact", "block", "kill")
 
 
 class Policing:
-    """policies: those in force, asked each time, since they may be read again. why_not: why a process's writes are not held.
+    """policies: those in force, asked each time, since they may be read again. held: of a process, as in Coverage.
     names_of: the names that an address was asked for by."""
 
     def __init__(
         self,
         policies: Callable[[], Policies],
-        why_not: Callable[[int], str] = lambda _pid: "",
+        held: Callable[[int], str] = lambda _pid: "",
         names_of: Callable[[str], list[str]] = lambda _ip: [],
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self._policies, self._why_not, self._names_of = policies, why_not, names_of
+        self._policies, self.held, self._names_of = policies, held, names_of
         self._verdicts: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()
 
     def judged(self, event: CallJudged) -> TimedExchange | None:
@@ -118,7 +118,11 @@ class Policing:
     def _why(self, exchange: Exchange) -> str:
         pid = exchange.process.pid if exchange.process else 0
         verdict = exchange.verdict or {}
-        return verdict.get("why") or self._why_not(pid) or "its write was not held"
+        return verdict.get("why") or self._not_held(pid) or "its write was not held"
+
+    def _not_held(self, pid: int) -> str:
+        held = self.held(pid)
+        return "" if held == "yes" else held
 
     def _of_verdict(self, exchange: Exchange) -> list[Finding]:
         """What was masked is not there any more: the rule that had it masked is told all the same."""
