@@ -6,6 +6,7 @@ wrong never replaces a good one. Every decision that stopped or changed somethin
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from leeward.enforce.enforcer import Enforcer
 from leeward.enforce.messages import Decided, Who
 from leeward.enforce.rules import Rule
 from leeward.identity.processes import ProcessTable
+from leeward.identity.users import Users
 from leeward.model.exchange import ProcessRef
 from leeward.model.process import Process
 from leeward.model.raw import CallJudged, Denied, ProcessExec, ProcessExited, ProgramJudged, RawEvent
@@ -61,7 +63,7 @@ class Guard:
         self.counters: Counter[str] = Counter()
         self._paths, self._audit = list(policies.paths), policies.audit
         self._reloader = Reloader(self._paths)
-        self._processes, self._catalogue = processes, catalogue
+        self._processes, self._catalogue, self._users = processes, catalogue, Users()
         self._sensor, self._key, self._config = sensor, policies.key, policies.config
         self._enforcer: Enforcer | None = None
         self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue, name_of=policies.name_of)
@@ -88,8 +90,24 @@ class Guard:
         if holds and self._enforcer is None:
             self._enforcer = Enforcer(self._sensor, self._paths, self._key, self._config)
             self._enforcer.ready()
-        self._write_down([("policies-loaded", {"files": [str(p) for p in policy_files(self._paths)],
-                                               "policies": [p.name for p in self.policies.policies]})])  # fmt: skip
+        self._write_down([("policies-loaded", self._loaded())])
+
+    def _loaded(self) -> dict[str, Any]:
+        """Which policies those are, and whose files: for the audit log."""
+        files = {}
+        for path in policy_files(self._paths):
+            try:
+                status, content = path.stat(), path.read_bytes()
+            except OSError as error:
+                files[str(path)] = {"error": error.strerror or ""}
+                continue
+            owner, digest = self._users.name(status.st_uid), hashlib.sha256(content).hexdigest()
+            files[str(path)] = {"owner": owner, "changed": iso(status.st_mtime_ns), "sha256": digest}
+        return {
+            "files": files,
+            "policies": {p.name: p.mode for p in self.policies.policies},
+            "user": self._users.name(os.getuid()),
+        }
 
     def _holds(self, name: str) -> bool:
         policy = next(p for p in self.policies.policies if p.name == name)

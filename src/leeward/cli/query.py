@@ -17,6 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 _CONTENT_CHARACTERS = 100_000
 """Of one message shown in the conversation; `--json` has all of it."""
 
+_TAKEN = {"block": "blocked", "redact": "masked", "kill": "killed"}
 EXCHANGE_HEADS = ("time", "workload", "provider", "model", "operation", ("in", "right"), ("out", "right"),
                   ("ms", "right"), ("ttft", "right"), ("status", "right"))  # fmt: skip
 FLOW_HEADS = ("time", "proto", "from", "to", "domain", "l7", "content", "state", ("sent", "right"), ("received", "right"),
@@ -197,7 +198,8 @@ def _status(x: dict[str, Any]) -> str:
     status = (x.get("http") or {}).get("status")
     error = (x.get("error") or {}).get("type") or ("error" if x.get("error") else "")
     whole = "" if (x.get("evidence") or {}).get("complete", True) else "incomplete"
-    return " ".join(str(part) for part in (status, error, whole) if part)
+    taken = _TAKEN.get((x.get("verdict") or {}).get("action", ""), "")
+    return " ".join(str(part) for part in (status, error, whole, taken) if part)
 
 
 def _whole(value: Any) -> str:
