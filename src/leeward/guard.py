@@ -35,6 +35,7 @@ from leeward.policy.audit import Audit
 from leeward.policy.facts import facts_of_connection
 from leeward.policy.policies import Policies, Scoped, policy_files
 from leeward.policy.reload import Reloader
+from leeward.sensor import host
 from leeward.sensor.kernel import KernelSensor
 
 _LOOK_NS = 2 * 10**9  # between two looks at the policy files
@@ -205,15 +206,20 @@ class Guard:
             number = self._classes[denied] = len(self._classes) + 1
             self._rung.rules(Rule(n, "deny", names=which, doh=True) for which, n in self._classes.items())
         self._rung.assign(process.pid, number)
+        if process.container is not None and process.container.id in process.cgroup:
+            try:  # what is started in the container from outside is of its class from its first instruction on
+                self._rung.assign_cgroup((host.cgroup2() / process.cgroup.lstrip("/")).stat().st_ino, number)
+            except OSError:
+                self.counters["containers_without_cgroup"] += 1
 
     def _refused_hosts(self, process: Process, ts: int) -> Iterator[str]:
         """Hosts of the catalogue's providers, as patterns, that the policies refuse this process."""
         for provider in self._catalogue.providers.values():
-            for host in provider.hosts:
-                domain = host.replace("*", "any")
+            for pattern in provider.hosts:
+                domain = pattern.replace("*", "any")
                 facts = facts_of_connection(process, domain, "", 443, provider.id, ts)
                 if any(decision.action in _STOPS for decision in self.policies.decide("connect", facts)):
-                    yield host
+                    yield pattern
 
     def names_of(self, ip: str) -> list[str]:
         """The names that an address was asked for by."""

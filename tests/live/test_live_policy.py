@@ -111,6 +111,12 @@ def served(running: Run) -> list[dict[str, Any]]:
     return [e for e in running.exchanges() if e["container"] and "assistant" in e["container"]["image"]]
 
 
+def of_the_service(running: Run) -> list[dict[str, Any]]:
+    """Its findings."""
+    found = running.get("/findings")["findings"]
+    return [f for f in found if f["container"] and "assistant" in f["container"]["image"]]
+
+
 @pytest.fixture
 def watching(shop: Shop, tmp_path: Path) -> Iterator[Any]:
     started: list[Run] = []
@@ -141,8 +147,7 @@ def test_what_is_new_is_shown(shop: Shop, watching: Any) -> None:
         assert labels["org.opencontainers.image.revision"] == REVISIONS[2]
         assert labels["org.opencontainers.image.source"] == SOURCE
         assert {"financial.iban", "financial.card", "pii.email"} <= {match["kind"] for match in exchange["data"]}
-    findings = {(f["rule"], f["subject"].get("policy", "")) for f in running.get("/findings")["findings"]}
-    assert ("data-leak", "") in findings or ("data-leak", "shop") in findings
+    assert "data-leak" in {f["rule"] for f in of_the_service(running)}
 
 
 @pytest.mark.parametrize("rung", ["request", "connect"])
@@ -158,8 +163,8 @@ def test_it_is_blocked_and_the_service_goes_on(shop: Shop, watching: Any, rung: 
     assert sum(one["request_size"] > 0 for one in arrived if one["host"] == "api.openai.com") == 4
     assert not any(record in str(one["request"]) for one in arrived for record in RECORDS)
     rule = "data-leak" if rung == "request" else "unsanctioned-provider"
-    running.wait(lambda: any(f["rule"] == rule for f in running.get("/findings")["findings"]))
-    found = [f for f in running.get("/findings")["findings"] if f["rule"] == rule]
+    running.wait(lambda: any(f["rule"] == rule for f in of_the_service(running)))
+    found = [f for f in of_the_service(running) if f["rule"] == rule]
     assert {f["action"] for f in found} == {"block"}
     if rung == "request":
         stopped = [e for e in served(running) if (e["verdict"] or {}).get("action") == "block"]
