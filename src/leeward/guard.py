@@ -41,6 +41,7 @@ from leeward.sensor.kernel import KernelSensor
 _LOOK_NS = 2 * 10**9  # between two looks at the policy files
 _MOST_CLASSES = 4096
 _MOST_KNOWN = 4096
+_BATCH = 256  # events a round: a program that begins must not wait for what others have sent
 _STOPS = ("block", "kill")
 _CHANGES = ("redact", "block", "kill")
 #: Programs that people sit at: never held, whatever a policy says. What they start is looked at by itself.
@@ -89,6 +90,7 @@ class Guard:
             print(f"level=warning event=policy what={line!r}", file=sys.stderr)
         holds = any(self._holds(policy.name) for policy in self.policies.policies)
         if holds and self._enforcer is None:
+            self._sensor.batch = _BATCH
             self._enforcer = Enforcer(self._sensor, self._paths, self._key, self._config)
             self._enforcer.ready()
         self._write_down([("policies-loaded", self._loaded())])

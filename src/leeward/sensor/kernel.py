@@ -33,7 +33,7 @@ from leeward.sensor.target import Target, Unseen
 from leeward.sensor.unix_counts import UnixCounts, unix_stats
 
 _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "callers", "stdio_verdicts", "unix_sockets")
-_BATCH = 8192  # records taken from a ring in one round
+_BATCH = 8192
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
 _MOST_LOOKED = 1 << 16  # files that were looked at and need not be again
@@ -74,6 +74,7 @@ class KernelSensor:
         self.probed: dict[tuple[int, int], Probed] = {}
         self.unseen: dict[tuple[int, int], Unseen] = {}
         self._examined: set[tuple[int, int]] = set()
+        self.batch = _BATCH  # records taken from a ring in one round
         self._looked: OrderedDict[str, None] = OrderedDict()
         self._held: list[tuple[int, int, RawEvent]] = []
         self._number = 0
@@ -314,7 +315,7 @@ class KernelSensor:
         mapped: list[tuple[int, int, int, int]] = []
         for ring in (self._control, self._payload):
             last = 0
-            for memory, at in ring.records(_BATCH):
+            for memory, at in ring.records(self.batch):
                 match L.HEAD.unpack_from(memory, at)[1]:
                     case L.LIB:
                         mapped.append(decode.library(memory, at))
