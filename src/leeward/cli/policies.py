@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from leeward.data.hashing import Keyed
+from leeward.enforce.judge import scanner_for
 from leeward.guard import Enforced
 from leeward.policy.audit import Audit
 from leeward.policy.policies import Policies
@@ -27,6 +29,8 @@ def enforced(paths: list[Path], key: bytes, config: Path | None, state: Path) ->
         paths = [usual]
     if not paths:
         return None
-    Policies.load(paths)
+    policies = Policies.load(paths)
+    if policies.kinds:  # what the judge needs is compiled before anything is watched
+        scanner_for(policies, config, Keyed(key)).ready()
     ensure_private_dir(state)
     return Enforced(tuple(path.resolve() for path in paths), key, config, Audit(state / _AUDIT))

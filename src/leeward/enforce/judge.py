@@ -327,7 +327,7 @@ def main(arguments: list[str]) -> None:
     with open(int(key), "rb") as file:
         keyed = Keyed(file.read())
     policies = Policies.load(Path(path) for path in paths)
-    scanner = standard_scanner(Path(config) if config else None, keyed, _wanted(policies.kinds))
+    scanner = scanner_for(policies, Path(config) if config else None, keyed)
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
     _warm_up(scanner)
     parent = os.getppid()
@@ -350,9 +350,11 @@ def _warm_up(scanner: Scanner) -> None:
     importlib.import_module("leeward.data.pdf")
 
 
-def _wanted(kinds: frozenset[str]) -> Any:
-    """Is a kind one that a policy may ask for?"""
-    return every_kind if "*" in kinds else lambda kind: any(fnmatchcase(kind, pattern) for pattern in kinds)
+def scanner_for(policies: Policies, config: Path | None, keyed: Keyed) -> Scanner:
+    """Finds what these policies are about. Made the first time its patterns are compiled and kept, which takes many seconds."""
+    kinds = policies.kinds
+    wanted = every_kind if "*" in kinds else lambda kind: any(fnmatchcase(kind, pattern) for pattern in kinds)
+    return standard_scanner(config, keyed, wanted)
 
 
 def _drop_rights() -> None:
