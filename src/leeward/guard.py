@@ -98,7 +98,7 @@ class Guard:
         if self._enforcer is None:
             return
         process = self._processes.get(pid, time.time_ns())
-        self._enforcer.hold(_who(process, pid, Scoped(hold=True)))
+        self._enforcer.hold(who_is(process, pid, Scoped(hold=True)))
         end = time.monotonic() + 5
         while not self._enforcer.counters["taken"] and pid not in self._enforcer.refused and time.monotonic() < end:
             self._enforcer.poll()
@@ -119,7 +119,7 @@ class Guard:
             return
         shell = process.exe.rsplit("/", 1)[-1] in _SHELLS
         if scoped.hold and (not shell or pid in self._enforcer.held):
-            self._enforcer.hold(_who(process, pid, scoped))
+            self._enforcer.hold(who_is(process, pid, scoped))
         else:
             self._enforcer.release(pid)
 
@@ -177,7 +177,7 @@ class Guard:
         if self._enforcer is None:
             return []
         decided = self._enforcer.poll()
-        self._write_down([("verdict", _verdict(one)) for one in decided])
+        self._write_down([("verdict", verdict_entry(one)) for one in decided])
         return [CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided]
 
     def stopped(self, pid: int, local: Endpoint, remote: Endpoint, sock: int) -> None:
@@ -228,7 +228,8 @@ class Guard:
             self._enforcer.close()
 
 
-def _who(process: Process, pid: int, scoped: Scoped) -> Who:
+def who_is(process: Process, pid: int, scoped: Scoped) -> Who:
+    """A process as the judge is told of it."""
     reference = ProcessRef(
         pid=pid, exe=process.exe, argv=list(process.argv), user=process.user, cwd=process.cwd, start_ns=process.start_ns,
         ancestors=[{"pid": a.pid, "exe": a.exe} for a in process.ancestors],
@@ -236,7 +237,7 @@ def _who(process: Process, pid: int, scoped: Scoped) -> Who:
     return Who(pid, reference, process.workload, process.container, scoped.deadline_ms, scoped.fail)
 
 
-def _verdict(decided: Decided) -> dict[str, Any]:
+def verdict_entry(decided: Decided) -> dict[str, Any]:
     """A decision as the audit log keeps it: no payload."""
     told = decided.decided or {}
     decision, exchange = told.get("decision") or {}, told.get("exchange") or {}

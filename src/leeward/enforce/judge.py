@@ -114,6 +114,10 @@ class Judge:
         for key in [key for key in self._connections if key[0] == pid]:
             del self._connections[key]
 
+    def closed(self, pid: int, tls: int) -> None:
+        """This connection is over."""
+        self._connections.pop((pid, tls), None)
+
     def ask(self, ask: Ask, data: bytes) -> Verdict:
         key = (ask.pid, ask.tls)
         connection = self._connections.get(key)
