@@ -118,6 +118,15 @@ class Discovery:
         self._inspector.learn(exchange, _origin(exchange))
         return out
 
+    def stopped(self, exchange: Exchange, ts: int) -> list[Exchange | Finding]:
+        """An exchange that the judge stopped. It looked for what its policies are about only, and knew less of the process: what
+        else is in it is masked here."""
+        if self._inspector is not None:
+            known, exchange.data = exchange.data, []
+            self._inspector.inspect(exchange, ())
+            exchange.data = [*known, *exchange.data]
+        return self.told(exchange, ts)
+
     def told(self, exchange: Exchange, ts: int) -> list[Exchange | Finding]:
         """An exchange that was looked through and masked, with what is wrong with it."""
         out: list[Exchange | Finding] = [exchange]

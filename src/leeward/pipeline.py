@@ -330,7 +330,7 @@ class Pipeline:
             number, connection.exchanges = connection.exchanges, connection.exchanges + 1
             exchange = self._placing.on_connection(timed, connection, number)
         exchange.evidence.complete = True
-        return [*self.discovery.told(exchange, event.ts)]
+        return [*self.discovery.stopped(exchange, event.ts)]
 
     def _alone(self, waited: list[TimedExchange]) -> list[Record]:
         """Exchanges that came to no end on any connection."""
