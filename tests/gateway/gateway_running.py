@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_upstream import Upstream
 
 from leeward.gateway.authority import CERTIFICATE_NAME
-from gateway_upstream import Upstream
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -123,5 +123,3 @@ class Running:
     def ask(self, way: str, which: str, upstream: Upstream, text: str) -> dict[str, Any]:
         out, _ = self.client(way, which, upstream, text).communicate(timeout=60)
         return json.loads(out)
-
-

@@ -8,7 +8,6 @@ import pytest
 from gateway_running import CARD, IBAN, Running
 from gateway_upstream import Upstream
 
-
 WAYS = ["proxy", "base-url"]
 
 

@@ -91,7 +91,12 @@ class TestTunnels:
 
 class TestRequests:
     def test_headers_and_path_go_on_as_they_are(self, openai: Upstream, through: httpx.Client) -> None:
-        headers = {"x-api-key": "k-1", "authorization": "Bearer k-2", "proxy-authorization": "Basic abc", "te": "trailers"}
+        headers = {
+            "x-api-key": "k-1",
+            "authorization": "Bearer k-2",
+            "proxy-authorization": "Basic abc",
+            "te": "trailers",
+        }
         through.post(f"{openai.url}/v1/chat/completions?api-version=1&q=a%20b", json=MESSAGE, headers=headers)
         [(path, got, _)] = openai.requests
         assert path == "/v1/chat/completions?api-version=1&q=a%20b"
@@ -107,10 +112,14 @@ class TestRequests:
     @pytest.mark.parametrize("framed", ["length", "chunks"])
     def test_long_body_is_decided_by_its_beginning(self, openai: Upstream, through: httpx.Client, framed: str) -> None:
         def body(text: str) -> bytes:
-            return json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": text + " x" * (3 << 20)}]}).encode()
+            return json.dumps(
+                {"model": "gpt-4o", "messages": [{"role": "user", "content": text + " x" * (3 << 20)}]}
+            ).encode()
 
         def post(data: bytes) -> httpx.Response:
-            content = data if framed == "length" else iter([data[i : i + (1 << 20)] for i in range(0, len(data), 1 << 20)])
+            content = (
+                data if framed == "length" else iter([data[i : i + (1 << 20)] for i in range(0, len(data), 1 << 20)])
+            )
             return through.post(f"{openai.url}/v1/chat/completions", content=content)
 
         clean, masked = body("hello"), body(f"card {CARD}")
@@ -155,7 +164,18 @@ class TestRequests:
         assert answer.text.startswith("leeward gateway: ")
 
     def test_curl(self, gateway: Running, openai: Upstream) -> None:
-        command = ["curl", "-sS", "--noproxy", "", "-x", gateway.url, "--cacert", str(gateway.authority), "-w", " %{http_code}"]
+        command = [
+            "curl",
+            "-sS",
+            "--noproxy",
+            "",
+            "-x",
+            gateway.url,
+            "--cacert",
+            str(gateway.authority),
+            "-w",
+            " %{http_code}",
+        ]
         data = json.dumps({**MESSAGE, "messages": [{"role": "user", "content": f"{IBAN}"}]})
         done = subprocess.run(
             [*command, f"{openai.url}/v1/chat/completions", "-H", "content-type: application/json", "-d", data],
