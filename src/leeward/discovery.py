@@ -118,9 +118,9 @@ class Discovery:
         self._inspector.learn(exchange, _origin(exchange))
         return out
 
-    def stopped(self, exchange: Exchange, ts: int) -> list[Exchange | Finding]:
-        """An exchange that the judge stopped. It looked for what its policies are about only, and knew less of the process: what
-        else is in it is masked here."""
+    def judged(self, exchange: Exchange, ts: int) -> list[Exchange | Finding]:
+        """An exchange that was stopped, in which the judge masked what its policies are about: what else is in it is masked
+        too."""
         if self._inspector is not None:
             known, exchange.data = exchange.data, []
             self._inspector.inspect(exchange, ())

@@ -7,10 +7,11 @@ wrong never replaces a good one. Every decision that stopped or changed somethin
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from leeward.identity.processes import ProcessTable
 from leeward.model.exchange import ProcessRef
 from leeward.model.net import Endpoint
 from leeward.model.process import Process
-from leeward.model.raw import CallJudged, ProcessExec, ProcessExited, RawEvent
+from leeward.model.raw import CallJudged, Denied, ProcessExec, ProcessExited, ProgramJudged, RawEvent
 from leeward.placing import iso
 from leeward.policy.audit import Audit
 from leeward.policy.facts import facts_of_connection
@@ -44,12 +45,14 @@ _SHELLS = frozenset("sh bash dash zsh fish ksh ash busybox tcsh csh login sshd t
 
 
 class Enforced(msgspec.Struct, frozen=True):
-    """paths: policy files and folders. key, config: for finding sensitive data. audit: where decisions are written down."""
+    """paths: policy files and folders. key, config: for finding sensitive data. audit: where decisions are written
+    down. name_of: the SNI that was seen on the socket of a cookie."""
 
     paths: tuple[Path, ...]
     key: bytes
     config: Path | None = None
     audit: Audit | None = None
+    name_of: Callable[[int], str] = lambda _cookie: ""
 
 
 class Guard:
@@ -61,12 +64,13 @@ class Guard:
         self._processes, self._catalogue = processes, catalogue
         self._sensor, self._key, self._config = sensor, policies.key, policies.config
         self._enforcer: Enforcer | None = None
-        self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue)
+        self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue, name_of=policies.name_of)
         self._classes: dict[tuple[str, ...], int] = {}
         self._denied: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._looked = time.monotonic_ns()
         self._ours = {os.getpid(), os.getppid(), 1}
         self._complaint = ""
+        self._news: list[ProgramJudged] = []
         self._begin()
 
     @property
@@ -88,7 +92,7 @@ class Guard:
     def _holds(self, name: str) -> bool:
         policy = next(p for p in self.policies.policies if p.name == name)
         return policy.mode == "enforce" and any(
-            rule.stage in ("request", "response") and rule.action in _CHANGES for rule in policy.rules
+            rule.stage != "connect" and rule.action in _CHANGES for rule in policy.rules
         )
 
     # -- who ---------------------------------------------------------------------------------------------------------
@@ -113,15 +117,37 @@ class Guard:
             return
         labels = process.container.labels if process.container else {}
         scoped = self.policies.scope(process.workload, labels)
+        if scoped.process and self._program(process, ts):
+            return
         if scoped.connect:
             self._classify(process, ts)
         if self._enforcer is None:
             return
         shell = process.exe.rsplit("/", 1)[-1] in _SHELLS
-        if scoped.hold and (not shell or pid in self._enforcer.held):
+        family = (pid, *(above.pid for above in process.ancestors[:1]))
+        followed = any(one in self._enforcer.held for one in family)
+        if (scoped.hold or scoped.process) and (not shell or followed):
             self._enforcer.hold(who_is(process, pid, scoped))
-        else:
+        elif followed:
             self._enforcer.release(pid)
+
+    def _program(self, process: Process, ts: int) -> bool:
+        """May this program run in its workload? Where its parent is held it has not run its first instruction yet. True: it was
+        ended."""
+        for decision in self.policies.decide("process", facts_of_connection(process, "", "", 0, "", ts)):
+            ended = decision.action in _STOPS
+            if ended:
+                try:
+                    os.kill(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    self.counters["programs_gone"] += 1
+                self.counters["programs_killed"] += 1
+            self._news.append(ProgramJudged(ts, process.pid, "kill" if ended else "", msgspec.to_builtins(decision)))
+            self._write_down([("program", {"pid": process.pid, "exe": process.exe, "workload": process.workload.id,
+                                           "action": "kill" if ended else "alert", "policy": decision.policy,
+                                           "rule": decision.rule})])  # fmt: skip
+            return ended
+        return False
 
     def consider_all(self) -> None:
         """The processes that run now."""
@@ -159,11 +185,21 @@ class Guard:
                 if any(decision.action in _STOPS for decision in self.policies.decide("connect", facts)):
                     yield host
 
-    def feed(self, event: RawEvent) -> None:
-        """One of the sensor's events, after the processes know it. What a child is it has from its parent until it runs
-        another program, and so have its class in the kernel and the holder."""
+    def names_of(self, ip: str) -> list[str]:
+        """The names that an address was asked for by."""
+        return self._rung.names_of(ip)
+
+    def first(self, event: RawEvent) -> None:
+        """One of the sensor's events, before the pipeline hears it."""
         self._rung.feed(event)
+
+    def feed(self, event: RawEvent) -> None:
+        """One of the sensor's events, after the pipeline knows it. What a child is it has from its parent until it runs
+        another program, and so have its class in the kernel and the holder."""
         match event:
+            case Denied():
+                self._write_down([("refused", {"pid": event.pid, "name": event.name, "dst": str(event.remote),
+                                               "reason": event.reason})])  # fmt: skip
             case ProcessExec(pid=pid, ts=ts):
                 self.consider(pid, ts)
             case ProcessExited(pid=pid) if self._enforcer is not None:
@@ -171,14 +207,15 @@ class Guard:
 
     # -- what became of it -------------------------------------------------------------------------------------------
 
-    def step(self) -> list[CallJudged]:
+    def step(self) -> list[CallJudged | ProgramJudged]:
         """What was decided since the last call."""
         self._reload()
+        news, self._news = self._news, []
         if self._enforcer is None:
-            return []
+            return [*news]
         decided = self._enforcer.poll()
         self._write_down([("verdict", verdict_entry(one)) for one in decided])
-        return [CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided]
+        return [*news, *(CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided)]
 
     def stopped(self, pid: int, local: Endpoint, remote: Endpoint, sock: int) -> None:
         """A call on this socket was stopped: the connection ends."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
@@ -17,7 +19,7 @@ from leeward.guard import Enforced, Guard
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
-from leeward.model.raw import ProcessStarted, TlsOpened
+from leeward.model.raw import CallJudged, ProcessStarted, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.policing import Policing
@@ -25,6 +27,7 @@ from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
 
 _TICK_NS = 10**9
+_FINISH_S = 3.0
 
 
 def boot_id() -> str:
@@ -84,10 +87,15 @@ class Live:
 
     def _guard(self, policies: Enforced, catalogue: Catalogue) -> Guard:
         try:
+            policies = msgspec.structs.replace(policies, name_of=self._name_of)
             return Guard(self.sensor, self.processes, catalogue, policies)
         except BaseException:
             self.sensor.close()
             raise
+
+    def _name_of(self, cookie: int) -> str:
+        socket = self.pipeline.flows.find(cookie)
+        return socket.flow.sni if socket is not None else ""
 
     def step(self, timeout: float = 0.05) -> Iterator[Record]:
         """What happened since the last step. Waits up to `timeout` seconds for something to happen."""
@@ -99,6 +107,8 @@ class Live:
             if type(event) is TlsOpened and not event.sock:
                 seen = bool(self.pipeline.flows.by_random(event.client_random))
                 event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
+            if self.guard is not None:
+                self.guard.first(event)
             yield from self.pipeline.feed(event)
             if self.guard is not None:
                 self.guard.feed(event)
@@ -114,10 +124,16 @@ class Live:
         if self.guard is None:
             return
         for event in self.guard.step():
-            connection = self.pipeline.connections.of_library(event.pid, event.tls)
+            if isinstance(event, CallJudged) and event.action == "block":
+                self._end_connection(event)
             yield from self.pipeline.feed(event)
-            if event.action == "block" and connection is not None and (socket := connection.socket) is not None:
-                self.guard.stopped(event.pid, socket.local, socket.remote, socket.sock)
+
+    def _end_connection(self, event: CallJudged) -> None:
+        """The socket under a write that was stopped, if it is known."""
+        connection = self.pipeline.connections.of_library(event.pid, event.tls)
+        socket = connection.socket if connection is not None else None
+        if socket is not None and self.guard is not None:
+            self.guard.stopped(event.pid, socket.local, socket.remote, socket.sock)
 
     def _named(self) -> Iterator[Record]:
         if self._names is not None:
@@ -129,10 +145,11 @@ class Live:
             yield from self.pipeline.feed(event)
 
     def finish(self) -> Iterator[Record]:
-        """Drains what is on its way and ends the observation."""
+        """Drains what is on its way, as long as that is not for ever on a busy host, and ends the observation."""
+        until = time.monotonic() + _FINISH_S
         for _ in range(20):
             yield from self.step(0.05)
-            if not self.sensor.pending() and not self.pipeline.discovery.waits():
+            if (not self.sensor.pending() and not self.pipeline.discovery.waits()) or time.monotonic() > until:
                 break
         yield from self._totals()
         yield from self.pipeline.finish(time.time_ns())
@@ -199,7 +216,7 @@ class Live:
 
 
 def _policing(guard: Guard | None) -> Policing | None:
-    return Policing(lambda: guard.policies, guard.why_not) if guard is not None else None
+    return Policing(lambda: guard.policies, guard.why_not, guard.names_of) if guard is not None else None
 
 
 def _describe(probed: Probed) -> str:

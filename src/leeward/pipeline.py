@@ -42,6 +42,7 @@ from leeward.model.raw import (
     ProcessExec,
     ProcessExited,
     ProcessStarted,
+    ProgramJudged,
     RawEvent,
     Segment,
     SocketOpened,
@@ -136,6 +137,7 @@ class Pipeline:
             UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
             CallJudged: self._on_judged,
+            ProgramJudged: self._on_program,
             Lost: self._on_lost,
         }
 
@@ -233,8 +235,13 @@ class Pipeline:
         return []
 
     def _on_denied(self, event: Denied) -> list[Record]:
-        self.counters[f"denied_{event.reason}"] += 1
-        return []
+        """The kernel refused a destination: which rule of the policies that was."""
+        self.counters[f"denied_{event.reason.replace('-', '_')}"] += 1
+        if self._policing is None or self._processes is None:
+            return []
+        process = self._processes.get(event.pid, event.ts)
+        findings = self._policing.refused(process, event, self._catalogue.is_ai_host)
+        return [record for finding in findings for record in self.discovery.findings.add(finding, event.ts)]
 
     def _on_lost(self, event: Lost) -> list[Record]:
         self.lost[event.kind] += event.count
@@ -330,7 +337,13 @@ class Pipeline:
             number, connection.exchanges = connection.exchanges, connection.exchanges + 1
             exchange = self._placing.on_connection(timed, connection, number)
         exchange.evidence.complete = True
-        return [*self.discovery.stopped(exchange, event.ts)]
+        return [*self.discovery.judged(exchange, event.ts)]
+
+    def _on_program(self, event: ProgramJudged) -> list[Record]:
+        if self._policing is None or self._processes is None:
+            return []
+        finding = self._policing.program(self._processes.get(event.pid, event.ts), event)
+        return [*self.discovery.findings.add(finding, event.ts)] if finding is not None else []
 
     def _alone(self, waited: list[TimedExchange]) -> list[Record]:
         """Exchanges that came to no end on any connection."""

@@ -15,23 +15,32 @@ import msgspec
 
 from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.finding import Finding
-from leeward.model.raw import CallJudged
-from leeward.policy.facts import facts_of
+from leeward.model.process import Process
+from leeward.model.raw import CallJudged, Denied, ProgramJudged
+from leeward.placing import iso
+from leeward.policy.facts import facts_of, facts_of_connection
 from leeward.policy.policies import Decision, Policies
-from leeward.policy.violations import bypassed, violation
+from leeward.policy.violations import bypassed, ran, refused, violation
 
 _MOST = 8192  # verdicts
+_NAMES = 8  # of one address
 _SLACK_NS = 10**6  # the clocks of a call and of its request
 _STOPPED = ("block", "kill")
 _CHANGES = ("redact", "block", "kill")
 
 
 class Policing:
-    """policies: those in force, asked each time, since they may be read again. why_not: why a process's writes are not held."""
+    """policies: those in force, asked each time, since they may be read again. why_not: why a process's writes are not held.
+    names_of: the names that an address was asked for by."""
 
-    def __init__(self, policies: Callable[[], Policies], why_not: Callable[[int], str] = lambda _pid: "") -> None:
+    def __init__(
+        self,
+        policies: Callable[[], Policies],
+        why_not: Callable[[int], str] = lambda _pid: "",
+        names_of: Callable[[str], list[str]] = lambda _ip: [],
+    ) -> None:
         self.counters: Counter[str] = Counter()
-        self._policies, self._why_not = policies, why_not
+        self._policies, self._why_not, self._names_of = policies, why_not, names_of
         self._verdicts: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()
 
     def judged(self, event: CallJudged) -> TimedExchange | None:
@@ -79,6 +88,25 @@ class Policing:
         if taken in _CHANGES and not found and exchange.verdict is not None:
             found += self._of_verdict(exchange)
         return found
+
+    def refused(self, process: Process, event: Denied, provider_of: Callable[[str], str | None]) -> list[Finding]:
+        """A connection that the kernel refused: a finding for each rule that refuses it."""
+        found: dict[str, Finding] = {}
+        for name in [event.name] if event.name else self._names_of(event.remote.ip)[:_NAMES] or [""]:
+            provider = provider_of(name) or "" if name else ""
+            facts = facts_of_connection(process, name, event.remote.ip, event.remote.port, provider, event.ts)
+            for decision in self._policies().decide("connect", facts):
+                if decision.finding and decision.action in _STOPPED:
+                    finding = refused(process, name, event.remote, provider, decision, iso(event.ts))
+                    found[finding.id] = finding
+        return list(found.values())
+
+    def program(self, process: Process, event: ProgramJudged) -> Finding | None:
+        """A program that a policy is about ran, or was ended before it did."""
+        decision = msgspec.convert(event.decision, Decision)
+        if not decision.finding:
+            return None
+        return ran(process, decision, event.action, iso(event.ts))
 
     def _why(self, exchange: Exchange) -> str:
         pid = exchange.process.pid if exchange.process else 0

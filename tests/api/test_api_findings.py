@@ -13,7 +13,7 @@ from store_samples import exchange, finding
 from leeward.model.finding import Finding
 from leeward.store.event_store import EventStore
 from leeward.store.query import FindingQuery
-from leeward.store.schema import COVERAGE, EXCHANGES, FLOWS, ddl, stored_version
+from leeward.store.schema import COVERAGE, EXCHANGES, FLOWS, SCHEMA_VERSION, ddl, stored_version
 
 
 def test_the_same_finding_is_one_row_with_its_latest_state() -> None:
@@ -96,4 +96,4 @@ def test_a_store_of_the_first_schema_is_brought_forward(tmp_path: Path) -> None:
         assert len(store.findings(FindingQuery())) == 1
     finally:
         store.close()
-    assert stored_version(duckdb.connect(str(path))) == 2
+    assert stored_version(duckdb.connect(str(path))) == SCHEMA_VERSION

@@ -113,7 +113,9 @@ NOTHING = [
 
 @pytest.fixture(scope="module")
 def scanner() -> Scanner:
-    return Scanner(load_recognizers(FILES))
+    scanner = Scanner(load_recognizers(FILES))
+    scanner.ready()
+    return scanner
 
 
 @pytest.mark.parametrize(("text", "kind", "value"), FOUND)

@@ -74,7 +74,9 @@ recognizers:
 def scanner(tmp_path_factory: pytest.TempPathFactory) -> Scanner:
     path = tmp_path_factory.mktemp("recognizers") / "few.yaml"
     path.write_text(RECOGNIZERS)
-    return Scanner(load_recognizers([path, BUILT_IN / "wrapped.yaml"]))
+    scanner = Scanner(load_recognizers([path, BUILT_IN / "wrapped.yaml"]))
+    scanner.ready()
+    return scanner
 
 
 def b64(raw: bytes) -> str:

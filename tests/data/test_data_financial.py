@@ -56,7 +56,9 @@ RARE_CARDS = [
 @pytest.fixture(scope="module")
 def scanner() -> Scanner:
     files = [*BUILT_IN.glob("national_*.yaml"), BUILT_IN / "documents.yaml", BUILT_IN / "financial.yaml"]
-    return Scanner(load_recognizers(sorted(files)))
+    scanner = Scanner(load_recognizers(sorted(files)))
+    scanner.ready()
+    return scanner
 
 
 def spans(scanner: Scanner, text: str, kind: str) -> list[tuple[int, int]]:

@@ -67,7 +67,9 @@ NUMBERS = [
 
 @pytest.fixture(scope="module")
 def scanner() -> Scanner:
-    return Scanner(load_recognizers(FILES))
+    scanner = Scanner(load_recognizers(FILES))
+    scanner.ready()
+    return scanner
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)

@@ -16,6 +16,7 @@ RECOGNIZERS = load_recognizers(sorted([*BUILT_IN.glob("national_*.yaml"), BUILT_
 WORDS = sorted({word.removesuffix("*") for recognizer in RECOGNIZERS for word in recognizer.words})
 EXAMPLES = sorted({text for recognizer in RECOGNIZERS for text in (*recognizer.match, *recognizer.never)})
 SCANNER = Scanner(RECOGNIZERS)
+SCANNER.ready()
 
 
 def without_windows(text: str) -> list[Found]:

@@ -14,7 +14,7 @@ from leeward.ai.jsontext import load
 from leeward.data import scanner as engine
 from leeward.data.documents import Buffer, Text, apart, texts_of
 from leeward.data.found import Found, resolve
-from leeward.data.recognizer import Recognizer, load_recognizers, words
+from leeward.data.recognizer import Expression, Recognizer, load_recognizers, words
 from leeward.data.scanner import Scanner
 from leeward.data.standard import standard_scanner
 from leeward.model.errors import InputError
@@ -170,6 +170,24 @@ def test_a_recognizer_with_an_error_is_named(tmp_path: Path, field: str, value: 
     path.write_text(json.dumps({"recognizers": [fields | {field: value}]}))
     with pytest.raises(InputError, match=rf"mine.yaml:\d+: .*{complaint}"):
         Scanner(load_recognizers([path])).ready()
+
+
+@pytest.mark.parametrize("between", ["", "x", "é", "x" * 900, "x" * 5000, "é" * 5000])
+def test_starts_in_a_long_text(between: str) -> None:
+    """Near the ends, and where one is farther away, everywhere."""
+    span = Recognizer("span", "custom.span", (r"\bbegin[^!]*!", "¡[^!]{2}!"), 0.9, 0.9)
+    text = f"{'é lorem ipsum ' * 2000}xbegin! begin{between}! {'¡' * 9}!{'dolor sit é' * 3000}¡é¡! ¡12"
+    found = Scanner([span]).scan_text(text)
+    assert [text[f.start : f.end] for f in found] == [f"begin{between}!", "¡¡¡!", "¡é¡!"]
+
+
+def test_exact_is_searched_in_the_tail() -> None:
+    exact = Expression.of(r"^.*?(?P<value>bo?rn?\w* \d+)$")
+    tailed = Recognizer("tailed", "custom.tailed", (r"\bborn[^\d]*\d+\b",), 0.9, 0.9, exact=exact, tail=16)
+    for between in ("x " * 500, "é " * 500, "é" * 501):
+        text = f"born {between}born 1974."
+        assert [text[f.start : f.end] for f in Scanner([tailed]).scan_text(text)] == ["born 1974"]
+    assert Scanner([tailed]).scan_text("born a long time before, as one may see, 1974.") == []
 
 
 CARD, KEY, PERSON = "4111 1111 1111 1111", "AKIAZ7DN5XRVUQH3TBKE", "Mr. John Smith"

@@ -242,10 +242,10 @@ def test_what_the_judge_stopped_is_looked_through_again() -> None:
     """The judge looks for what its policies are about; the rest is masked here, and what it found is kept."""
     stopped = said("[financial.iban:0011] and xyzzy")
     stopped.data = exchange(("request", "financial.iban")).data
-    out = discovery(None).stopped(stopped, 0)
+    out = discovery(None).judged(stopped, 0)
     assert contents(out)[0].startswith("[financial.iban:0011] and [custom.word:")
     assert [match.kind for match in stopped.data] == ["financial.iban", "custom.word"]
-    again = discovery(None).stopped(clean := said("[financial.iban:0011]"), 0)
+    again = discovery(None).judged(clean := said("[financial.iban:0011]"), 0)
     assert (contents(again), clean.data) == (["[financial.iban:0011]"], [])
 
 

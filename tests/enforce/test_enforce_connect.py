@@ -13,7 +13,7 @@ from leeward.enforce.connect import TABLES, ConnectRung
 from leeward.enforce.names import kernel_hash
 from leeward.enforce.rules import Rule
 from leeward.enforce.sockets import Connection
-from leeward.model.errors import InputError
+from leeward.model.errors import HostError, InputError
 from leeward.model.net import Endpoint
 from leeward.model.raw import Datagram, Denied, ProcessExited, ProcessStarted
 from leeward.sensor import layout as L
@@ -44,11 +44,14 @@ class Sockets:
     def __init__(self) -> None:
         self.open: dict[int, list[Connection]] = {}
         self.ended: list[int] = []
+        self.unable = False
 
     def established(self, pid: int) -> list[Connection]:
         return self.open.get(pid, [])
 
     def destroy(self, pid: int, proto: str, local: Endpoint, remote: Endpoint, cookie: int = 0) -> bool:
+        if self.unable:
+            raise HostError("this kernel cannot end sockets")
         self.ended.append(cookie)
         return any(c.cookie == cookie for c in self.open.get(pid, []))
 
@@ -272,6 +275,12 @@ def test_what_was_refused_when_it_was_open_is_ended(rung: Rung, reason: str, end
     if ended:
         rung.feed(Denied(0, 6, 77, "tcp", ME, Endpoint("192.0.2.10", 443), 1, reason))
         assert rung.counters["connections_gone_before_end"] == 1
+
+
+def test_a_kernel_that_cannot_end_connections(rung: Rung) -> None:
+    rung.sockets.unable = True
+    rung.feed(Denied(0, 5, 77, "tcp", ME, Endpoint("192.0.2.10", 443), 1, "name"))
+    assert rung.counters["connections_not_ended"] == 1
 
 
 def test_cgroups(rung: Rung) -> None:

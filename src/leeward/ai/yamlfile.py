@@ -52,7 +52,9 @@ class _Builder:
         self._all = all_complaints
 
     def fail(self, node: yaml.Node, where: str, what: str) -> InputError:
-        return InputError(f"{self.name}:{node.start_mark.line + 1}: {where or 'document'}: {what}")
+        told = f"{where or 'document'}: {what}"
+        shown = told if told.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in told)
+        return InputError(f"{self.name}:{node.start_mark.line + 1}: {shown}")
 
     def _complain(self, node: yaml.Node, where: str, what: str) -> None:
         error = self.fail(node, where, what)

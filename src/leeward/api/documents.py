@@ -11,6 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange
 from leeward.model.finding import Finding
+from leeward.policy.seen import Seen
+from leeward.store.history import Connected
 from leeward.store.rows import FlowRecord
 
 
@@ -39,6 +41,18 @@ class CoverageList(msgspec.Struct):
     """coverage: the latest row of each (pid, exe), newest first."""
 
     coverage: list[Coverage]
+
+
+class History(msgspec.Struct):
+    """history: in no order."""
+
+    history: list[Seen]
+
+
+class Connections(msgspec.Struct):
+    """connections: by workload."""
+
+    connections: list[Connected]
 
 
 class Health(msgspec.Struct):
@@ -106,7 +120,7 @@ class Problem(msgspec.Struct):
     detail: str
 
 
-_SCHEMAS = (ExchangePage, FlowPage, FindingPage, CoverageList, Health, Stats, Problem)
+_SCHEMAS = (ExchangePage, FlowPage, FindingPage, CoverageList, History, Connections, Health, Stats, Problem)
 
 
 def answers(schema: str, **more: str) -> dict[int | str, dict[str, Any]]:

@@ -134,6 +134,26 @@ def api_router(
         """What is seen of each process that talks to AI, and why not more."""
         return _page("coverage", store.coverage_json())
 
+    @router.get("/history/exchanges", tags=["history"], responses=answers("History", code_403="Not for viewers"))
+    def history_exchanges(
+        request: Request, since: Time = "", until: Time = "",
+        facts: Annotated[str, Query(max_length=1024, description="Names as in policies, with commas between")] = "provider,model",
+    ) -> Response:  # fmt: skip
+        """Which combinations of facts there were, and how often. Command lines and names of tools are content."""
+        if not reads_content(request):
+            return JSONResponse({"detail": "a viewer's token may not ask this: use an analyst's"}, 403)
+        now, names = clock(), frozenset(filter(None, facts.split(",")))
+        return _json(msgspec.json.encode(
+            {"history": store.combinations(names, parse_time(since, now, "since"), parse_time(until, now, "until"))}
+        ))  # fmt: skip
+
+    @router.get("/history/connections", tags=["history"], responses=answers("Connections"))
+    def history_connections(since: Time = "", until: Time = "") -> Response:
+        """Where workloads that talk to AI connected to."""
+        now = clock()
+        found = store.connections(parse_time(since, now, "since"), parse_time(until, now, "until"))
+        return _json(msgspec.json.encode({"connections": found}))
+
     @router.get("/stats", tags=["agent"], responses=answers("Stats"))
     def stats() -> Response:
         """Totals, and every counter there is, losses included."""

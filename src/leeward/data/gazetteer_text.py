@@ -11,6 +11,7 @@ import msgspec
 # Letters that begin a name: Latin (with Extended-A), Greek and Cyrillic capitals.
 UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮİĶĹĻĽŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽȘȚΑ-ΩА-Я"
 CAPITAL = re.compile(rf"[{UPPER}][^\W\d_]*")
+_ASCII_CAPITAL = re.compile(r"[A-Z][A-Za-z]*")
 _ABBREVIATED = re.compile(r"(?:[A-Z]|C[oO])(?:\.[A-Za-z]|/[A-Z])")  # S.A., A/S, Co.Ltd.
 _BEFORE = re.compile(rf"([{UPPER}][\w'’]*\.?)(?: | & |-)$")
 _WORDS = re.compile(r"[^\W\d_](?:[\w'’-]*[^\W_])?")
@@ -80,7 +81,7 @@ def capitals(text: str, wanted: Container[str]) -> list[Capital]:
     """The capitalised words of a text that are wanted and stand by themselves, not in an identifier or a path."""
     return [
         Capital(hit.start(), hit.end(), hit[0])
-        for hit in CAPITAL.finditer(text)
+        for hit in (_ASCII_CAPITAL if text.isascii() else CAPITAL).finditer(text)
         if hit[0] in wanted and (loose(text, hit.start(), hit.end()) or _ABBREVIATED.match(text, hit.start()))
     ]
 

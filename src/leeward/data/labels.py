@@ -16,6 +16,8 @@ import msgspec
 _SEPARATORS = "|\t;,"
 _MOST_NAME = 48
 _NAME = re.compile(r"""["'*`]*[^\W\d][\w.#/&-]*(?: [\w.#/&-]+){0,3}(?: \([\w %]{1,16}\))?["'*`]*""")
+# What a line must look like to be a header, cheap to tell: a short first name, and nothing in the line that no name has.
+_LIKE_HEADER = re.compile(r"[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\]*+")
 _RULE = re.compile(r"[-+|:= \t]+")
 _QUOTED = re.compile(r'"[^"\n]*"')
 _INSERT = re.compile(r"INSERT\s+INTO\s+[^\s(]{1,128}\s*\(([^()]{1,2000})\)\s*VALUES", re.IGNORECASE)
@@ -30,6 +32,15 @@ class Table(msgspec.Struct, frozen=True, gc=False):
     end: int
     separator: str
     names: tuple[str, ...]
+
+
+class _Header(msgspec.Struct, frozen=True, gc=False):
+    """A line of names. count: of the separators in it. end: where the next line begins."""
+
+    separator: str
+    count: int
+    names: tuple[str, ...]
+    end: int
 
 
 class Labels:
@@ -64,26 +75,31 @@ def _tables(text: str) -> list[Table]:
     if text.count("\n") < 1:
         return []
     found: list[Table] = []
-    at = 0
-    header: tuple[str, int, tuple[str, ...], int] | None = None  # separator, how many of it, names, where rows begin
-    rows = 0
+    at = read = 0
     for line in text.split("\n"):
-        after = at + len(line) + 1
-        if header is not None and _is_row(line, header[0], header[1]):
-            rows += _RULE.fullmatch(line) is None
-        else:
-            _close(found, header, rows, at)
-            rows = 0
-            header = _header(line, after)
-        at = after
-    _close(found, header, rows, at)
+        start, at = at, at + len(line) + 1
+        if start < read or not _LIKE_HEADER.fullmatch(line):
+            continue
+        header = _header(line, at)
+        if header is not None:
+            rows, read = _rows(text, header)
+            # Two names with one comma between may be a sentence, unless two rows follow.
+            if rows >= (2 if header.separator in ",;" and header.count == 1 else 1):
+                found.append(Table(header.end, read, header.separator, header.names))
     return found
 
 
-def _close(found: list[Table], header: tuple[str, int, tuple[str, ...], int] | None, rows: int, end: int) -> None:
-    """A table is told by its rows: two names with one comma between may be a sentence, unless two rows follow."""
-    if header is not None and rows >= (2 if header[0] in ",;" and header[1] == 1 else 1):
-        found.append(Table(header[3], end, header[0], header[2]))
+def _rows(text: str, header: _Header) -> tuple[int, int]:
+    """How many rows follow a header, and where they end."""
+    rows, at = 0, header.end
+    while at <= len(text):
+        end = text.find("\n", at)
+        line = text[at : end if end >= 0 else len(text)]
+        if not _is_row(line, header.separator, header.count):
+            break
+        rows += _RULE.fullmatch(line) is None
+        at += len(line) + 1
+    return rows, at
 
 
 def _is_row(line: str, separator: str, count: int) -> bool:
@@ -93,7 +109,7 @@ def _is_row(line: str, separator: str, count: int) -> bool:
     return here == count or (here > count and '"' in line and _QUOTED.sub("", line).count(separator) == count)
 
 
-def _header(line: str, after: int) -> tuple[str, int, tuple[str, ...], int] | None:
+def _header(line: str, end: int) -> _Header | None:
     if len(line) > 4096:
         return None
     for separator in _SEPARATORS:
@@ -103,13 +119,13 @@ def _header(line: str, after: int) -> tuple[str, int, tuple[str, ...], int] | No
         names = line.strip(" \r").split(separator)
         inside = names[1:-1] if separator == "|" and not names[0] and not names[-1] else names
         if len(inside) > 1 and all(len(name) <= _MOST_NAME and _NAME.fullmatch(name.strip()) for name in inside):
-            return separator, count, tuple(name.strip(" \"'*`") for name in names), after
+            return _Header(separator, count, tuple(name.strip(" \"'*`") for name in names), end)
         return None
     return None
 
 
 def _inserts(text: str) -> list[Table]:
-    if "(" not in text:
+    if "(" not in text or "insert" not in text.lower():
         return []
     found = []
     end = -1

@@ -7,23 +7,21 @@ ends, so honest text stays far below. Then the text is looked at in windows, and
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import hyperscan
 import msgspec
 
-from leeward.ai.kept import cache_folder
-from leeward.data.compiled import Pattern, compile_all, database
 from leeward.data.documents import Buffer
 from leeward.data.near import Near
+from leeward.data.patterns import compiled, on_characters
 from leeward.data.recognizer import Recognizer
-from leeward.model.errors import InputError
 
-_ANY_CHARACTER = re.compile(r"\[\^|\\[WSDpPxXuN]|(?<!\\)(?:\\\\)*\.")
 FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _WINDOW, _OVERLAP = 16 << 10, 2 << 10
+_LONG = 16 << 10  # bytes of data in which starts are looked for near the ends only
+_REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
 
@@ -37,26 +35,36 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Matcher:
-    """Not for use by two threads at the same time. What it needs is made for the first text."""
+    """Not for use by two threads at the same time. What it needs is made for the first text, or by `ready`."""
 
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self.cut = 0
-        self._recognizers = list(enumerate(recognizers))
-
-    @functools.cached_property
-    def _groups(self) -> list[_Group]:
-        """Raises InputError for a pattern that cannot be compiled."""
-        return [_Group(members) for members in _groups([(n, r) for n, r in self._recognizers if not needs_words(r)])]
+        numbered = list(enumerate(recognizers))
+        decoders = [_Group(members) for members in _groups([(n, r) for n, r in numbered if r.unwrap])]
+        groups = [
+            _Group(members) for members in _groups([(n, r) for n, r in numbered if not (r.unwrap or needs_words(r))])
+        ]
+        self._decoders, self._ends = decoders, [_Ends(some) for some in _by_folder(groups)]
+        self._wordy = [(n, r) for n, r in numbered if needs_words(r)]
 
     @functools.cached_property
     def _near(self) -> Near:
-        return Near([(n, r) for n, r in self._recognizers if needs_words(r)])
+        return Near(self._wordy)
+
+    def ready(self) -> None:
+        """Raises InputError for a pattern that cannot be compiled."""
+        for group in self._decoders:
+            group.ready()
+        for several in self._ends:
+            several.ready()
 
     def spots(self, buffer: Buffer, everywhere: bool = False) -> list[Spot]:
         """Where recognizers may match. everywhere: also where no word is that they need."""
         ends: dict[tuple[int, int], list[int]] = {}
-        for group in self._groups:
+        for group in self._decoders:  # they match somewhere in most texts
             self.cut += group.scan(buffer.data, ends)
+        for several in self._ends:
+            self.cut += several.scan(buffer.data, ends)
         for which, start, end in self._near.spots(buffer, everywhere):
             ends.setdefault((which, start), []).append(end)
         self.cut += self._near.cut
@@ -64,25 +72,98 @@ class Matcher:
         return [Spot(which, start, tuple(sorted(found, reverse=True)[:8])) for (which, start), found in ends.items()]
 
 
+class _Ends:
+    """Groups that one pass looks for together. It says only where matches end: to know where they start costs three times as
+    much, and is asked of the groups that have one."""
+
+    def __init__(self, groups: Sequence[_Group]) -> None:
+        self._groups = groups
+        self._owner = [(group, pattern) for group in groups for pattern in range(len(group.patterns))]
+
+    @functools.cached_property
+    def _database(self) -> hyperscan.Database:
+        return compiled([pattern for group in self._groups for pattern in group.patterns], starts=False)
+
+    def ready(self) -> None:
+        self._database  # noqa: B018 - it is made by being asked for
+        for group in self._groups:
+            group.ready()
+
+    def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
+        """As _Group's."""
+        told = self._told(data)
+        if told is None:
+            return sum(group.scan(data, ends) for group in self._groups)
+        return sum(group.scan(data, ends, told[group]) for group in self._groups if group in told)
+
+    def _told(self, data: bytes) -> dict[_Group, list[tuple[int, int]]] | None:
+        """(pattern, end) of each match of each group that has one; None: there are too many."""
+        told: dict[_Group, list[tuple[int, int]]] = {}
+        left = _limit(data)
+        owner = self._owner
+
+        def report(number: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+            nonlocal left
+            left -= 1
+            group, pattern = owner[number]
+            told.setdefault(group, []).append((pattern, end))
+            return left <= 0
+
+        try:
+            self._database.scan(data, match_event_handler=report)
+        except hyperscan.ScanTerminated:
+            return None
+        return told
+
+
 class _Group:
     """Recognizers that are matched together."""
 
     def __init__(self, members: Sequence[tuple[int, Recognizer]]) -> None:
         self._owner = [number for number, recognizer in members for _ in recognizer.patterns]
-        self._database = _compiled(
-            [(pattern, recognizer) for _, recognizer in members for pattern in recognizer.patterns]
-        )
+        self.patterns = [(pattern, recognizer) for _, recognizer in members for pattern in recognizer.patterns]
 
-    def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
-        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read."""
+    @functools.cached_property
+    def _database(self) -> hyperscan.Database:
+        return compiled(self.patterns)
+
+    def ready(self) -> None:
+        self._database  # noqa: B018 - it is made by being asked for
+
+    def scan(
+        self, data: bytes, ends: dict[tuple[int, int], list[int]], told: Collection[tuple[int, int]] | None = None
+    ) -> int:
+        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read. told:
+        (pattern, end) of each match, where that is known."""
+        if told is not None and len(data) > _LONG and self._around(data, ends, frozenset(told)):
+            return 0
         if self._pass(data, 0, ends):
             return 0
         # Somebody may want the rest not to be looked at: then window by window, each with a limit of its own.
         return sum(not self._pass(data[at : at + _WINDOW + _OVERLAP], at, ends) for at in range(0, len(data), _WINDOW))
 
+    def _around(self, data: bytes, ends: dict[tuple[int, int], list[int]], told: Collection[tuple[int, int]]) -> bool:
+        """Looks for the starts of these matches near their ends. False: that is most of the data, or one starts farther away."""
+        pieces = _before([end for _, end in told], data)
+        if sum(last - first for first, last in pieces) > len(data) // 2:
+            return False
+        found: list[tuple[int, int, int]] = []
+        for first, last in pieces:
+
+            def report(pattern: int, start: int, end: int, _flags: int, _context: object, at: int = first) -> None:
+                if (pattern, at + end) in told:
+                    found.append((pattern, at + start, at + end))
+
+            self._database.scan(data[first:last], match_event_handler=report)
+        if len({(pattern, end) for pattern, _, end in found}) < len(told):
+            return False
+        for pattern, start, end in found:
+            ends.setdefault((self._owner[pattern], start), []).append(end)
+        return True
+
     def _pass(self, data: bytes, base: int, ends: dict[tuple[int, int], list[int]]) -> bool:
         """One pass over bytes that stand at `base` of the whole. False: it reported too much and stopped."""
-        left = _MOST + int(len(data) * _MOST_PER_BYTE)
+        left = _limit(data)
         owner = self._owner
 
         def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> bool:
@@ -102,6 +183,22 @@ class _Group:
         return True
 
 
+def _limit(data: bytes) -> int:
+    return _MOST + int(len(data) * _MOST_PER_BYTE)
+
+
+def _before(ends: Iterable[int], data: bytes) -> list[tuple[int, int]]:
+    """Pieces of the data, on whole characters, each with the bytes before some of these ends and a few behind."""
+    pieces: list[tuple[int, int]] = []
+    for end in sorted(ends):
+        first, last = on_characters(data, max(end - _REACH, 0), min(end + _BEHIND, len(data)))
+        if pieces and first <= pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0], last)
+        else:
+            pieces.append((first, last))
+    return pieces
+
+
 def needs_words(recognizer: Recognizer) -> bool:
     """Whether a match without a context word is below what is reported by default. Patterns of ASCII only, which Python's re and
     Hyperscan read alike."""
@@ -111,7 +208,7 @@ def needs_words(recognizer: Recognizer) -> bool:
 
 def _groups(recognizers: Sequence[tuple[int, Recognizer]]) -> list[list[tuple[int, Recognizer]]]:
     """Recognizers by the family of files they come from: compiling takes more than twice as long for twice as many patterns, and
-    a pass over several small databases is no slower than one over all."""
+    to know starts, a pass over several small databases is no slower than one over all."""
     found: dict[str, list[tuple[int, Recognizer]]] = {}
     for number, recognizer in recognizers:
         family = recognizer.source.rpartition("/")[2].partition(".")[0].partition("_")[0]
@@ -119,27 +216,9 @@ def _groups(recognizers: Sequence[tuple[int, Recognizer]]) -> list[list[tuple[in
     return [members[at : at + _TOGETHER] for members in found.values() for at in range(0, len(members), _TOGETHER)]
 
 
-def _compiled(patterns: Sequence[tuple[str, Recognizer]]) -> hyperscan.Database:
-    try:
-        return database([_pattern(*pattern) for pattern in patterns], cache_folder())
-    except hyperscan.error:
-        for text, recognizer in patterns:
-            _complain(text, recognizer)
-        raise
-
-
-def _pattern(text: str, recognizer: Recognizer) -> Pattern:
-    flags = hyperscan.HS_FLAG_SOM_LEFTMOST
-    if not text.isascii() or _ANY_CHARACTER.search(
-        text
-    ):  # else bytes will do: in UTF-8 `k` without case is the Kelvin sign as well
-        flags |= hyperscan.HS_FLAG_UTF8
-    return text, flags | (hyperscan.HS_FLAG_CASELESS if recognizer.caseless else 0), recognizer.min_length
-
-
-def _complain(text: str, recognizer: Recognizer) -> None:
-    """Names the pattern if it is one that cannot be compiled."""
-    try:
-        compile_all([_pattern(text, recognizer)])
-    except hyperscan.error as error:
-        raise InputError(f"{recognizer.source}: {recognizer.id}: pattern {text}: {error}") from error
+def _by_folder(groups: Iterable[_Group]) -> list[list[_Group]]:
+    """The user's apart from ours, so that a change of theirs does not mean to compile ours again."""
+    found: dict[str, list[_Group]] = {}
+    for group in groups:
+        found.setdefault(group.patterns[0][1].source.rpartition("/")[0], []).append(group)
+    return list(found.values())

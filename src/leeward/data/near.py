@@ -12,6 +12,7 @@ payload is looked at, then it stops, and `cut` counts it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
@@ -22,11 +23,13 @@ from leeward.ai.kept import cache_folder
 from leeward.data.compiled import database
 from leeward.data.documents import Buffer
 from leeward.data.found import REACH
+from leeward.data.patterns import compiled, on_characters
 from leeward.data.recognizer import Expression, Recognizer
 
 _AFTER = 32  # bytes behind a value in which a word is its context
 _VALUE = 64  # bytes of the longest value
 _MOST = 32
+_MOST_REPORTS = 4096
 _SHORT = 5  # words with fewer letters are parts of many others, and looked for as words
 _SEPARATORS = (" ", "_", "-", "", "\n", ".", ". ")
 _HEADER = 4096  # bytes of the names of columns, before their rows
@@ -47,6 +50,8 @@ class Near:
     def __init__(self, recognizers: Sequence[tuple[int, Recognizer]]) -> None:
         self.cut = 0
         self._patterns = {which: _patterns(recognizer) for which, recognizer in recognizers}
+        self._owners = [which for which, recognizer in recognizers for _ in recognizer.patterns]
+        self._forms = _forms([recognizer for _, recognizer in recognizers]) if recognizers else None
         short, long = _keys(recognizers)
         self._short = short
         self._long = list(long.values())
@@ -58,7 +63,7 @@ class Near:
         """(recognizer, start, end) of what may match: where a word reaches, or with `everywhere` without regard to words."""
         data = buffer.data
         whole = [(0, len(data))]
-        windows = dict.fromkeys(self._patterns, whole) if everywhere else self._windows(buffer)
+        windows = dict.fromkeys(self._patterns, whole) if everywhere else self._with_form(data, self._windows(buffer))
         left = max(_MOST, everywhere * len(windows)) * len(data) + (1 << 16)
         for which, pieces in windows.items():
             for first, last in pieces:
@@ -67,6 +72,32 @@ class Near:
                     self.cut += 1
                     return
                 yield from ((which, start, end) for start, end in _matches(self._patterns[which], data, first, last))
+
+    def _with_form(self, data: bytes, windows: dict[int, list[tuple[int, int]]]) -> dict[int, list[tuple[int, int]]]:
+        """Of these pieces those with a match by Hyperscan, one pass for all recognizers: of most words no value is near."""
+        if self._forms is None:
+            return windows
+        ends: dict[int, list[int]] = {}
+        left = _MOST_REPORTS + len(data) // 4
+        at = 0
+
+        def report(form: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+            nonlocal left
+            left -= 1
+            ends.setdefault(self._owners[form], []).append(at + end)
+            return left <= 0
+
+        try:
+            for piece in _joined([piece for pieces in windows.values() for piece in pieces]):
+                at, last = on_characters(data, *piece)
+                self._forms.scan(data[at:last], match_event_handler=report)
+        except hyperscan.ScanTerminated:
+            return windows  # text made to cost time
+        return {
+            which: pieces
+            for which, found in ends.items()
+            if (pieces := [piece for piece in windows.get(which, ()) if _any_in(found, piece)])
+        }
 
     def _windows(self, buffer: Buffer) -> dict[int, list[tuple[int, int]]]:
         """Where each recognizer is to be looked for: pieces in order, without overlaps."""
@@ -107,6 +138,11 @@ def _reached(buffer: Buffer, end: int, size: int) -> Iterator[tuple[int, int]]:
     if opened is not None:
         closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
         yield opened.end() - 1, min(len(data), opened.end() + _ARRAY if closed < 0 else closed + 1)
+
+
+def _any_in(ends: Sequence[int], piece: tuple[int, int]) -> bool:
+    at = bisect_left(ends, piece[0])
+    return at < len(ends) and ends[at] <= piece[1]
 
 
 def _add(pieces: list[tuple[int, int]], piece: tuple[int, int]) -> None:
@@ -164,6 +200,12 @@ def _alternation(words: Sequence[str]) -> hyperscan.Database:
     humps = [form for word in words for form in (word.capitalize(), word.upper())]
     expressions = [rf"(?:^|[^A-Za-z])(?i:{'|'.join(words)})(?:$|[^a-z])", rf"[a-z](?:{'|'.join(humps)})(?:$|[^a-z])"]
     return database([(text, 0, 0) for text in expressions], cache_folder())
+
+
+def _forms(recognizers: Sequence[Recognizer]) -> hyperscan.Database:
+    """All patterns, of any length, as for Python's re."""
+    anything = [msgspec.structs.replace(recognizer, min_length=0) for recognizer in recognizers]
+    return compiled([(pattern, recognizer) for recognizer in anything for pattern in recognizer.patterns], False)
 
 
 def _patterns(recognizer: Recognizer) -> list[Expression]:

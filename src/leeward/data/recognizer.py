@@ -55,6 +55,7 @@ class Recognizer(msgspec.Struct, frozen=True):
     with_context: float
     caseless: bool = False
     min_length: int = 0
+    tail: int = 0
     exact: Expression | None = None
     around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
@@ -134,6 +135,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         with_context=record.get("with_context", record["confidence"]),
         caseless=record.get("caseless", False),
         min_length=record.get("min_length", 0),
+        tail=record.get("tail", 0),
         exact=exact,
         checks=checks,
         context=words(record.get("context", ())),

@@ -17,6 +17,7 @@ from leeward.data.found import Found as Found
 from leeward.data.found import resolve as resolve
 from leeward.data.hidden import DEPTH, Hidden, Opener, lifted
 from leeward.data.matcher import Matcher, Spot
+from leeward.data.patterns import on_characters
 from leeward.data.recognizer import Recognizer, built_in
 from leeward.data.split import PROVES, joined, parts_of
 
@@ -66,6 +67,7 @@ class Scanner:
 
     def ready(self) -> None:
         """Does now what the first text would wait for. Raises InputError for a pattern that cannot be compiled."""
+        self._matcher.ready()
         self._found(plain("Ready"), FLOOR)
 
     def scan_text(self, text: str, floor: float = FLOOR) -> list[Found]:
@@ -183,6 +185,8 @@ def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tu
     """The value by `exact` in what a pattern found, or around it: its text, first and last byte."""
     assert recognizer.exact is not None
     around = any(recognizer.around)
+    if recognizer.tail and end - start > recognizer.tail:
+        start, _ = on_characters(buffer.data, end - recognizer.tail, end)
     first, last = buffer.widened(start, end, *recognizer.around) if around else (start, end)
     text = buffer.data[first:last].decode("utf-8", "replace")
     trigger = len(buffer.data[first:start].decode("utf-8", "replace")) if around else 0

@@ -49,8 +49,8 @@ def load_rule(path: Path) -> Rule:
         raise InputError(f"{path}:1: needs severity (by kind of data) or level (of all its findings), one of them")
     return Rule(
         record["id"], record["title"], **texts, confidence=record["confidence"], severity=severity,
-        level=record.get("level", ""), tags=Tags(**record["tags"]), side=record.get("side", ""),
-        severity_own=record.get("severity_own", ""),
+        level=record.get("level", ""),
+        tags=Tags(**record["tags"]), side=record.get("side", ""), severity_own=record.get("severity_own", ""),
     )  # fmt: skip
 
 

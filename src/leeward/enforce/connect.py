@@ -19,6 +19,7 @@ from leeward.enforce.addresses import Addresses, Place
 from leeward.enforce.names import canonical
 from leeward.enforce.rules import Compiled, Rule, compile_rule
 from leeward.enforce.sockets import Connection
+from leeward.model.errors import HostError
 from leeward.model.net import Endpoint
 from leeward.model.raw import Datagram, Denied, ProcessExited, ProcessStarted, RawEvent
 from leeward.sensor import layout as L
@@ -237,7 +238,11 @@ class ConnectRung:
         self._put("asks", _U64.pack(connection.cookie), ask)
 
     def _end(self, pid: int, proto: str, local: Endpoint, remote: Endpoint, cookie: int) -> None:
-        ended = self._sockets.destroy(pid, proto, local, remote, cookie)
+        try:
+            ended = self._sockets.destroy(pid, proto, local, remote, cookie)
+        except HostError:
+            self.counters["connections_not_ended"] += 1  # refused all the same: its client waits for its time-out
+            return
         self.counters["connections_ended" if ended else "connections_gone_before_end"] += 1
 
 

@@ -160,8 +160,8 @@ class Enforcer:
         self._send(Hold(who))
 
     def release(self, pid: int) -> None:
-        if self.held.pop(pid, None) is not None:
-            self._send(Release(pid))
+        self.held.pop(pid, None)
+        self._send(Release(pid))
 
     def reload(self, policies: Sequence[Path]) -> None:
         """Another judge, with these policies, takes over when it is ready."""

@@ -44,6 +44,7 @@ from leeward.enforce.messages import (
     send,
     send_ask,
 )
+from leeward.enforce.parent import end_with
 from leeward.sensor import layout as L
 from leeward.sensor.ring import Ring
 
@@ -522,12 +523,12 @@ def main(arguments: list[str]) -> None:
     agent, ring, size, epoch, *maps = (int(argument) for argument in arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the terminal's are the agent's to deal with; its end is this one's
-    parent = os.getppid()
+    end_with(os.getppid())
     holder = Holder(socket.socket(fileno=agent), HeldMaps(*maps), Ring(ring, size), epoch)
     gc.collect()
     gc.freeze()
     try:
-        while not holder.ended and os.getppid() == parent:
+        while not holder.ended:
             holder.turn()
     finally:
         holder.close()

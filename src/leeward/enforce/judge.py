@@ -7,6 +7,7 @@ verdict for each question, in order; never raises on any bytes; what it keeps of
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import socket
 import sys
@@ -26,8 +27,11 @@ from leeward.ai.jsontext import load
 from leeward.data.exchange import Inspector, Payload
 from leeward.data.hashing import Keyed
 from leeward.data.masking import same_length
+from leeward.data.recognizer import built_in
+from leeward.data.scanner import Scanner, every_kind
 from leeward.data.standard import standard_scanner
 from leeward.enforce.messages import MOST, READY, Ask, Gone, ToJudge, Told, Verdict, Who, receive, send
+from leeward.enforce.parent import end_with
 from leeward.enforce.rewriting import Edit, edits_for
 from leeward.model.data import DataMatch
 from leeward.model.exchange import Exchange
@@ -323,7 +327,10 @@ def main(arguments: list[str]) -> None:
     policies = Policies.load(Path(path) for path in paths)
     scanner = standard_scanner(Path(config) if config else None, keyed, _wanted(policies.kinds))
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
+    _warm_up(scanner)
+    parent = os.getppid()
     _drop_rights()
+    end_with(parent)
     gc.collect()
     gc.freeze()
     ours = socket.socket(fileno=int(end))
@@ -332,9 +339,18 @@ def main(arguments: list[str]) -> None:
         serve(ours, judge)
 
 
+def _warm_up(scanner: Scanner) -> None:
+    """Whatever is loaded when it is first needed is loaded now: later there may be no right to read it, and no time."""
+    scanner.ready()
+    for recognizer in built_in():
+        for example in recognizer.match[:1]:
+            scanner.scan_text(example)
+    importlib.import_module("leeward.data.pdf")
+
+
 def _wanted(kinds: frozenset[str]) -> Any:
     """Is a kind one that a policy may ask for?"""
-    return None if "*" in kinds else lambda kind: any(fnmatchcase(kind, pattern) for pattern in kinds)
+    return every_kind if "*" in kinds else lambda kind: any(fnmatchcase(kind, pattern) for pattern in kinds)
 
 
 def _drop_rights() -> None:

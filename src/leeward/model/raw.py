@@ -222,6 +222,15 @@ class CallJudged(Raw, frozen=True):
     decided: dict[str, Any] | None = None
 
 
+class ProgramJudged(Raw, frozen=True):
+    """A policy is about this program running in its workload. action: "kill" if it was ended for it. decision: as
+    policy.policies.Decision."""
+
+    pid: int
+    action: str
+    decision: dict[str, Any]
+
+
 class Lost(Raw, frozen=True, gc=False):
     """The source lost `count` events of this kind since it last said so."""
 
@@ -245,5 +254,6 @@ RawEvent = (
     | Denied
     | ModelAnswered
     | CallJudged
+    | ProgramJudged
     | Lost
 )

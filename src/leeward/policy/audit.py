@@ -59,11 +59,11 @@ class Audit:
     def __init__(self, path: Path, limit: int = LIMIT, keep: int = KEEP) -> None:
         self.path, self._limit, self._keep = path, limit, keep
 
-    def append(self, time: str, actor: str, event: str, detail: Mapping[str, Any]) -> None:
+    def append(self, time: str, actor: str, event: str, detail: Mapping[str, Any]) -> Entry:
         """Raises AuditError: what cannot be written down ought not to be done."""
-        self.extend([(time, actor, event, detail)])
+        return self.extend([(time, actor, event, detail)])[0]
 
-    def extend(self, events: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> None:
+    def extend(self, events: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> list[Entry]:
         """Many of (time, actor, event, detail), on the disk together. Raises AuditError."""
         try:
             with self._locked():
@@ -72,17 +72,21 @@ class Audit:
                 last = self._last_line()
                 seq = msgspec.json.decode(last, type=Entry).seq if last else 0
                 lines: list[bytes] = []
+                entries: list[Entry] = []
                 for number, (time, actor, event, detail) in enumerate(events, seq + 1):
                     prev = _hash(last) if last else FIRST
                     entry = Entry(seq=number, prev=prev, time=time, actor=actor, event=event, detail=dict(detail))
                     last = msgspec.json.encode(entry)
                     if len(last) > _LONGEST:
-                        last = msgspec.json.encode(msgspec.structs.replace(entry, detail={"cut": len(last)}))
+                        entry = msgspec.structs.replace(entry, detail={"cut": len(last)})
+                        last = msgspec.json.encode(entry)
+                    entries.append(entry)
                     lines.append(last + b"\n")
                 self._write(b"".join(lines))
+                return entries
         except OSError as error:
             raise AuditError(f"cannot write {self.path}: {error.strerror}: make room, or give another path") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise AuditError(
                 f"{self.path}: the last line is no entry: leeward policy audit verify says where it broke"
             ) from error
@@ -161,7 +165,7 @@ def _next(state: Verified, line: bytes, where: str) -> Verified:
     line = line[:-1]
     try:
         entry = msgspec.json.decode(line, type=Entry, strict=True)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return wrong(f"no entry: {error}")
     if state.lines and entry.seq != state.last + 1:
         return wrong(f"number {entry.seq} comes after {state.last}: lines are missing")

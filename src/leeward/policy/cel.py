@@ -63,8 +63,11 @@ class Condition(msgspec.Struct, frozen=True):
         """Its value: plain Python. Raises EvaluationError."""
         try:
             value = self._compiled.eval(bound._activation)
+            plain = value.value()
+            if plain is True or plain is False:  # asking for the type costs as much as a small condition
+                return plain
             if value.type() == cel.Type.ERROR:
-                raise EvaluationError(str(value.value()))
+                raise EvaluationError(str(plain))
             return value.plain_value()
         except RuntimeError as error:
             raise EvaluationError(str(error)) from error

@@ -16,6 +16,7 @@ from leeward.ai.datafile import Record, Schema, read_text
 from leeward.ai.yamlfile import meant, parse_yaml
 from leeward.detect.rule import rules
 from leeward.model.errors import InputError
+from leeward.model.finding import SEVERITIES
 from leeward.policy import facts
 from leeward.policy.cel import Bound, Condition, ConditionError, Environment, EvaluationError
 from leeward.policy.expression import Expr
@@ -135,6 +136,7 @@ class _Reader:
         names = [record["name"] for record in spec["rules"]]
         waivers = [self._waiver(r, f"spec.exceptions[{i}]", names) for i, r in enumerate(spec.get("exceptions", ()))]
         self._once(spec.get("exceptions", ()), "spec.exceptions")
+        self._waivers_in_time([w for w in waivers if w], [rule for rule in read if rule])
         trials = [self._trial(r, f"spec.tests[{i}]", names) for i, r in enumerate(spec.get("tests", ()))]
         return Policy(
             name=metadata["name"],
@@ -259,11 +261,10 @@ class _Reader:
             self.complain(record.line, where, "needs redact, the kinds of data to mask: its condition names none")
         if action in _TAKES | {"alert"}:
             self._careful(record, where, stage, condition)
-        level = rules()[finding].level if finding in rules() else ""
         return Rule(
             name=record["name"], stage=stage, when=condition, action=action,
             redact=tuple(record.get("redact", sorted(kinds) if action == "redact" else ())),
-            severity=record.get("severity") or level or _SEVERITY,
+            severity=record.get("severity") or _severity(finding, kinds),
             message=" ".join(record.get("message", "").split()), finding=finding,
             evidence="; ".join(record.get("evidence", ())),
             kinds=kinds | frozenset(record.get("redact", ())), names=names, line=record.line,
@@ -322,6 +323,15 @@ class _Reader:
             frozenset(record.get("rules", ())), self._names(condition.tree), record.line,
         )  # fmt: skip
 
+    def _waivers_in_time(self, waivers: list[Waiver], read: list[Rule]) -> None:
+        for waiver in waivers:
+            for rule in read:
+                late = {n for n in waiver.names & FACTS.keys() if rule.stage not in FACTS[n].stages}
+                if late and (not waiver.rules or rule.name in waiver.rules):
+                    what = f"rule {rule.name} is of the stage {rule.stage}, at which nothing is known yet of "
+                    what += ", ".join(sorted(late))
+                    self.warn(waiver.line, f"exception {waiver.name}", what)
+
     def _trial(self, record: Record, where: str, names: list[str]) -> Trial:
         if "rule" in record and record["rule"] not in names:
             rule = record["rule"]
@@ -332,6 +342,14 @@ class _Reader:
         return Trial(
             record["name"], given.facts, record.get("stage", ""), record["expect"], record.get("rule", ""), record.line
         )
+
+
+def _severity(finding: str, kinds: Iterable[str]) -> str:
+    """How bad the finding's own rule says that it is, the worst of these kinds of data."""
+    rule = rules().get(finding)
+    if rule is None:
+        return _SEVERITY
+    return rule.level or max(filter(None, map(rule.severity_of, kinds)), key=SEVERITIES.index, default=_SEVERITY)
 
 
 def _told(error: ConditionError, known: list[str]) -> str:

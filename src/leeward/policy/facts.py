@@ -56,7 +56,7 @@ FACTS = {
             "provider",
             _TEXT,
             _NETWORK,
-            "openai, anthropic, mcp ...; of a connection what its name says, empty for no AI service",
+            'openai, anthropic, mcp ...; of a connection what its name says, "" for no AI service',
         ),
         Fact("time", "timestamp", _ALWAYS, "when it happens"),
         Fact("operation", _TEXT, _PAYLOAD, "chat, embeddings, execute_tool ..."),
@@ -113,8 +113,8 @@ def flat(facts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def facts_of(exchange: Exchange, ts_ns: int, side: str = "request") -> dict[str, Any]:
     """Of one exchange. ts_ns: Unix time. side: whose data it is, "request" at the stages connect and request, else "response"."""
     ai, process, network, container = exchange.gen_ai, exchange.process, exchange.network, exchange.container
-    ip, port = _address(network.dst)
-    data = [
+    ip, port = endpoint(network.dst)
+    data: list[dict[str, Any]] = [
         {"kind": match.kind, "confidence": match.confidence, "path": _text(match.path), "detector": match.detector}
         for match in exchange.data
         if match.side in ("", side)
@@ -139,7 +139,7 @@ def facts_of(exchange: Exchange, ts_ns: int, side: str = "request") -> dict[str,
         "model": _text(ai.request_model or ai.response_model),
         "stream": ai.stream,
         "data": data[:_MOST],
-        "kinds": sorted({str(match["kind"]) for match in data})[:_MOST],
+        "kinds": sorted({match["kind"] for match in data})[:_MOST],
         "tools": _texts(dict.fromkeys([*(tool.name for tool in ai.tools), *calls])),
         "key": {"provider": exchange.key.provider, "fingerprint": exchange.key.fingerprint}
         if exchange.key
@@ -177,7 +177,7 @@ def namespace_of(workload_id: str, container: Container | None = None) -> str:
 
 def _workload(workload: Workload | None, container: Container | None) -> dict[str, Any]:
     if workload is None:
-        return dict(_NO_WORKLOAD)
+        return _NO_WORKLOAD
     labels = {_text(key): _text(value) for key, value in container.labels.items()} if container else {}
     return {
         "id": _text(workload.id),
@@ -190,16 +190,16 @@ def _workload(workload: Workload | None, container: Container | None) -> dict[st
 
 def _image(container: Container | None) -> dict[str, str]:
     if container is None:
-        return dict(_NO_IMAGE)
+        return _NO_IMAGE
     labels = {name: _text(container.labels.get(_IMAGE + name, "")) for name in ("revision", "source", "version")}
     return {"name": _text(container.image), "digest": _text(container.image_digest), **labels}
 
 
-def _address(endpoint: str) -> tuple[str, int]:
+def endpoint(text: str) -> tuple[str, int]:
     """`[::1]:443` → ("::1", 443). The path of a UNIX socket stays as it is."""
-    host, colon, port = endpoint.rpartition(":")
-    if "/" in endpoint or not colon or not (port.isascii() and port.isdigit()):
-        return _text(endpoint), 0
+    host, colon, port = text.rpartition(":")
+    if "/" in text or not colon or not (port.isascii() and port.isdigit()):
+        return _text(text), 0
     return _text(host.strip("[]")), int(port)
 
 
@@ -221,5 +221,7 @@ def _text(value: str) -> str:
 
 
 _BLANK: dict[str, Any] = blank()
-_NO_WORKLOAD, _NO_PROCESS, _NO_IMAGE = _BLANK["workload"], _BLANK["process"], _BLANK["image"]
+_NO_WORKLOAD: dict[str, Any] = _BLANK["workload"]
+_NO_PROCESS: dict[str, Any] = _BLANK["process"]
+_NO_IMAGE: dict[str, str] = _BLANK["image"]
 _NO_KEY, _NO_FINDING = _BLANK["key"], _BLANK["finding"]

@@ -1,7 +1,7 @@
 """Which kinds of sensitive data a condition is about, so that nobody has to look for others.
 
-Invariant: a condition has the same value when data of no other kind than these is found; where that cannot be told they are
-{"*"}.
+Invariant: a condition has the same value when data of no other kind than these is found; where that
+cannot be told they are {"*"}.
 """
 
 from __future__ import annotations

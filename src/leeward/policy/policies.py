@@ -19,7 +19,7 @@ from leeward.model.finding import SEVERITIES
 from leeward.model.process import Workload
 from leeward.policy.cel import Bound, EvaluationError
 from leeward.policy.document import Policy, Rule, Waiver, load_policy
-from leeward.policy.facts import FACTS, STAGES, blank, flat, namespace_of
+from leeward.policy.facts import DATA_FIELDS, FACTS, STAGES, blank, flat, namespace_of
 from leeward.policy.kinds import ANY
 
 ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
@@ -70,12 +70,14 @@ class Scoped(msgspec.Struct, frozen=True):
 
 
 class _Stage(msgspec.Struct, frozen=True):
-    """A policy's rules at one stage. facts: names that are to be bound. derived: variables to be worked out, in order."""
+    """A policy's rules at one stage. facts: names that are to be bound; known: those
+    of them that are known at this stage, whatever is given. derived: variables to be worked out, in order."""
 
     policy: Policy
     rules: tuple[Rule, ...]
     waivers: tuple[Waiver, ...]
     facts: tuple[str, ...]
+    known: tuple[str, ...]
     derived: tuple[str, ...]
 
 
@@ -143,6 +145,14 @@ class Policies:
         """Facts that any condition uses."""
         return frozenset(name for staged in self._stages.values() for s in staged for name in s.facts)
 
+    def data_fields(self) -> frozenset[str]:
+        """Fields of the pieces of data that any condition uses."""
+        conditions = [rule.when for p in self.policies for rule in p.rules]
+        conditions += [waiver.when for p in self.policies for waiver in p.waivers]
+        conditions += [condition for p in self.policies for condition in p.variables.values()]
+        names = frozenset(part.name for c in conditions for part in c.tree.walk() if part.kind in ("field", "has"))
+        return names & frozenset(DATA_FIELDS)
+
     def _covering(self, workload: Mapping[str, Any]) -> frozenset[str]:
         """Names of the policies that are for it."""
         id_, name = workload.get("id", ""), workload.get("name", "")
@@ -175,7 +185,7 @@ class Policies:
 
     def _bind(self, stage: _Stage, facts: Mapping[str, Any]) -> Bound:
         policy = stage.policy
-        values = {name: _EMPTY[name] for name in stage.facts} | flat(facts, stage.facts) | policy.constants
+        values = {name: _EMPTY[name] for name in stage.facts} | flat(facts, stage.known) | policy.constants
         for name in stage.derived:
             try:
                 values[name] = policy.variables[name].value(policy.environment.bind(values))
@@ -240,7 +250,8 @@ def _stage(policy: Policy, name: str) -> _Stage | None:
     waivers = tuple(w for w in policy.waivers if not w.rules or any(rule.name in w.rules for rule in rules))
     used = frozenset().union(*(r.names for r in rules), *(w.names for w in waivers))
     derived = tuple(v for v in policy.variables if v in used and v not in policy.constants)
-    return _Stage(policy, rules, waivers, tuple(sorted(used & FACTS.keys())), derived)
+    named = tuple(sorted(used & FACTS.keys()))
+    return _Stage(policy, rules, waivers, named, tuple(n for n in named if name in FACTS[n].stages), derived)
 
 
 def _kinds(stages: Iterable[_Stage]) -> frozenset[str]:

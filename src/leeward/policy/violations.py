@@ -8,8 +8,10 @@ import msgspec
 
 from leeward.detect.findings import identity
 from leeward.detect.rule import rules
-from leeward.model.exchange import Exchange
+from leeward.model.exchange import Exchange, ProcessRef
 from leeward.model.finding import Finding
+from leeward.model.net import Endpoint
+from leeward.model.process import Process
 from leeward.policy.kinds import fits
 from leeward.policy.policies import Decision
 
@@ -84,3 +86,59 @@ def bypassed(exchange: Exchange, decision: Decision, why: str) -> Finding:
         tags=rule.tags,
         image=exchange.container.image if exchange.container else "",
     )
+
+
+def refused(process: Process, domain: str, remote: Endpoint, provider: str, decision: Decision, time: str) -> Finding:
+    """A connection that was refused before it was made. domain: "" if none is known."""
+    rule = rules()[decision.finding]
+    destination = domain or str(remote)
+    return Finding(
+        id=identity(rule.id, process.workload.id, decision.policy, decision.rule, provider, destination, ""),
+        rule=rule.id,
+        title=f"{rule.title}: {provider or 'unknown'} at {destination}",
+        severity=decision.severity,
+        confidence=rule.confidence,
+        time=time,
+        workload=process.workload,
+        process=ProcessRef(pid=process.pid, exe=process.exe, user=process.user, cwd=process.cwd, start_ns=process.start_ns),
+        container=process.container,
+        subject={
+            "policy": decision.policy, "rule": decision.rule, "provider": provider, "domain": domain, "model": "",
+        },
+        evidence=[
+            {"type": "connection", "time": time, "dst": str(remote), "policy": decision.policy,
+             "message": decision.message, "wanted": decision.wanted}
+            | ({"controls": decision.evidence} if decision.evidence else {})
+        ],
+        tags=rule.tags,
+        image=process.container.image if process.container else "",
+        action="block",
+    )  # fmt: skip
+
+
+def ran(process: Process, decision: Decision, action: str, time: str) -> Finding:
+    """A program that may not run in its workload. action: what was done about it."""
+    rule = rules()[decision.finding]
+    parent = process.ancestors[0].exe if process.ancestors else ""
+    return Finding(
+        id=identity(rule.id, process.workload.id, decision.policy, decision.rule, process.exe),
+        rule=rule.id,
+        title=f"{rule.title}: {process.exe} in {process.workload.name}",
+        severity=decision.severity,
+        confidence=rule.confidence,
+        time=time,
+        workload=process.workload,
+        process=ProcessRef(
+            pid=process.pid, exe=process.exe, user=process.user, cwd=process.cwd, start_ns=process.start_ns,
+            ancestors=[{"pid": above.pid, "exe": above.exe} for above in process.ancestors],
+        ),
+        container=process.container,
+        subject={"policy": decision.policy, "rule": decision.rule, "exe": process.exe, "parent": parent},
+        evidence=[
+            {"type": "process", "time": time, "pid": process.pid, "exe": process.exe, "parent": parent,
+             "policy": decision.policy, "message": decision.message, "wanted": decision.wanted}
+        ],
+        tags=rule.tags,
+        image=process.container.image if process.container else "",
+        action=action,
+    )  # fmt: skip

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
 
+from leeward.policy.seen import Seen
+from leeward.store import history
 from leeward.store import query as questions
 from leeward.store.database import Database, error_line
 from leeward.store.errors import QueryError
@@ -145,6 +148,16 @@ class EventStore:
     def coverage(self) -> list[dict[str, Any]]:
         """The latest row of each (pid, exe), newest first."""
         return [msgspec.json.decode(item) for item in self.coverage_json()]
+
+    def combinations(self, names: Collection[str], since: datetime | None, until: datetime | None) -> list[Seen]:
+        """What was seen, by distinct combinations of these facts (policy.facts)."""
+        with self._reader() as con:
+            return list(history.combinations(con, names, since, until))
+
+    def connections(self, since: datetime | None, until: datetime | None) -> list[history.Connected]:
+        """Where workloads with exchanges connected to."""
+        with self._reader() as con:
+            return history.connections(con, since, until)
 
     def summary(self) -> dict[str, Any]:
         """Counts, tokens and errors, first and last time, the same by provider, model and workload; size_bytes."""

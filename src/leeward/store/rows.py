@@ -25,6 +25,7 @@ TEXT_COLUMN_LIMIT = 1024
 JSON_LIMIT = 16 * 1024 * 1024
 """Bytes of one record's JSON. A longer exchange is kept without its content, marked `truncated` and "store-limit"."""
 DEPTH_LIMIT = 100
+_FACTS_LIMIT, _FACTS_ENTRIES = 32 * 1024, 100
 _INT64 = 2**63 - 1
 _LAST_US = 4_102_444_800_000_000  # 2100-01-01: later times are nonsense from the wire and would break the page order
 
@@ -181,7 +182,37 @@ def _exchange_values(x: Exchange, recorded_us: int) -> dict[str, Any]:
         "key_fingerprint": _text(x.key.fingerprint if x.key else ""),
         "error_type": _text((x.error.type or "error") if x.error else ""),
         "complete": bool(x.evidence.complete),
+        "facts": _facts(x),
     }
+
+
+def _facts(x: Exchange) -> str | None:
+    """The part of its JSON that policies ask for beside the columns (store/history.py), in the same shape; None when
+    it is long."""
+    container, process, ai = x.container, x.process, x.gen_ai
+    above = [{"exe": a.get("exe", "")} for a in process.ancestors] if process else []
+    if len(x.data) > _FACTS_ENTRIES or len(ai.tools) + len(ai.tool_calls) > _FACTS_ENTRIES:
+        return None
+    about = {
+        "container": {"labels": container.labels, "image": container.image, "image_digest": container.image_digest}
+        if container
+        else None,
+        "process": {"argv": process.argv, "user": process.user, "ancestors": above}
+        if process
+        else None,
+        "gen_ai": {
+            "stream": ai.stream,
+            "tools": [{"name": tool.name} for tool in ai.tools],
+            "tool_calls": [{"name": call.name} for call in ai.tool_calls],
+        },
+        "key": {"provider": x.key.provider} if x.key else None,
+        "data": [
+            {"kind": m.kind, "confidence": m.confidence, "path": m.path, "detector": m.detector, "side": m.side}
+            for m in x.data
+        ],
+    }  # fmt: skip
+    body, cleaned = _encode(about)
+    return None if cleaned or len(body) > _FACTS_LIMIT else body.decode()
 
 
 def _flow_values(flow: Flow, recorded_us: int) -> dict[str, Any]:

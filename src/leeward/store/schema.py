@@ -14,7 +14,7 @@ import msgspec
 
 from leeward.store.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the tables below. Raise it with each change; new columns get it as their `since`."""
 
 
@@ -72,6 +72,7 @@ EXCHANGES = Table(
         error_type VARCHAR
         complete BOOLEAN
         json VARCHAR
+        facts VARCHAR 3
     """),
 )
 FLOWS = Table(
