@@ -74,7 +74,8 @@ class Running:
     def _wait(self, what: Callable[[], Any]) -> Any:
         end = time.monotonic() + 60
         while not (found := what()):
-            assert self._process.poll() is None and time.monotonic() < end, self.said()
+            assert self._process.poll() is None, self.said()
+            assert time.monotonic() < end, self.said()
             time.sleep(0.02)
         return found
 

@@ -120,8 +120,10 @@ class TestRoutes:
             parse_upstreams([text], CATALOGUE)
 
     def test_hop_headers_stay_here(self) -> None:
-        headers = [(b"Host", b"other"), (b"Connection", b"keep-alive, X-Mine, Authorization"), (b"X-Mine", b"1"), (b"TE", b"x"),
-                   (b"Authorization", b"k"), (b"Proxy-Authorization", b"p"), (b"X-Kept", b"2"), (b"Expect", b"100-continue")]  # fmt: skip
+        headers = [
+            (b"Host", b"other"), (b"Connection", b"keep-alive, X-Mine, Authorization"), (b"X-Mine", b"1"), (b"TE", b"x"),
+            (b"Authorization", b"k"), (b"Proxy-Authorization", b"p"), (b"X-Kept", b"2"), (b"Expect", b"100-continue"),
+        ]  # fmt: skip
         target = Target("https", "::1", 8443)
         assert onward(headers, target) == [(b"Host", b"[::1]:8443"), (b"Authorization", b"k"), (b"X-Kept", b"2")]
         assert back([(b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"1")]) == [(b"Content-Length", b"1")]

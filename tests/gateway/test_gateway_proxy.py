@@ -1,4 +1,4 @@
-"""The gateway as a proxy: tunnels that are not looked into, long and broken requests and answers, sessions, what changes meanwhile."""
+"""The gateway as a proxy: tunnels that are not looked into, long and broken requests and answers, policies that change."""
 
 from __future__ import annotations
 

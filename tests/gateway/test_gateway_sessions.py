@@ -27,6 +27,7 @@ spec:
       on: connect
       when: provider == "anthropic" || destination.domain == "127.0.0.3"
       action: block
+      finding: unsanctioned-provider
       message: not one of our providers
 """
 
@@ -70,6 +71,8 @@ def test_connect_rules_by_workload(
             assert answer.json()["error"]["type"] == "permission_error"
             assert "not one of our providers" in answer.json()["error"]["message"]
             assert running.audit("verdict")[0]["domain"] == "127.0.0.2"
+            finding = running.record(lambda r: r["type"] == "finding")
+            assert (finding["rule"], finding["subject"]["domain"]) == ("unsanctioned-provider", "127.0.0.2")
             with pytest.raises(httpx.ProxyError, match="403"):
                 httpx.get(other.url, proxy=running.url)
             assert other.connections == 0

@@ -32,6 +32,7 @@ from leeward.model.net import Endpoint, Flow
 from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
     CallJudged,
+    Denied,
     Plaintext,
     ProcessExited,
     RawEvent,
@@ -219,6 +220,9 @@ class Desk:
                 exchange.network.domain, exchange.workload = target.host, caller.process.workload
                 told = {"decision": msgspec.to_builtins(decision), "exchange": msgspec.to_builtins(exchange)}
                 self._write_down(Decided(caller.pid, caller.pid, 0, ts, 0, "block", 0, "", told))
+                server = Endpoint("", target.port)
+                denied = Denied(ts, 0, caller.pid, "tcp", caller.client, server, 0, "name", target.host)
+                self._told(None, self.pipeline.feed(denied))
                 return _message(told)
         return ""
 
