@@ -27,13 +27,15 @@ def _chunk(text: str | None) -> bytes:
 
 
 class Upstream:
-    """connections: taken so far. requests: (path, headers, body) each. rest: lets streams go on."""
+    """connections: taken so far. requests: (path, headers, body) each. rest: lets streams go on. asked, left: a request came,
+    its client went away before the answer."""
 
     def __init__(self, address: str, context: ssl.SSLContext | None) -> None:
         self.connections = 0
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.rest = threading.Event()
         self.rest_sent = threading.Event()
+        self.asked, self.left = threading.Event(), threading.Event()
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,6 +47,7 @@ class Upstream:
             def do_POST(self) -> None:
                 body = self._body()
                 upstream.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                upstream.asked.set()
                 if self.path.endswith("/cut"):  # promises more than it sends
                     self.send_response(200)
                     self.send_header("content-length", "100")
@@ -53,6 +56,9 @@ class Upstream:
                     self.close_connection = True
                 elif self.path.endswith("/hang-up"):
                     self.close_connection = True
+                elif self.path.endswith("/waits"):
+                    if not self.rfile.read(1):
+                        upstream.left.set()
                 elif self.path.endswith("/silent"):
                     upstream.rest.wait(60)
                     self.close_connection = True
@@ -120,8 +126,8 @@ class Upstream:
     def forget(self) -> None:
         self.connections = 0
         self.requests.clear()
-        self.rest.clear()
-        self.rest_sent.clear()
+        for event in (self.rest, self.rest_sent, self.asked, self.left):
+            event.clear()
 
     def close(self) -> None:
         self.rest.set()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -214,6 +215,35 @@ class TestBrokenServers:
         assert answer.status_code == 502
         assert "certificate verify failed" in answer.json()["error"]["message"]
         assert stranger.requests == []
+
+    def test_a_client_that_goes_away_is_not_answered(self, tmp_path: Path, theirs: Authority, openai: Upstream) -> None:
+        running = Running(tmp_path, theirs.path, f"--upstream=openai={openai.url}")
+        address = httpx.URL(running.url)
+        try:
+            with socket.create_connection((address.host, address.port or 0), 30) as connection:
+                connection.sendall(b"POST /openai/v1/waits HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+                assert openai.asked.wait(30)
+            assert openai.left.wait(30)  # the gateway itself would wait for ten minutes
+        finally:
+            running.kill()
+
+
+def test_many_at_once(openai: Upstream, gateway: Running) -> None:
+    """Each request has its own verdict, whoever else asks."""
+    texts = ["hello", f"card {CARD}", f"pay {IBAN}"]
+    limits = httpx.Limits(max_connections=8)
+    with httpx.Client(limits=limits, timeout=60) as client, ThreadPoolExecutor(8) as pool:
+
+        def ask(number: int) -> int:
+            content = f"{number}: {texts[number % 3]}"
+            body = {"model": "gpt-4o", "messages": [{"role": "user", "content": content}]}
+            return client.post(f"{gateway.url}/openai/v1/chat/completions", json=body).status_code
+
+        statuses = list(pool.map(ask, range(90)))
+    assert statuses == [200, 200, 403] * 30
+    arrived = sorted(json.loads(body)["messages"][0]["content"] for _, _, body in openai.requests)
+    wanted = [f"{n}: {'hello' if n % 3 == 0 else 'card **** **** **** ****'}" for n in range(90) if n % 3 < 2]
+    assert arrived == sorted(wanted)
 
 
 class TestPolicies:

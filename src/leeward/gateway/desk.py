@@ -68,7 +68,7 @@ class Caller(msgspec.Struct):
 
 class Conversation(msgspec.Struct):
     """One request and what belongs to it. number: of the desk, unique. asked: bytes that were judged. calls: pieces told of, each
-    way. opened: is it known to the pipeline?"""
+    way. opened: is it known to the pipeline? late: what was done when no verdict came in time."""
 
     number: int
     caller: Caller
@@ -76,6 +76,7 @@ class Conversation(msgspec.Struct):
     ts: int
     asked: int = 0
     opened: bool = False
+    late: str = ""
     calls: dict[bool, int] = msgspec.field(default_factory=lambda: {True: 0, False: 0})
 
 
@@ -135,7 +136,9 @@ class Desk:
         except TimeoutError:
             asked.add_done_callback(lambda late: late.exception())  # it was too late, whatever it is
             self.counters["verdicts_late"] += 1
-            return self._fail(talk, "no verdict came in time")
+            ruling = self._fail(talk, "no verdict came in time")
+            talk.late = ruling.action
+            return ruling
 
     def record(self, size: int, call: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> None:
         """Has a call made that nobody waits for, unless too many bytes wait already."""
@@ -166,7 +169,7 @@ class Desk:
 
     def arrived(self, client: Endpoint, ours: Endpoint) -> Caller:
         """A client's connection began."""
-        caller = Caller(client, owner(client, ours))
+        caller = Caller(client, owner(client, ours, self._callers) if client.ip == ours.ip else 0)
         if caller.pid:
             now = time.time_ns()
             if not self._processes.alive(caller.pid):
@@ -228,22 +231,29 @@ class Desk:
 
     def _ask(self, talk: Conversation, data: bytes, size: int) -> Ruling:
         began = time.monotonic_ns()
-        pid, ts = talk.caller.pid, talk.ts if not talk.asked else time.time_ns()
+        pid, first = talk.caller.pid, not talk.asked
+        ts = talk.ts if first else time.time_ns()
         verdict = self._judge.ask(Ask(talk.number, pid, talk.number, ts, talk.asked, size), data)
         talk.asked += len(data)
         ruling = _ruling(verdict)
         why = ""
         if size > len(data) and ruling.action != "block":
             ruling, why = self._too_long(talk, ruling)
+        if talk.late:
+            ruling, why = Ruling(talk.late), "deadline"
         held = (time.monotonic_ns() - began) // 1000
         decided = Decided(pid, pid, talk.number, ts, size, ruling.action, held, why, verdict.decided)
-        self.counters[f"requests_{ruling.action}"] += 1
+        self.counters[f"{'requests' if first else 'pieces'}_{ruling.action}"] += 1
         if verdict.decided is not None or why:
             self._write_down(decided)
         if ruling.action == "block":
             self._opened(talk, None)
-        self._feed(talk, [CallJudged(ts, pid, talk.number, ruling.action, held, why, verdict.decided)])
+        if ruling.action != "allow" or verdict.decided is not None or (first and self._is_ai(talk.target)):
+            self._feed(talk, [CallJudged(ts, pid, talk.number, ruling.action, held, why, verdict.decided)])
         return ruling
+
+    def _is_ai(self, target: Target) -> bool:
+        return self._catalogue.is_ai_host(target.host) is not None
 
     def _too_long(self, talk: Conversation, ruling: Ruling) -> tuple[Ruling, str]:
         """Only the beginning of it was looked at."""

@@ -12,6 +12,7 @@ import ssl
 import sys
 from contextlib import suppress
 
+import certifi
 import h11
 import httpcore
 
@@ -37,7 +38,7 @@ class Gateway:
     ) -> None:
         self._desk, self._authority, self._catalogue, self._upstreams = desk, authority, catalogue, upstreams
         pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(), max_connections=_CLIENTS, keepalive_expiry=30, http2=False
+            ssl_context=_trust(), max_connections=_CLIENTS, keepalive_expiry=30, http2=False
         )
         self._setting = Setting(desk, pool, catalogue, wait_s)
         self._clients: set[asyncio.Task[None]] = set()
@@ -56,16 +57,19 @@ class Gateway:
             file=sys.stderr,
             flush=True,
         )
-        async with server:
+        try:
             while not stop.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), 1)
                 await self._desk.of(self._desk.tick)
                 self._desk.check()
-        for task in self._clients:
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-        await self._setting.pool.aclose()
+        finally:
+            server.close()
+            clients = [*self._clients]
+            for task in clients:
+                task.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
+            await self._setting.pool.aclose()
 
     async def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -109,6 +113,8 @@ class Gateway:
                 await say(channel, conn, plain(MISDIRECTED if bound else 404, str(error)), end=True)
                 return
             if not await request.handle(event, target, path):
+                if conn.our_state is h11.MUST_CLOSE:
+                    await channel.end()
                 return
             conn.start_next_cycle()
 
@@ -178,6 +184,12 @@ class Gateway:
         else:
             target = Target("http", target.host, target.port)
         await self._http(channel, caller, target)
+
+
+def _trust() -> ssl.SSLContext:
+    """Whose certificates of servers are believed: this host's, or SSL_CERT_FILE's; where there are none, Mozilla's."""
+    paths = ssl.get_default_verify_paths()
+    return ssl.create_default_context(cafile=None if paths.cafile or paths.capath else certifi.where())
 
 
 async def _dial(target: Target) -> Channel | None:

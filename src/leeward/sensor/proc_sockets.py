@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -69,9 +70,9 @@ def open_sockets(ts: int) -> list[SocketOpened]:
     return events
 
 
-def owner(local: Endpoint, remote: Endpoint) -> int:
+def owner(local: Endpoint, remote: Endpoint, likely: Iterable[int] = ()) -> int:
     """The process on this host, in our network namespace, that has the connected TCP socket with these ends; 0: none that may be
-    looked at."""
+    looked at. likely: processes that are looked at first."""
     base = Path("/proc/self/net")
     inodes = {
         inode for name in ("tcp", "tcp6") for inode, ends in _table(base / name).items() if ends[:2] == (local, remote)
@@ -79,7 +80,7 @@ def owner(local: Endpoint, remote: Endpoint) -> int:
     wanted = {f"socket:[{inode}]" for inode in inodes if inode}
     if not wanted:
         return 0
-    for entry in os.listdir("/proc"):
+    for entry in (*map(str, likely), *os.listdir("/proc")):
         if entry.isdigit() and not wanted.isdisjoint(_links(f"/proc/{entry}/fd")):
             return int(entry)
     return 0
