@@ -50,10 +50,24 @@ def gateway(
     tmp_path_factory: pytest.TempPathFactory, theirs: Authority, openai: Upstream, anthropic: Upstream, ollama: Upstream
 ) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("gateway")
-    upstreams = [f"--upstream={name}={server.url}" for name, server in
-                 (("openai", openai), ("anthropic", anthropic), ("ollama", ollama))]  # fmt: skip
+    servers = {
+        "openai": openai.url,
+        "anthropic": anthropic.url,
+        "ollama": ollama.url,
+        "aws.bedrock": "https://127.0.0.9",
+    }
+    upstreams = [f"--upstream={name}={url}" for name, url in servers.items()]
     policy = write_policy(folder / "policy.yaml")
-    running = Running(folder, theirs.path, "--policy", str(policy), "--timeout", "2", *upstreams)
+    running = Running(
+        folder,
+        theirs.path,
+        "--policy",
+        str(policy),
+        "--timeout",
+        "2",
+        "--upstream=aws.bedrock=https://127.0.0.9",
+        *upstreams,
+    )
     yield running
     running.kill()
 

@@ -39,7 +39,7 @@ class Upstream:
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version, wbufsize = "HTTP/1.1", 1 << 16
 
             def do_GET(self) -> None:
                 self._answer(b'{"object": "list", "data": []}', "application/json")

@@ -66,6 +66,17 @@ class TestSdk:
         assert IBAN not in json.dumps(gateway.lines()) + (gateway.state / "audit.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("which", "error"),
+    [("gcp.gemini", "PERMISSION_DENIED"), ("aws.bedrock", "AccessDeniedException"), ("ollama", "ResponseError")],
+)
+def test_blocked_as_the_other_sdks_know_it(gateway: Running, ollama: Upstream, which: str, error: str) -> None:
+    answer = gateway.ask("base-url", which, ollama, f"pay to {IBAN}")
+    assert (answer["error"], answer["status"]) == (error, 403)
+    assert "account numbers do not leave" in answer["message"]
+    assert ollama.connections == 0
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_answers_come_piece_by_piece(gateway: Running, openai: Upstream, way: str) -> None:
     client = gateway.client(way, "openai", openai, f"count, {way}", "stream")

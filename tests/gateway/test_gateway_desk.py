@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from leeward.data.standard import standard_scanner
 from leeward.gateway import desk as module
 from leeward.gateway.desk import Conversation, Desk, Ruling
 from leeward.gateway.routes import Target
+from leeward.gateway.worker import Worker
 from leeward.model.exchange import Exchange
 from leeward.model.net import Endpoint
 from leeward.policy.audit import Audit, AuditError
@@ -50,7 +52,9 @@ def desk(folder: Path, fail: str = "open", kind: type[Desk] = Desk) -> Iterator[
 
 
 async def begun(made: Desk) -> Conversation:
-    return await made.of(made.begin, await made.of(made.arrived, CLIENT, OURS), OPENAI)
+    talk, refused = await made.of(made.begin, await made.of(made.arrived, CLIENT, OURS), OPENAI)
+    assert refused == ""
+    return talk
 
 
 class Slow(Desk):
@@ -122,3 +126,14 @@ def test_a_stage_that_goes_wrong_is_not_swallowed(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError), desk(tmp_path) as (made, _):
         made.record(0, wrong)
+
+
+def test_verdicts_come_before_records() -> None:
+    worker, gate, made = Worker("test"), threading.Event(), list[str]()
+    worker.submit(gate.wait, urgent=False)
+    for name in ("a", "b"):
+        worker.submit(partial(made.append, f"record {name}"), urgent=False)
+        worker.submit(partial(made.append, f"verdict {name}"), urgent=True)
+    gate.set()
+    worker.close()
+    assert made == ["verdict a", "verdict b", "record a", "record b"]

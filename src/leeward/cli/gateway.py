@@ -16,6 +16,7 @@ from leeward.ai.catalogue import load_catalogue
 from leeward.cli.looking import DataConfig, looking
 from leeward.cli.policies import PolicyFiles, enforced
 from leeward.cli.printer import Printer, printer
+from leeward.enforce.judge import warm_up
 from leeward.gateway.authority import Authority
 from leeward.gateway.desk import Desk
 from leeward.gateway.routes import parse_upstreams
@@ -26,6 +27,8 @@ from leeward.model.finding import Finding
 from leeward.pipeline import Record
 from leeward.policy.reload import Reloader
 from leeward.store.paths import data_key, state_dir
+
+_SWITCH_S = 0.0005  # the server's loop does not wait long for the desk's thread
 
 
 def _listen(text: str) -> tuple[str, int]:
@@ -102,14 +105,17 @@ def register(app: typer.Typer) -> None:
         if reloader is None:
             print("level=info event=no_policies what='everything passes; give --policy'", file=sys.stderr)
         out = _Out(printer(json))
+        look = looking(key, data_config, state)
+        warm_up(look.scanner)
         desk = Desk(
             catalogue,
             reloader,
-            looking(key, data_config, state).inspector(),
+            look.inspector(),
             policies.audit if policies is not None else None,
             boot_id(),
             out.tell,
         )
+        sys.setswitchinterval(_SWITCH_S)
         try:
             asyncio.run(_serve(Gateway(desk, Authority(ca_dir or state), catalogue, upstreams, timeout), host, port))
         finally:

@@ -327,7 +327,7 @@ def main(arguments: list[str]) -> None:
     policies = Policies.load(Path(path) for path in paths)
     scanner = standard_scanner(Path(config) if config else None, keyed, _wanted(policies.kinds))
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
-    _warm_up(scanner)
+    warm_up(scanner)
     parent = os.getppid()
     _drop_rights()
     end_with(parent)
@@ -339,7 +339,7 @@ def main(arguments: list[str]) -> None:
         serve(ours, judge)
 
 
-def _warm_up(scanner: Scanner) -> None:
+def warm_up(scanner: Scanner) -> None:
     """Whatever is loaded when it is first needed is loaded now: later there may be no right to read it, and no time."""
     scanner.ready()
     for recognizer in built_in():

@@ -1,8 +1,9 @@
 """What the gateway knows and decides, in one thread: judge, policies, the pipeline that tells of conversations, audit log.
 
-Invariants: everything here runs in the desk's own thread, in the order in which it was given, so that nothing needs a lock; the
-server's loop never waits for more than a verdict. What waits to be recorded is bounded in bytes; what is too much is counted and
-shows as a gap. A verdict that stopped, changed or noted something is in the audit log before it takes effect. No payload is kept.
+Invariants: everything here runs in the desk's own thread, so that nothing needs a lock; verdicts come before records, and the
+records of a conversation in their order; the server's loop never waits for more than a verdict. What waits to be recorded is
+bounded in bytes; what is too much is counted and shows as a gap. A verdict that stopped, changed or noted something is in the audit
+log before it takes effect. No payload is kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
@@ -24,6 +26,7 @@ from leeward.enforce.judge import Judge
 from leeward.enforce.messages import Ask, Decided, Verdict
 from leeward.enforce.rewriting import Edit
 from leeward.gateway.routes import Target
+from leeward.gateway.worker import Worker
 from leeward.guard import verdict_entry, who_is
 from leeward.identity.processes import ProcessTable
 from leeward.model.exchange import Exchange
@@ -50,7 +53,7 @@ from leeward.policy.policies import Decision, Policies, Scoped
 from leeward.policy.reload import Reloader
 from leeward.sensor.proc_sockets import owner
 
-_LATEST_S = 10.0  # a verdict that takes longer is the policy's `fail`
+_LATEST_S = 30.0  # a verdict that takes longer is the policy's `fail`
 _MOST_WAITING = 64 << 20  # bytes that wait to be recorded
 _STOPS = ("block", "kill")
 _P = ParamSpec("_P")
@@ -118,7 +121,7 @@ class Desk:
         self._waiting = 0
         self._lock = threading.Lock()
         self._complaint = ""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
+        self._worker = Worker("desk")
         self._failed: BaseException | None = None
         self._loaded()
 
@@ -126,7 +129,7 @@ class Desk:
 
     async def of(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """A call's result, when its turn has come."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        return await asyncio.wrap_future(self._worker.submit(partial(call, *args, **kwargs), urgent=True))
 
     async def ruling(self, talk: Conversation, data: bytes, size: int) -> Ruling:
         """What may become of these bytes; late: what the policies of this caller say of that."""
@@ -147,7 +150,8 @@ class Desk:
                 self.counters["pieces_not_recorded"] += 1
                 return
             self._waiting += size
-        self._thread.submit(call, *args, **kwargs).add_done_callback(lambda done: self._recorded(size, done))
+        made = self._worker.submit(partial(call, *args, **kwargs), urgent=False)
+        made.add_done_callback(lambda done: self._recorded(size, done))
 
     def _recorded(self, size: int, done: Future[None]) -> None:
         with self._lock:
@@ -161,8 +165,8 @@ class Desk:
 
     def close(self) -> None:
         """Everything that waits is recorded, and what is unfinished comes out as it is."""
-        self._thread.submit(lambda: self._told(None, self.pipeline.finish(time.time_ns())))
-        self._thread.shutdown()
+        self.record(0, lambda: self._told(None, self.pipeline.finish(time.time_ns())))
+        self._worker.close()
         self.check()
 
     # -- who -------------------------------------------------------------------------------------------------------
@@ -193,10 +197,11 @@ class Desk:
         if caller.pid:
             self._judge.told(who_is(process, caller.pid, caller.scoped))
 
-    def begin(self, caller: Caller, target: Target) -> Conversation:
+    def begin(self, caller: Caller, target: Target) -> tuple[Conversation, str]:
+        """A request has come for this host; why it may not go there at all, "" if it may."""
         self._numbers += 1
         self._scope(caller)
-        return Conversation(self._numbers, caller, target, time.time_ns())
+        return Conversation(self._numbers, caller, target, time.time_ns()), self.refused(caller, target)
 
     # -- what may be done ------------------------------------------------------------------------------------------
 

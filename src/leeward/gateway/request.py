@@ -72,10 +72,10 @@ class Request:
         """Whether the connection may go on after it."""
         desk = self._desk
         match = self._match(event, target, path)
-        talk = await desk.of(desk.begin, self._caller, target)
+        talk, refused = await desk.of(desk.begin, self._caller, target)
         try:
-            if why := await desk.of(desk.refused, self._caller, target):
-                return await self._refuse(self._answer(target, match, BLOCKED, why), read=False)
+            if refused:
+                return await self._refuse(self._answer(target, match, BLOCKED, refused), read=False)
             asked = await self._read(event, target, path)
             ruling = await desk.ruling(talk, asked.start + asked.first, asked.size)
             if ruling.action == "block":

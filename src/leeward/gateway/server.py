@@ -61,7 +61,7 @@ class Gateway:
             while not stop.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), 1)
-                await self._desk.of(self._desk.tick)
+                self._desk.record(0, self._desk.tick)
                 self._desk.check()
         finally:
             server.close()
