@@ -121,6 +121,10 @@ class Judge:
         for key in [key for key in self._connections if key[0] == pid]:
             del self._connections[key]
 
+    def closed(self, pid: int, tls: int) -> None:
+        """This connection is over."""
+        self._connections.pop((pid, tls), None)
+
     def ask(self, ask: Ask, data: bytes) -> Verdict:
         key = (ask.pid, ask.tls)
         connection = self._connections.get(key)
@@ -192,7 +196,14 @@ class Judge:
         return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
 
     def _whole(
-        self, ask: Ask, data: bytes, offset: int, request: Message, last: bool, edits: list[Edit], masked: Counter[bytes]
+        self,
+        ask: Ask,
+        data: bytes,
+        offset: int,
+        request: Message,
+        last: bool,
+        edits: list[Edit],
+        masked: Counter[bytes],
     ) -> Iterator[_Said]:
         """What is said of a whole request, which ends in `data`."""
         for exchange, decisions in self._decided(ask, request):
@@ -336,7 +347,7 @@ def main(arguments: list[str]) -> None:
     policies = Policies.load(Path(path) for path in paths)
     scanner = scanner_for(policies, Path(config) if config else None, keyed)
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
-    _warm_up(scanner)
+    warm_up(scanner)
     parent = os.getppid()
     _drop_rights()
     end_with(parent)
@@ -348,7 +359,7 @@ def main(arguments: list[str]) -> None:
         serve(ours, judge)
 
 
-def _warm_up(scanner: Scanner) -> None:
+def warm_up(scanner: Scanner) -> None:
     """Whatever is loaded when it is first needed is loaded now: later there may be no right to read it, and no time."""
     scanner.ready()
     for recognizer in built_in():
