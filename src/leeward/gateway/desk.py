@@ -2,8 +2,8 @@
 
 Invariants: everything here runs in the desk's own thread, so that nothing needs a lock; verdicts come before records, and the
 records of a conversation in their order; the server's loop never waits for more than a verdict. What waits to be recorded is
-bounded in bytes; what is too much is counted and shows as a gap. A verdict that stopped, changed or noted something is in the audit
-log before it takes effect. No payload is kept.
+bounded in bytes; what is too much is counted and shows as a gap. A verdict that stopped, changed or noted something is in the
+audit log before it takes effect. No payload is kept.
 """
 
 from __future__ import annotations
