@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from leeward.enforce.messages import Decided, Who
 from leeward.enforce.rules import Rule
 from leeward.identity.processes import ProcessTable
 from leeward.model.exchange import ProcessRef
-from leeward.model.net import Endpoint
 from leeward.model.process import Process
 from leeward.model.raw import CallJudged, Denied, ProcessExec, ProcessExited, ProgramJudged, RawEvent
 from leeward.placing import iso
@@ -71,6 +71,8 @@ class Guard:
         self._ours = {os.getpid(), os.getppid(), 1}
         self._complaint = ""
         self._news: list[ProgramJudged] = []
+        self._plain: dict[int, list[Callable[[], None]]] = {}
+        self._closing = ThreadPoolExecutor(1)
         self._begin()
 
     @property
@@ -128,8 +130,18 @@ class Guard:
         followed = any(one in self._enforcer.held for one in family)
         if (scoped.hold or scoped.process) and (not shell or followed):
             self._enforcer.hold(who_is(process, pid, scoped))
+            self._look_at_plain(pid)
         elif followed:
             self._enforcer.release(pid)
+
+    def _look_at_plain(self, pid: int) -> None:
+        """HTTP in the clear of this process is held too."""
+        self._let_plain(pid)
+        self._plain[pid] = self._sensor.watch_plain(pid)
+
+    def _let_plain(self, pid: int) -> None:
+        for detach in self._plain.pop(pid, ()):
+            self._closing.submit(detach)  # the kernel takes some 50 ms
 
     def _program(self, process: Process, ts: int) -> bool:
         """May this program run in its workload? Where its parent is held it has not run its first instruction yet. True: it was
@@ -204,6 +216,7 @@ class Guard:
                 self.consider(pid, ts)
             case ProcessExited(pid=pid) if self._enforcer is not None:
                 self._enforcer.exited(pid)
+                self._let_plain(pid)
 
     # -- what became of it -------------------------------------------------------------------------------------------
 
@@ -217,17 +230,22 @@ class Guard:
         self._write_down([("verdict", verdict_entry(one)) for one in decided])
         return [*news, *(CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided)]
 
-    def stopped(self, pid: int, local: Endpoint, remote: Endpoint, sock: int) -> None:
-        """A call on this socket was stopped: the connection ends."""
-        self.counters["sockets_ended"] += sockets.destroy(pid, "tcp", local, remote, sock)
+    def stopped(self, pid: int, sock: int) -> None:
+        """A call of this process on this socket was stopped: the connection ends."""
+        self.counters["sockets_ended"] += sockets.destroy_by_cookie(pid, sock)
 
-    def why_not(self, pid: int) -> str:
-        """Why the writes of a process are not held."""
+    def writes_held(self, pid: int) -> str:
+        """Are the writes of a process held? As Coverage.held."""
         if self._enforcer is None:
             return ""
         if pid in self._enforcer.held:
-            return ""
-        return self._enforcer.refused.get(pid, "the process was not known when it wrote")
+            return "yes"
+        if pid in self._enforcer.refused:
+            return self._enforcer.refused[pid]
+        process = self._processes.get(pid, time.time_ns())
+        labels = process.container.labels if process.container else {}
+        wanted = self.policies.scope(process.workload, labels).hold
+        return "the process was not known when it wrote" if wanted else ""
 
     def _reload(self) -> None:
         now = time.monotonic_ns()
@@ -261,6 +279,7 @@ class Guard:
         return dict(sorted((total + self._reloader.counters).items()))
 
     def close(self) -> None:
+        self._closing.shutdown(cancel_futures=True)
         if self._enforcer is not None:
             self._enforcer.close()
 

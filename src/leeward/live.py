@@ -23,6 +23,7 @@ from leeward.model.raw import CallJudged, ProcessStarted, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.policing import Policing
+from leeward.sensor import layout as L
 from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
 
@@ -130,10 +131,12 @@ class Live:
 
     def _end_connection(self, event: CallJudged) -> None:
         """The socket under a write that was stopped, if it is known."""
-        connection = self.pipeline.connections.of_library(event.pid, event.tls)
-        socket = connection.socket if connection is not None else None
-        if socket is not None and self.guard is not None:
-            self.guard.stopped(event.pid, socket.local, socket.remote, socket.sock)
+        sock = event.tls ^ L.PLAIN_CONNECTION
+        if not event.tls & L.PLAIN_CONNECTION:
+            connection = self.pipeline.connections.of_library(event.pid, event.tls)
+            sock = connection.socket.sock if connection is not None and connection.socket is not None else 0
+        if sock and self.guard is not None:
+            self.guard.stopped(event.pid, sock)
 
     def _named(self) -> Iterator[Record]:
         if self._names is not None:
@@ -216,7 +219,7 @@ class Live:
 
 
 def _policing(guard: Guard | None) -> Policing | None:
-    return Policing(lambda: guard.policies, guard.why_not, guard.names_of) if guard is not None else None
+    return Policing(lambda: guard.policies, guard.writes_held, guard.names_of) if guard is not None else None
 
 
 def _describe(probed: Probed) -> str:

@@ -54,6 +54,7 @@ from leeward.model.raw import (
 from leeward.model.sql import SqlResult
 from leeward.placing import Placing, bare, iso
 from leeward.policing import Policing
+from leeward.sensor.layout import PLAIN_CONNECTION
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
@@ -308,8 +309,8 @@ class Pipeline:
             return []
         self.counters["exchanges"] += 1
         exchange = self._placing.on_connection(timed, connection, number)
-        if self._policing is not None and connection.source == "library" and isinstance(connection.key, tuple):
-            pid, tls = connection.key
+        if self._policing is not None:
+            pid, tls = _writer(connection)
             exchange.verdict = self._policing.verdict(pid, tls, timed.start, timed.end)
         library, rung = "", "plaintext"
         if connection.source == "library":
@@ -321,6 +322,7 @@ class Pipeline:
             flow_key = socket.key
             socket.flow.provider, socket.flow.content = exchange.gen_ai.provider, "visible"
         row = self.ledger.exchange(flow_key, connection.pid, timed.start, exchange.network.domain, rung, library)
+        row.held = self._policing.held(connection.pid) if self._policing is not None else ""
         return [*self.discovery.exchange(exchange, payloads, timed.end), row]
 
     def _on_judged(self, event: CallJudged) -> list[Record]:
@@ -420,6 +422,16 @@ class Pipeline:
         total.update(self.hearing.totals())
         total.update(self.discovery.totals())
         return dict(sorted(total.items()))
+
+
+def _writer(connection: Connection) -> tuple[int, int]:
+    """Process and number by which a held write on this connection is known."""
+    match connection.key:
+        case ("socket", int(sock)):
+            return connection.pid, sock | PLAIN_CONNECTION
+        case (int(pid), int(tls)):
+            return pid, tls
+    return 0, 0
 
 
 def _payloads(event: HttpEvent | SqlEvent) -> tuple[Payload, ...]:

@@ -8,7 +8,7 @@ should have stopped or changed it, and did not, is a finding (`policy-bypassed`)
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -30,17 +30,17 @@ _CHANGES = ("redact", "block", "kill")
 
 
 class Policing:
-    """policies: those in force, asked each time, since they may be read again. why_not: why a process's writes are not held.
+    """policies: those in force, asked each time, since they may be read again. held: of a process, as in Coverage.
     names_of: the names that an address was asked for by."""
 
     def __init__(
         self,
         policies: Callable[[], Policies],
-        why_not: Callable[[int], str] = lambda _pid: "",
+        held: Callable[[int], str] = lambda _pid: "",
         names_of: Callable[[str], list[str]] = lambda _ip: [],
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self._policies, self._why_not, self._names_of = policies, why_not, names_of
+        self._policies, self.held, self._names_of = policies, held, names_of
         self._verdicts: OrderedDict[tuple[int, int, int], dict[str, Any]] = OrderedDict()
 
     def judged(self, event: CallJudged) -> TimedExchange | None:
@@ -76,10 +76,9 @@ class Policing:
 
     def findings(self, exchange: Exchange, ts: int) -> list[Finding]:
         """What the policies say of an exchange as it was on the wire."""
-        policies = self._policies()
         taken = (exchange.verdict or {}).get("action", "")
         found: list[Finding] = []
-        for decision in policies.decide("request", facts_of(exchange, ts)):
+        for decision in self._decide(exchange, ts):
             if decision.finding:
                 found.append(_with_action(violation(exchange, decision), taken))
             if decision.action in _CHANGES and taken not in _STOPPED:
@@ -88,6 +87,14 @@ class Policing:
         if taken in _CHANGES and not found and exchange.verdict is not None:
             found += self._of_verdict(exchange)
         return found
+
+    def _decide(self, exchange: Exchange, ts: int) -> Iterator[Decision]:
+        """At each stage that the exchange went through. What only the answer shows cannot have been stopped before it came."""
+        policies, facts = self._policies(), facts_of(exchange, ts)
+        for stage in ("connect", "request"):
+            yield from policies.decide(stage, facts)
+        for decision in policies.decide("response", facts_of(exchange, ts, "response")):
+            yield msgspec.structs.replace(decision, action="alert") if decision.action in _CHANGES else decision
 
     def refused(self, process: Process, event: Denied, provider_of: Callable[[str], str | None]) -> list[Finding]:
         """A connection that the kernel refused: a finding for each rule that refuses it."""
@@ -111,7 +118,11 @@ class Policing:
     def _why(self, exchange: Exchange) -> str:
         pid = exchange.process.pid if exchange.process else 0
         verdict = exchange.verdict or {}
-        return verdict.get("why") or self._why_not(pid) or "its write was not held"
+        return verdict.get("why") or self._not_held(pid) or "its write was not held"
+
+    def _not_held(self, pid: int) -> str:
+        held = self.held(pid)
+        return "" if held == "yes" else held
 
     def _of_verdict(self, exchange: Exchange) -> list[Finding]:
         """What was masked is not there any more: the rule that had it masked is told all the same."""

@@ -1,4 +1,4 @@
-"""A TLS server that says what reached it: live_bodies.py CERTIFICATE KEY.
+"""A server, over TLS or in the clear, that says what reached it: live_bodies.py [CERTIFICATE KEY].
 
 It answers any POST with a chat completion, listens on a port of its own choice, which it prints, and on end of its standard input
 prints one JSON object: each request's number (header x-number) → the body's bytes as text, and the bytes of all bodies.
@@ -60,11 +60,12 @@ class Server(ThreadingHTTPServer):
         pass
 
 
-def main(certificate: str, key: str) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+def main(*certificate: str) -> None:
     server = Server(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.read()

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from leeward.enforce import sockets
 from leeward.enforce.enforcer import Enforcer
 from leeward.enforce.messages import Decided, Who
 from leeward.model.exchange import ProcessRef
 from leeward.model.process import Workload
 from leeward.sensor.kernel import KernelSensor, Options
+from leeward.sensor.layout import PLAIN_CONNECTION
 
 
 def main(policies: str, pids: list[int], deadline: int, fail: str) -> None:
@@ -29,6 +31,7 @@ def main(policies: str, pids: list[int], deadline: int, fail: str) -> None:
         for pid in pids:
             who = Who(pid, ProcessRef(pid=pid), Workload(f"exe:{pid}", "test", "executable"), None, deadline, fail)
             enforcer.hold(who)
+            sensor.watch_plain(pid)
         until = time.monotonic() + 10
         while time.monotonic() < until and enforcer.totals()["taken"] < len(pids):
             enforcer.poll()
@@ -37,7 +40,11 @@ def main(policies: str, pids: list[int], deadline: int, fail: str) -> None:
         decided: list[Decided] = []
         while True:
             sensor.poll(0.01)
-            decided += enforcer.poll()
+            fresh = enforcer.poll()
+            decided += fresh
+            for one in fresh:
+                if one.action == "block" and one.tls & PLAIN_CONNECTION:
+                    sockets.destroy_by_cookie(one.pid, one.tls ^ PLAIN_CONNECTION)
             if not select.select([0], [], [], 0)[0]:
                 continue
             command = os.read(0, 100).decode().strip()

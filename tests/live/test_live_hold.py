@@ -56,11 +56,11 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Bodies:
     """The server; `end` says what reached it."""
 
-    def __init__(self, certificate: tuple[str, str]) -> None:
+    def __init__(self, certificate: tuple[str, ...]) -> None:
         command = [sys.executable, str(HERE / "live_bodies.py"), *certificate]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.url = f"https://127.0.0.1:{self._process.stdout.readline().strip()}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._process.stdout.readline().strip()}"
 
     def end(self) -> dict[str, Any]:
         out, _ = self._process.communicate(timeout=30)
@@ -74,6 +74,13 @@ class Bodies:
 @pytest.fixture
 def bodies(certificate: tuple[str, str]) -> Iterator[Bodies]:
     server = Bodies(certificate)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def plain_bodies() -> Iterator[Bodies]:
+    server = Bodies(())
     yield server
     server.kill()
 
@@ -210,6 +217,22 @@ def test_go(policy: Path, bodies: Bodies, go_client: str) -> None:
         with enforcing(policy, client.pid):
             done = told(client)
     check_mixed(done, bodies.end())
+
+
+@pytest.mark.parametrize("way", ["httpx", "async", "node"])
+def test_in_the_clear(policy: Path, plain_bodies: Bodies, way: str) -> None:
+    """Held at libc's calls: a buffer, or a vector of several."""
+    node = shutil.which("node")
+    if way == "node" and node is None:
+        pytest.skip("node is not installed")
+    command = python_client(plain_bodies.url, 8, 20, way)
+    if node is not None and way == "node":
+        command = [node, str(HERE / "live_mixed.js"), plain_bodies.url, "8", "20"]
+    with waiting(command) as client:
+        time.sleep(0.5)
+        with enforcing(policy, client.pid):
+            done = told(client)
+    check_mixed(done, plain_bodies.end())
 
 
 @pytest.mark.parametrize("part", ["holder", "judge", "agent"])

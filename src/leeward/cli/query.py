@@ -21,7 +21,7 @@ EXCHANGE_HEADS = ("time", "workload", "provider", "model", "operation", ("in", "
                   ("ms", "right"), ("ttft", "right"), ("status", "right"))  # fmt: skip
 FLOW_HEADS = ("time", "proto", "from", "to", "domain", "l7", "content", "state", ("sent", "right"), ("received", "right"),
               ("pid", "right"))  # fmt: skip
-COVERAGE_HEADS = ("workload", ("pid", "right"), "exe", "visible", "rung", "reason", "remedy", "services",
+COVERAGE_HEADS = ("workload", ("pid", "right"), "exe", "visible", "rung", "held", "reason", "remedy", "services",
                   ("exchanges", "right"))  # fmt: skip
 
 
@@ -120,6 +120,7 @@ def coverage_row(row: dict[str, Any]) -> tuple[Any, ...]:
         row.get("exe"),
         row.get("visible"),
         row.get("rung"),
+        row.get("held", ""),
         row.get("reason"),
         row.get("remedy"),
         ", ".join(map(str, row.get("services") or ())),

@@ -12,7 +12,8 @@ import hyperscan
 
 from leeward.ai.kept import identity, keep, read_kept
 
-_KEPT = 64  # files
+_KEPT = 96  # files
+_SMALL = 16 << 10  # bytes of a database that is compiled about as fast as read
 Pattern = tuple[str, int, int]
 """Expression, flags, least length of a match in bytes (0: any)."""
 
@@ -23,8 +24,9 @@ def database(patterns: Sequence[Pattern], folder: Path | None) -> hyperscan.Data
     found = _loaded(path) if path is not None else None
     if found is None:
         found = compile_all(patterns)
-        if path is not None:
-            keep(path, hyperscan.dumpb(found), _KEPT)
+        raw = hyperscan.dumpb(found) if path is not None else b""
+        if path is not None and len(raw) > _SMALL:
+            keep(path, raw, _KEPT)
     return found
 
 

@@ -30,6 +30,7 @@ _AFTER = 32  # bytes behind a value in which a word is its context
 _VALUE = 64  # bytes of the longest value
 _MOST = 32
 _MOST_REPORTS = 4096
+_TOGETHER = 40  # recognizers in a database: twice as many take more than twice as long to compile
 _SHORT = 5  # words with fewer letters are parts of many others, and looked for as words
 _SEPARATORS = (" ", "_", "-", "", "\n", ".", ". ")
 _HEADER = 4096  # bytes of the names of columns, before their rows
@@ -50,8 +51,7 @@ class Near:
     def __init__(self, recognizers: Sequence[tuple[int, Recognizer]]) -> None:
         self.cut = 0
         self._patterns = {which: _patterns(recognizer) for which, recognizer in recognizers}
-        self._owners = [which for which, recognizer in recognizers for _ in recognizer.patterns]
-        self._forms = _forms([recognizer for _, recognizer in recognizers]) if recognizers else None
+        self._forms = [_forms(recognizers[at : at + _TOGETHER]) for at in range(0, len(recognizers), _TOGETHER)]
         short, long = _keys(recognizers)
         self._short = short
         self._long = list(long.values())
@@ -74,23 +74,26 @@ class Near:
                 yield from ((which, start, end) for start, end in _matches(self._patterns[which], data, first, last))
 
     def _with_form(self, data: bytes, windows: dict[int, list[tuple[int, int]]]) -> dict[int, list[tuple[int, int]]]:
-        """Of these pieces those with a match by Hyperscan, one pass for all recognizers: of most words no value is near."""
-        if self._forms is None:
-            return windows
+        """Of these pieces those with a match by Hyperscan, which asks for many recognizers at once: of most words no value is
+        near."""
         ends: dict[int, list[int]] = {}
         left = _MOST_REPORTS + len(data) // 4
         at = 0
+        owners: Sequence[int] = ()
 
         def report(form: int, _start: int, end: int, _flags: int, _context: object) -> bool:
             nonlocal left
             left -= 1
-            ends.setdefault(self._owners[form], []).append(at + end)
+            ends.setdefault(owners[form], []).append(at + end)
             return left <= 0
 
         try:
             for piece in _joined([piece for pieces in windows.values() for piece in pieces]):
                 at, last = on_characters(data, *piece)
-                self._forms.scan(data[at:last], match_event_handler=report)
+                whole = data[at:last]
+                for which, forms in self._forms:
+                    owners = which
+                    forms.scan(whole, match_event_handler=report)
         except hyperscan.ScanTerminated:
             return windows  # text made to cost time
         return {
@@ -202,10 +205,11 @@ def _alternation(words: Sequence[str]) -> hyperscan.Database:
     return database([(text, 0, 0) for text in expressions], cache_folder())
 
 
-def _forms(recognizers: Sequence[Recognizer]) -> hyperscan.Database:
-    """All patterns, of any length, as for Python's re."""
-    anything = [msgspec.structs.replace(recognizer, min_length=0) for recognizer in recognizers]
-    return compiled([(pattern, recognizer) for recognizer in anything for pattern in recognizer.patterns], False)
+def _forms(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[list[int], hyperscan.Database]:
+    """All patterns, of any length, as for Python's re; and whose each is."""
+    anything = [(which, msgspec.structs.replace(recognizer, min_length=0)) for which, recognizer in recognizers]
+    owners = [which for which, recognizer in anything for _ in recognizer.patterns]
+    return owners, compiled([(form, recognizer) for _, recognizer in anything for form in recognizer.patterns], False)
 
 
 def _patterns(recognizer: Recognizer) -> list[Expression]:

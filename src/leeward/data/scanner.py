@@ -151,8 +151,9 @@ def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:
     """The match at a spot, None when nothing there passes."""
     data = buffer.data
     for end in spot.ends:
-        value, start = data[spot.start : end].decode("utf-8", "replace"), spot.start
-        if recognizer.exact is not None:
+        if recognizer.exact is None:
+            value, start = data[spot.start : end].decode("utf-8", "replace"), spot.start
+        else:
             exact = _exactly(buffer, spot.start, end, recognizer)
             if exact is None:
                 continue
@@ -189,6 +190,7 @@ def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tu
         start, _ = on_characters(buffer.data, end - recognizer.tail, end)
     first, last = buffer.widened(start, end, *recognizer.around) if around else (start, end)
     text = buffer.data[first:last].decode("utf-8", "replace")
+    narrow = text.isascii()
     trigger = len(buffer.data[first:start].decode("utf-8", "replace")) if around else 0
     exact = recognizer.exact.pattern
     group = "value" if "value" in exact.groupindex else 0
@@ -197,8 +199,8 @@ def _exactly(buffer: Buffer, start: int, end: int, recognizer: Recognizer) -> tu
         if at < 0 or (around and not hit.start() <= trigger < max(hit.end(), hit.start() + 1)):
             continue
         value = text[at:to]
-        begin = first + len(text[:at].encode())
-        return value, begin, begin + len(value.encode())
+        begin = first + (at if narrow else len(text[:at].encode()))
+        return value, begin, begin + (to - at if narrow else len(value.encode()))
     return None
 
 

@@ -55,14 +55,15 @@ _STRANGE_NS = 10**9
 _GO_WRITE = L.GO_WRITE
 _SHUTDOWN = struct.pack("<I", 1 | 2)  # SSL_SENT_SHUTDOWN, SSL_RECEIVED_SHUTDOWN, openssl/ssl.h
 _NOTIFIED = b"\x01"  # crypto/tls.Conn.closeNotifySent
-_POINTER = struct.Struct("<Q")
+_POINTER, _VECTOR = struct.Struct("<Q"), struct.Struct("<QQ")
+_MOST_PARTS = 1024  # of a vector (IOV_MAX)
 _MOST_PROCESSES = 4096
 _ARGV = 3  # words of a command line that tell two programs apart
 
 
 class _Call(msgspec.Struct):
     """A held call. number: with the judge; 0: it was not asked yet. deliver: a signal of the program's own, for when it goes
-    on."""
+    on. parts: of a vector: address and size each."""
 
     ts: int
     pid: int
@@ -77,6 +78,24 @@ class _Call(msgspec.Struct):
     due: int
     number: int = 0
     deliver: int = 0
+    parts: list[tuple[int, int]] = []
+
+    def places(self, edits: list[tuple[int, bytes]]) -> list[tuple[int, bytes]] | None:
+        """Edits by offset as edits by address; None if one lies outside."""
+        if not self.parts:
+            inside = all(0 <= at <= self.size - len(put) for at, put in edits)
+            return [(self.buffer + at, put) for at, put in edits] if inside else None
+        found: list[tuple[int, bytes]] = []
+        left = sum(len(put) for _, put in edits)
+        begin = 0
+        for base, size in self.parts:
+            for at, put in edits:
+                first, last = max(at, begin), min(at + len(put), begin + size)
+                if first < last:
+                    found.append((base + first - begin, put[first - at : last - at]))
+                    left -= last - first
+            begin += size
+        return found if not left else None
 
 
 class Holder:
@@ -302,7 +321,7 @@ class Holder:
             return
         self._number += 1
         call.number = self._number
-        data = tracer.read(call.pid, call.buffer, min(call.size, MOST))
+        data = self._written(call)
         ask = Ask(call.number, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size)
         self._asked[call.number] = call.tid
         heapq.heappush(self._due, (call.due, call.number))
@@ -316,6 +335,22 @@ class Holder:
                 self._end(call, "", "judge-busy")
             else:
                 self._judge_gone(str(error))
+
+    def _written(self, call: _Call) -> bytes:
+        """The bytes of a call. Those of a vector stand in several places, and its size is known only now."""
+        if call.kind <= L.PLAIN:
+            return tracer.read(call.pid, call.buffer, min(call.size, MOST))
+        vector = tracer.read(call.pid, call.buffer, 16 * min(call.size, _MOST_PARTS))
+        left, pieces = MOST, []
+        for at in range(0, len(vector) - 15, 16):
+            base, size = _VECTOR.unpack_from(vector, at)
+            piece = tracer.read(call.pid, base, min(size, left))
+            call.parts.append((base, len(piece)))
+            pieces.append(piece)
+            left -= len(piece)
+        data = b"".join(pieces)
+        call.size = len(data)
+        return data
 
     def _hear_judge(self) -> None:
         while self._judge is not None:
@@ -377,8 +412,8 @@ class Holder:
             action = "block" if who is not None and who.fail == "closed" else "allow"
         if action == "redact":
             assert verdict is not None
-            edits = [(call.buffer + at, put) for at, put in verdict.edits if 0 <= at <= call.size - len(put)]
-            if len(edits) != len(verdict.edits) or not tracer.write(call.pid, edits):
+            edits = call.places(verdict.edits)
+            if edits is None or not tracer.write(call.pid, edits):
                 action, why = "block", "unwritable"
         if action == "kill":
             os.kill(call.pid, signal.SIGKILL)
@@ -395,6 +430,9 @@ class Holder:
     def _fail(self, call: _Call) -> None:
         """The call will fail. OpenSSL's: the object says that it was shut down, so that the library itself fails it, and
         later ones too. Else the function returns at once with what it returns when it fails."""
+        if call.kind >= L.PLAIN:
+            self._fail_plain(call)
+            return
         shutdown = self._shutdowns.get(call.library, -1)
         flag = _SHUTDOWN if call.kind < _GO_WRITE else _NOTIFIED
         if shutdown >= 0 and tracer.write(call.pid, [(call.tls + shutdown, flag)]):
@@ -411,6 +449,16 @@ class Holder:
         values.rbx = 0 if call.kind >= _GO_WRITE else values.rbx
         values.rcx = 0 if call.kind >= _GO_WRITE else values.rcx
         values.orig_rax = 2**64 - 1  # no system call to restart
+        tracer.set_registers(call.tid, values)
+
+    def _fail_plain(self, call: _Call) -> None:
+        """The system call is made on no descriptor: EBADF. The agent ends the connection, which is known by its socket."""
+        values = tracer.registers(call.tid)
+        if values is None:
+            self.counters["block_failed"] += 1
+            os.kill(call.pid, signal.SIGKILL)
+            return
+        values.rdi = 2**64 - 1
         tracer.set_registers(call.tid, values)
 
     def _decided(self, call: _Call, action: str, why: str, verdict: Verdict | None) -> None:

@@ -216,8 +216,14 @@ class Judge:
                 payloads = (Payload("request", read(request, request).value),) if len(found) == 1 else ()
                 inspection = self._inspector.prepare(exchange, payloads)
                 self._inspector.finish(inspection, self._inspector.scan(inspection))
-            decided.append((exchange, self._policies.decide("request", facts_of(exchange, ask.ts))))
+            decided.append((exchange, self._decide(exchange, ask.ts)))
         return decided
+
+    def _decide(self, exchange: Exchange, ts: int) -> list[Decision]:
+        """What the policies say, the worst first: of where it goes too, since its host may be another than was connected to."""
+        facts = facts_of(exchange, ts)
+        found = [decision for stage in ("connect", "request") for decision in self._policies.decide(stage, facts)]
+        return sorted(found, key=lambda decision: -_ACTIONS.index(decision.action))
 
     def _placed(self, ask: Ask, exchange: Exchange, host: str, request: Message) -> Exchange:
         """With who it is and where it goes, as far as it is known before the answer."""
@@ -249,7 +255,7 @@ class Judge:
             return
         exchange = self._outline(ask, connection.socket)
         self._looked_through(exchange, load(message.data).value if message.text else message.data.decode("latin-1"))
-        for decision in self._policies.decide("request", facts_of(exchange, ask.ts))[:1]:
+        for decision in self._decide(exchange, ask.ts)[:1]:
             yield "block" if decision.action == "redact" else decision.action, decision, exchange
 
     def _piece(self, ask: Ask, data: bytes, offset: int, connection: _Connection, edits: list[Edit]) -> Iterator[_Said]:
@@ -263,7 +269,7 @@ class Judge:
         connection.behind = text[-_OVERLAP:]
         if len(text) > before:
             self._looked_through(exchange, text.decode("latin-1"))
-        decisions = self._policies.decide("request", facts_of(exchange, ask.ts))
+        decisions = self._decide(exchange, ask.ts)
         for decision in decisions[:1]:
             action = decision.action
             if action == "redact":

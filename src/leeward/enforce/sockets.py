@@ -69,6 +69,12 @@ def established(pid: int) -> list[Connection]:
         return [found for proto in _PROTOCOLS for found in _listed(diag, proto) if found.inode in inodes]
 
 
+def destroy_by_cookie(pid: int, cookie: int) -> bool:
+    """Ends the socket of this number, one of those that process `pid` has open. False: it has none."""
+    found = next((one for one in established(pid) if one.cookie == cookie), None)
+    return found is not None and destroy(pid, found.proto, found.local, found.remote, cookie)
+
+
 def destroy(pid: int, proto: str, local: Endpoint, remote: Endpoint, cookie: int = 0) -> bool:
     """Ends the socket of these addresses in the network namespace of process `pid`. With a `cookie`, only the socket of that
     number: a later one of the same addresses is left alone. False: there is no such socket (any more), or no such process.

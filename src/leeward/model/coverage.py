@@ -9,7 +9,8 @@ from leeward.model.process import Workload
 
 class Coverage(msgspec.Struct, kw_only=True):
     """visible: "content" | "metadata" | "nothing". rung: how ("symbol", "plaintext", "key-log", "sni", "none").
-    reason: why it is not more, "" when it is everything. remedy: what would mend it. services: AI hosts it talked to."""
+    reason: why it is not more, "" when it is everything. remedy: what would mend it. services: AI hosts it talked to.
+    held: "yes" if its writes are held for a policy's verdict, why they are not if one asks for it, "" if none does."""
 
     type: str = "coverage"
     pid: int
@@ -22,3 +23,4 @@ class Coverage(msgspec.Struct, kw_only=True):
     remedy: str = ""
     services: list[str] = []
     exchanges: int = 0
+    held: str = ""

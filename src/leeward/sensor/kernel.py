@@ -21,7 +21,7 @@ import msgspec
 
 from leeward.model.errors import HostError
 from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, TlsOpened
-from leeward.sensor import calibrate, decode, host, libraries, programs
+from leeward.sensor import calibrate, decode, host, libraries, plain, programs
 from leeward.sensor import layout as L
 from leeward.sensor.libbpf import BpfError, Map
 from leeward.sensor.proc_sockets import open_sockets
@@ -222,10 +222,31 @@ class KernelSensor:
             return
         self.probed[key] = Probed(target, number, {name}, time.time_ns(), detach)
 
-    def _uprobes(self, path: str, program: str, places: dict[int, int], returns: bool) -> list[Callable[[], None]]:
+    def watch_plain(self, pid: int) -> list[Callable[[], None]]:
+        """Has the calls of this process's libc that write to sockets looked at (bpf/plain.h). Returns what ends that, which takes
+        the kernel a while. The libraries are looked for where its root has them, since it may not have mapped any yet."""
+        detach: list[Callable[[], None]] = []
+        for path, calls in plain.libraries_of(pid):
+            places = {
+                "on_plain": [(at, L.CALLS.index(program) << 32) for program, at in calls],
+                "on_plain_done": [(at, 0) for _, at in calls],
+            }
+            try:
+                for program, where in places.items():
+                    detach += self._uprobes(str(path), program, dict(where), program == "on_plain_done", pid)
+            except BpfError:
+                self.counters["plain_attach_failed"] += 1
+        return detach
+
+    def _uprobes(
+        self, path: str, program: str, places: dict[int, int], returns: bool, pid: int = 0
+    ) -> list[Callable[[], None]]:
         if self._multi:
-            return [self._object.attach_uprobe_multi(program, path, list(places.items()), returns=returns)]
-        return [self._object.attach_uprobe(program, path, at, returns=returns, cookie=c) for at, c in places.items()]
+            return [self._object.attach_uprobe_multi(program, path, list(places.items()), returns=returns, pid=pid)]
+        return [
+            self._object.attach_uprobe(program, path, at, returns=returns, cookie=c, pid=pid or -1)
+            for at, c in places.items()
+        ]
 
     def calibrate(self, event: TlsOpened, seen: bool, randoms: Iterable[bytes]) -> TlsOpened:
         """The event with its client random. seen: the one it has was seen on the wire; else it is looked for in the process's

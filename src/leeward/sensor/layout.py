@@ -83,9 +83,15 @@ CALLS: Final = (
     "on_go_write",
     "on_go_read",
     "on_go_free",
+    "on_plain",
+    "on_plain_vector",
+    "on_plain_message",
 )
 #: From here on they are Go's.
 GO_WRITE: Final = CALLS.index("on_go_write")
+#: Calls of libc that write to a socket: a buffer, a vector of them, a message.
+PLAIN: Final = CALLS.index("on_plain")
+PLAIN_CONNECTION: Final = 1 << 62
 #: struct tls_layout, kind.
 SSL_OBJECT, GO_OBJECT = 0, 1
 ROLES: Final = ("unknown", "client", "server", "listener")

@@ -24,7 +24,7 @@ _TRACEPOINTS = (
 )
 _TRACEPOINTS_ON_DEMAND = ("on_close", *(f"on_{call}" for call in _ON_DEMAND))
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_release", "on_egress", "on_ingress")
-_UPROBES = ("on_call", "on_done", "on_go_call", "on_go_done")
+_UPROBES = ("on_call", "on_done", "on_go_call", "on_go_done", "on_plain", "on_plain_done")
 
 
 def load(sizes: dict[str, int]) -> tuple[Object, bool]:

@@ -103,7 +103,9 @@ struct unix_socket { u64 bytes[2]; u32 generation, class, misses, told, flags, l
 
 /* Which function of a TLS library was called; the upper half of an entry probe's cookie, the lower half is the layout. */
 enum call_kind { CALL_WRITE, CALL_WRITE_EX, CALL_WRITE_EX2, CALL_READ, CALL_READ_EX, CALL_FREE,
-		 CALL_GO_WRITE, CALL_GO_READ, CALL_GO_FREE };
+		 CALL_GO_WRITE, CALL_GO_READ, CALL_GO_FREE,
+		 CALL_PLAIN, CALL_PLAIN_VECTOR, CALL_PLAIN_MESSAGE };
+#define PLAIN_CONNECTION (1ULL << 62)
 
 /* The connect rung (deny.h). Addresses are of IPv6, those of IPv4 mapped. */
 /* ASK: names that are allowed and names that are not have this address. PASS: allowed, whatever its name. */

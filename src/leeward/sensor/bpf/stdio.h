@@ -2,7 +2,7 @@
 /* What a process reads from and writes to the pipes or sockets that were its descriptors 0 and 1 when its program began:
  * MCP servers and other helpers of agents speak JSON-RPC there (some move them to other descriptors first). Seen at the
  * server's side, since clients use any descriptor. A process whose first bytes are not JSON is left alone after a few looks. */
-#include "golang.h"
+#include "plain.h"
 
 enum { LOOKS = 4 };
 

@@ -1,0 +1,214 @@
+"""The judge: bytes of calls in, verdicts out. However a request is cut into calls, what must not leave does not."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leeward.ai.catalogue import default_catalogue
+from leeward.data.exchange import Inspector
+from leeward.data.hashing import Keyed
+from leeward.data.standard import standard_scanner
+from leeward.enforce.judge import Judge
+from leeward.enforce.messages import Ask, Verdict, Who
+from leeward.model.exchange import ProcessRef
+from leeward.model.process import Workload
+from leeward.policy.document import parse_policy
+from leeward.policy.policies import Policies
+
+POLICY = """
+apiVersion: leeward/v1
+kind: Policy
+metadata: {name: payment}
+spec:
+  mode: enforce
+  rules:
+    - {name: iban, when: '"financial.iban" in kinds', action: block, finding: data-leak}
+    - {name: card, when: '"financial.card" in kinds', action: redact, redact: [financial.card], finding: data-leak}
+    - {name: provider, when: provider == 'mistral_ai', action: block, finding: unsanctioned-provider}
+"""
+CARD, IBAN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
+DAY = 86_400 * 10**9
+
+
+@functools.cache
+def parts() -> tuple[Any, Policies]:
+    policies = Policies([parse_policy(POLICY, "p.yaml")])
+    return standard_scanner(kinds=lambda kind: kind in policies.kinds), policies
+
+
+def judge() -> Judge:
+    scanner, policies = parts()
+    made = Judge(default_catalogue(), Inspector(scanner, Keyed(b"k" * 32)), policies)
+    made.told(Who(7, ProcessRef(pid=7, exe="/usr/bin/agent"), Workload("exe:agent", "agent", "executable")))
+    return made
+
+
+class Writer:
+    """A client's connection: `write` is one call; `wire` what was written in the end."""
+
+    def __init__(self, court: Judge, tls: int = 1) -> None:
+        self.court, self.tls, self.wire, self.refused = court, tls, b"", False
+        self._number = 0
+
+    def write(self, data: bytes, most: int | None = None) -> Verdict:
+        """The caller calls again with the rest, as it is in its buffer, if less was written."""
+        buffer = bytearray(data)
+        while buffer:
+            self._number += 1
+            ask = Ask(self._number, 7, self.tls, 20_000 * DAY, len(self.wire), len(buffer))
+            verdict = self.court.ask(ask, bytes(buffer))
+            assert verdict.number == self._number
+            if verdict.action in ("block", "kill"):
+                self.refused = True
+                return verdict
+            for at, put in verdict.edits:
+                assert 0 <= at <= len(buffer) - len(put)
+                buffer[at : at + len(put)] = put
+            done = min(len(buffer), most or len(buffer))
+            self.wire += bytes(buffer[:done])
+            del buffer[:done]
+        return verdict
+
+
+def request(text: str, *, host: str = "api.openai.com", plain: bool = True, headers: str = "") -> bytes:
+    value = {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
+    body = json.dumps(value, ensure_ascii=plain).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunked(raw: bytes, size: int) -> bytes:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n"
+
+
+def content(wire: bytes) -> str:
+    return str(json.loads(wire.partition(b"\r\n\r\n")[2])["messages"][0]["content"])
+
+
+def test_what_no_policy_is_about_goes_as_it_is() -> None:
+    writer, raw = Writer(judge()), request("The quick brown fox.")
+    verdict = writer.write(raw)
+    assert (verdict.action, verdict.edits, verdict.decided) == ("allow", [], None)
+    assert writer.wire == raw
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_card_is_masked_in_place(plain: bool) -> None:
+    writer, raw = Writer(judge()), request(f'Grüße, Ärger! Card {CARD}, danke \\ " 😀', plain=plain)
+    assert writer.write(raw).action == "redact"
+    assert len(writer.wire) == len(raw)
+    assert content(writer.wire) == 'Grüße, Ärger! Card **** **** **** ****, danke \\ " 😀'
+
+
+def test_an_account_number_is_blocked_and_so_is_all_that_follows() -> None:
+    writer, raw = Writer(judge()), request(f"Pay it to {IBAN} today.")
+    head = raw.index(b"\r\n\r\n") + 4
+    assert writer.write(raw[:head]).action == "allow"
+    verdict = writer.write(raw[head:])
+    assert verdict.action == "block"
+    assert verdict.decided is not None
+    assert verdict.decided["decision"]["rule"] == "iban"
+    assert verdict.decided["exchange"]["workload"]["id"] == "exe:agent"
+    assert IBAN not in json.dumps(verdict.decided)
+    assert writer.write(request("Hello")).action == "block"
+    assert writer.wire == raw[:head]
+
+
+def test_another_connection_at_the_same_place_begins_anew() -> None:
+    court = judge()
+    first = Writer(court)
+    raw = request(f"Pay it to {IBAN} today.")
+    head = raw.index(b"\r\n\r\n") + 4
+    first.write(raw[:head])
+    assert first.write(raw[head:]).action == "block"
+    assert Writer(court).write(request("The quick brown fox.")).action == "allow"
+
+
+def test_a_provider_is_blocked_by_its_head() -> None:
+    raw = request("Hello", host="api.mistral.ai")
+    writer = Writer(judge())
+    assert writer.write(raw[: raw.index(b"\r\n\r\n") + 4]).action == "block"
+    assert writer.wire == b""
+
+
+def test_the_answers_of_a_server_are_left_alone() -> None:
+    verdict = Writer(judge()).write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert (verdict.action, verdict.leave) == ("allow", True)
+
+
+def test_what_is_no_http_is_left_alone() -> None:
+    writer = Writer(judge())
+    verdicts = [writer.write(b"\x16\x03\x01\x02\x00" + bytes(200)) for _ in range(3)]
+    assert any(verdict.leave for verdict in verdicts)
+
+
+def test_many_requests_of_one_connection() -> None:
+    """Nobody answers here: requests are not kept waiting for it."""
+    writer = Writer(judge())
+    for number in range(300):
+        raw = request(f"Question {number}" + (f" card {CARD}" if number % 3 == 0 else ""))
+        assert writer.write(raw).action == ("redact" if number % 3 == 0 else "allow")
+    assert CARD.encode() not in writer.wire
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 4096])
+def test_chunks(size: int) -> None:
+    """Masked chunk by chunk, or blocked; never sent."""
+    writer, raw = Writer(judge()), chunked(request(f"Card {CARD}, please."), size)
+    verdict = writer.write(raw)
+    assert verdict.action == "redact"
+    assert len(writer.wire) == len(raw)
+    assert CARD.encode() not in writer.wire.replace(b"\r\n", b"")
+
+
+def test_compressed() -> None:
+    """Looked into, and blocked where it would have to be masked."""
+    raw = request(f"Card {CARD}, please.")
+    body = gzip.compress(raw.partition(b"\r\n\r\n")[2])
+    head = raw.partition(b"\r\n\r\n")[0].rsplit(b"\r\n", 1)[0]
+    whole = head + f"\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    writer = Writer(judge())
+    assert writer.write(whole).action == "block"
+    assert writer.wire == b""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.sampled_from([CARD, IBAN]), st.booleans())
+def test_however_it_is_cut_into_calls_it_does_not_leave(data: st.DataObject, value: str, in_chunks: bool) -> None:
+    """Calls of any size, that write as little as they like: the value is never on the wire as a whole."""
+    raw = request(f"Before. {value} After, with some more words so that there is something behind it.")
+    if in_chunks:
+        raw = chunked(raw, data.draw(st.integers(1, 80)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(raw) - 1), max_size=6)))
+    writer = Writer(judge())
+    for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
+        if writer.refused:
+            break
+        writer.write(raw[start:end], data.draw(st.integers(1, 400)))
+    body = writer.wire.partition(b"\r\n\r\n")[2]
+    if not in_chunks:
+        assert value.encode() not in body
+    if writer.refused:
+        assert writer.wire != raw
+    else:
+        assert len(writer.wire) == len(raw)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_any_bytes_have_a_verdict(calls: list[bytes]) -> None:
+    writer = Writer(judge())
+    for data in calls:
+        if data and not writer.refused:
+            assert writer.write(data).action in ("allow", "redact", "block", "kill")
