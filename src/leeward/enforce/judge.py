@@ -184,6 +184,7 @@ class Judge:
         if worst is None:
             return Verdict(ask.number, "allow", leave=leave)
         action, decision, exchange = worst
+        exchange.time = iso(ask.ts)
         record = _record(decision, action, exchange)
         return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
 
@@ -227,7 +228,6 @@ class Judge:
         if who is not None:
             exchange.process, exchange.workload, exchange.container = who.process, who.workload, who.container
         exchange.network.domain, exchange.network.domain_from = host, "host" if host else ""
-        exchange.time = iso(ask.ts)
         return exchange
 
     def _outline(self, ask: Ask, request: Message) -> Exchange:
