@@ -194,7 +194,7 @@ class Policies:
             self._nothing.add(same)
         return found
 
-    def _bind(self, stage: _Stage, given: Mapping[str, Any]) -> Bound:
+    def _bind(self, stage: _Stage, given: dict[str, Any]) -> Bound:
         policy = stage.policy
         values = {name: _EMPTY[name] for name in stage.facts} | given | policy.constants
         for name in stage.derived:
