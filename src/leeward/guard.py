@@ -125,7 +125,7 @@ class Guard:
         if self._enforcer is None:
             return
         process = self._processes.get(pid, time.time_ns())
-        self._enforcer.hold(_who(process, pid, Scoped(hold=True)))
+        self._enforcer.hold(who_is(process, pid, Scoped(hold=True)))
         end = time.monotonic() + 5
         while not self._enforcer.counters["taken"] and pid not in self._enforcer.refused and time.monotonic() < end:
             self._enforcer.poll()
@@ -150,7 +150,7 @@ class Guard:
         family = (pid, *(above.pid for above in process.ancestors[:1]))
         followed = any(one in self._enforcer.held for one in family)
         if (scoped.hold or scoped.process) and (not shell or followed):
-            self._enforcer.hold(_who(process, pid, scoped))
+            self._enforcer.hold(who_is(process, pid, scoped))
             self._look_at_plain(pid)
         elif followed:
             self._enforcer.release(pid)
@@ -253,7 +253,7 @@ class Guard:
         if self._enforcer is None:
             return [*news]
         decided = self._enforcer.poll()
-        self._write_down([("verdict", _verdict(one)) for one in decided])
+        self._write_down([("verdict", verdict_entry(one)) for one in decided])
         return [*news, *(CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided)]
 
     def stopped(self, pid: int, sock: int) -> None:
@@ -310,7 +310,8 @@ class Guard:
             self._enforcer.close()
 
 
-def _who(process: Process, pid: int, scoped: Scoped) -> Who:
+def who_is(process: Process, pid: int, scoped: Scoped) -> Who:
+    """A process as the judge is told of it."""
     reference = ProcessRef(
         pid=pid, exe=process.exe, argv=list(process.argv), user=process.user, cwd=process.cwd, start_ns=process.start_ns,
         ancestors=[{"pid": a.pid, "exe": a.exe} for a in process.ancestors],
@@ -318,7 +319,7 @@ def _who(process: Process, pid: int, scoped: Scoped) -> Who:
     return Who(pid, reference, process.workload, process.container, scoped.deadline_ms, scoped.fail)
 
 
-def _verdict(decided: Decided) -> dict[str, Any]:
+def verdict_entry(decided: Decided) -> dict[str, Any]:
     """A decision as the audit log keeps it: no payload."""
     told = decided.decided or {}
     decision, exchange = told.get("decision") or {}, told.get("exchange") or {}

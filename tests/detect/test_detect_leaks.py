@@ -238,6 +238,17 @@ def test_few_wait_and_none_is_lost() -> None:
     assert len(contents(stage.tick(1, everything=True))) == _WAITING
 
 
+def test_what_the_judge_stopped_is_looked_through_again() -> None:
+    """The judge looks for what its policies are about; the rest is masked here, and what it found is kept."""
+    stopped = said("[financial.iban:0011] and xyzzy")
+    stopped.data = exchange(("request", "financial.iban")).data
+    out = discovery(None).judged(stopped, 0)
+    assert contents(out)[0].startswith("[financial.iban:0011] and [custom.word:")
+    assert [match.kind for match in stopped.data] == ["financial.iban", "custom.word"]
+    again = discovery(None).judged(clean := said("[financial.iban:0011]"), 0)
+    assert (contents(again), clean.data) == (["[financial.iban:0011]"], [])
+
+
 def test_without_an_inspector_everything_stays_as_it_is() -> None:
     stage = Discovery(None, lambda _: True)
     assert contents(stage.exchange(said("xyzzy"), (), 0)) == ["xyzzy"]

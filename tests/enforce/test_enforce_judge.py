@@ -125,6 +125,46 @@ def test_an_account_number_is_blocked_and_so_is_all_that_follows() -> None:
     assert writer.wire == raw[:head]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_was_masked_in_a_piece_does_not_stop_the_last(version: int) -> None:
+    """Of HTTP/2 the end of the stream may come as a frame of its own, without a byte."""
+    writer = Writer(judge())
+    whole = request(f"My card is {CARD}, really.")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    for _ in range(2):
+        before = len(writer.wire)
+        calls = [head + b"\r\n\r\n", body[:-5], body[-5:]] if version == 1 else two(body, begin=not before)
+        verdicts = [writer.write(call) for call in calls]
+        assert [verdict.action for verdict in verdicts[-2:]] == ["redact", "redact"]
+        assert CARD.encode() not in writer.wire[before:]
+        assert b"**** **** **** ****" in writer.wire[before:]
+
+
+def test_a_value_that_was_masked_once_is_not_let_through_when_it_comes_again_in_parts() -> None:
+    writer = Writer(judge())
+    whole = request(f"My card is {CARD}, really. My card is {CARD}.")
+    at = whole.rfind(CARD.encode()) + 9
+    assert writer.write(whole[:at]).action == "redact"
+    assert writer.write(whole[at:]).action == "block"
+    assert CARD.encode() not in writer.wire
+
+
+def two(body: bytes, begin: bool) -> list[bytes]:
+    """A request of HTTP/2: its head, its body, its end, a call each."""
+    fields = {":method": "POST", ":path": "/v1/chat/completions", ":scheme": "https", ":authority": "api.openai.com"}
+    stream = 1 if begin else 3
+    block = b"".join(
+        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in (fields | {"content-type": "application/json"}).items()
+    )
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") if begin else b""
+    return [preface + frame(1, 4, stream, block), frame(0, 0, stream, body), frame(0, 1, stream, b"")]
+
+
+def frame(kind: int, flags: int, stream: int, data: bytes) -> bytes:
+    return len(data).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + data
+
+
 def test_another_connection_at_the_same_place_begins_anew() -> None:
     court = judge()
     first = Writer(court)

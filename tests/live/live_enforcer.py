@@ -18,8 +18,21 @@ from leeward.enforce.enforcer import Enforcer
 from leeward.enforce.messages import Decided, Who
 from leeward.model.exchange import ProcessRef
 from leeward.model.process import Workload
+from leeward.model.raw import ProcessExec, RawEvent
 from leeward.sensor.kernel import KernelSensor, Options
 from leeward.sensor.layout import PLAIN_CONNECTION
+
+
+def introduce(enforcer: Enforcer, events: list[RawEvent]) -> None:
+    """A child of a held process that runs a program of its own waits until it is told who that is."""
+    for event in events:
+        if isinstance(event, ProcessExec) and event.pid in enforcer.held:
+            try:
+                argv = Path(f"/proc/{event.pid}/cmdline").read_bytes().decode().split("\0")
+                process = ProcessRef(pid=event.pid, exe=os.readlink(f"/proc/{event.pid}/exe"), argv=argv)
+            except OSError:
+                continue  # it is gone
+            enforcer.hold(msgspec.structs.replace(enforcer.held[event.pid], process=process))
 
 
 def main(policies: str, pids: list[int], deadline: int, fail: str) -> None:

@@ -11,16 +11,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import live_mixed
 import pytest
+from live_holding import HERE, MODULES, RANGE, Sink, arrived, sink
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-RANGE = ROOT / ".venv-range"
 POLICY = """
 apiVersion: leeward/v1
 kind: Policy
@@ -88,8 +87,9 @@ def plain_bodies() -> Iterator[Bodies]:
 @contextmanager
 def waiting(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A client that waits for a line."""
+    environment = os.environ | {"NODE_PATH": str(MODULES)}
     client = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     )
     try:
         yield client
@@ -217,6 +217,101 @@ def test_go(policy: Path, bodies: Bodies, go_client: str) -> None:
         with enforcing(policy, client.pid):
             done = told(client)
     check_mixed(done, bodies.end())
+
+
+@contextmanager
+def others(
+    folder: Path, certificate: tuple[str, str], go: str
+) -> Iterator[dict[str, tuple[Sink, subprocess.Popen[str]]]]:
+    """Clients of other libraries that wait, each with a server of its own; those that are not installed are left out."""
+    posts = folder / "posts"
+    posts.mkdir()
+    for number in range(9):
+        kind = live_mixed.KINDS[number % 3]
+        (posts / f"{number}-{kind}").write_text(json.dumps(live_mixed.body(kind)))
+    python, node, script = RANGE / "bin/python", shutil.which("node"), str(HERE / "live_mixed.js")
+    ranged = python if python.exists() else None
+    localhost = make_certificate(folder)
+    commands: dict[str, tuple[str, object, Callable[[Sink], list[str]]]] = {
+        **{
+            way: ("https", ranged, lambda to, way=way, many=many: python_client(to.url, many, 12, way))
+            for way, many in (("openai-async", 4), ("openai-stream", 2), ("anthropic", 2), ("h2", 2))
+        },
+        "node-openai": ("https", node and MODULES.exists(), lambda to: [str(node), script, to.url, "4", "6", "openai"]),
+        "go-h2": ("https", go, lambda to: [go, to.url, "1", "12", "h2"]),
+        "curl": ("https", shutil.which("curl"), lambda to: [str(HERE / "live_shell.sh"), "curl", to.url, str(posts)]),
+        "wget": ("https", shutil.which("wget"), lambda to: [str(HERE / "live_shell.sh"), "wget", to.url, str(posts)]),
+        "grpc": ("grpc", ranged, lambda to: [str(ranged), str(HERE / "live_grpc.py"), "call", to.port, localhost[0], "9"]),
+    }  # fmt: skip
+    with ExitStack() as stack:
+        found = {}
+        for name, (form, there, command) in commands.items():
+            if there:
+                to = stack.enter_context(sink(form, localhost if form == "grpc" else certificate))
+                found[name] = to, stack.enter_context(waiting(command(to)))
+        yield found
+
+
+def make_certificate(folder: Path) -> tuple[str, str]:
+    """For the name localhost, as BoringSSL wants it to say."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{folder}/k.pem", "-out", f"{folder}/c.pem"]
+    subprocess.run(command, check=True, capture_output=True)
+    return f"{folder}/c.pem", f"{folder}/k.pem"
+
+
+def ready(client: subprocess.Popen[str], mapped: str) -> None:
+    """Waits until a client has loaded what it needs."""
+    end = time.monotonic() + 20
+    while mapped not in Path(f"/proc/{client.pid}/maps").read_text():
+        assert time.monotonic() < end, f"it does not load {mapped}"
+        time.sleep(0.05)
+
+
+Outcome = Counter[tuple[str, str, bool]]
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    policy: Path, certificate: tuple[str, str], go_client: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome]:
+    """Of each client, under one agent."""
+    found = {}
+    with others(tmp_path_factory.mktemp("others"), certificate, go_client) as clients:
+        ready(clients["grpc"][1], "cygrpc")
+        with enforcing(policy, *(client.pid for _, client in clients.values())):
+            for name, (to, client) in clients.items():
+                said = client.communicate("\n", timeout=60)[0]
+                done = json.loads(said) if said.startswith("{") else shell_said(said)
+                found[name] = arrived(done, to.end())
+    return found
+
+
+def shell_said(text: str) -> dict[str, Any]:
+    lines = [line.split() for line in text.splitlines()]
+    return {number: [kind, int(status), 0] for number, kind, status in lines}
+
+
+@pytest.mark.parametrize(
+    "name", ["openai-async", "openai-stream", "anthropic", "node-openai", "h2", "go-h2", "curl", "wget"]
+)
+def test_other_clients(outcomes: dict[str, Outcome], name: str) -> None:
+    if name not in outcomes:
+        pytest.skip(f"what {name} needs is not installed: make setup-range")
+    total = sum(outcomes[name].values())
+    assert total >= 9
+    assert set(outcomes[name]) == {("plain", "untouched", True), ("card", "masked", True), ("iban", "nothing", False)}
+
+
+def test_grpc_is_blocked_where_it_would_be_masked(outcomes: dict[str, Outcome]) -> None:
+    """Protobuf is not rewritten."""
+    if "grpc" not in outcomes:
+        pytest.skip("grpcio is not installed: make setup-range")
+    assert set(outcomes["grpc"]) == {
+        ("plain", "untouched", True),
+        ("card", "nothing", False),
+        ("iban", "nothing", False),
+    }
 
 
 @pytest.mark.parametrize("way", ["httpx", "async", "node"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,15 @@ class Catalogue:
         self._glob = re.compile("|".join(f"({pattern})" for pattern, _ in globs) or "(?!)")
         self._with_ports = any(":" in host for host in self._exact)
         self._memo: dict[str, Provider | None] = {}
+
+    def with_hosts(self, hosts: Mapping[str, str]) -> Catalogue:
+        """The same, and these hosts (name → provider's id), as far as they are no provider's yet."""
+        fresh = {host: provider for host, provider in hosts.items() if self.is_ai_host(host) is None}
+        providers = [
+            msgspec.structs.replace(p, hosts=[*p.hosts, *(host for host, id_ in fresh.items() if id_ == p.id)])
+            for p in self.providers.values()
+        ]
+        return Catalogue(providers, self._routes)
 
     def match(self, host: str, port: int, method: str, path: str, headers: list[tuple[str, str]]) -> Match | None:
         """What a request is. host: with or without a port; path: the target, absolute form and query allowed."""

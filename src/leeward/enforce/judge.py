@@ -45,6 +45,7 @@ from leeward.wire.http1 import Http1Connection
 
 _MOST_CONNECTIONS = 16_384
 _MOST_EDIT_BYTES = 64 << 10
+_MOST_MASKED = 1024  # values of one connection
 _OVERLAP = 512  # bytes of the piece before that are looked at again, for what lies across two
 _STOPPING = ("block", "kill")
 _LIMITS = Limits(body=MOST, held=2 * MOST)
@@ -66,7 +67,8 @@ class Decides(Protocol):
 class _Connection(msgspec.Struct):
     """What a client writes on one connection. parser: has read it up to byte `fed`. begun, asked, written: the last call:
     where it began, its bytes, and what they became. refused: why nothing more may be written. head: a request whose body has
-    not come to its end. behind: end of the piece of it before. socket: the request that began a WebSocket."""
+    not come to its end. behind: end of the piece of it before. socket: the request that began a WebSocket. masked: values that
+    were masked in pieces, and how often."""
 
     parser: HttpConnection
     fed: int
@@ -78,6 +80,7 @@ class _Connection(msgspec.Struct):
     head: Message | None = None
     behind: bytes = b""
     socket: Message | None = None
+    masked: Counter[bytes] = msgspec.field(default_factory=Counter)
 
     def again(self, sent: int, data: bytes) -> tuple[int, list[Edit]] | None:
         """How many of these bytes, the next after `sent`, were decided on before (a call that wrote less than it was given is
@@ -117,6 +120,10 @@ class Judge:
         self._who.pop(pid, None)
         for key in [key for key in self._connections if key[0] == pid]:
             del self._connections[key]
+
+    def closed(self, pid: int, tls: int) -> None:
+        """This connection is over."""
+        self._connections.pop((pid, tls), None)
 
     def ask(self, ask: Ask, data: bytes) -> Verdict:
         key = (ask.pid, ask.tls)
@@ -167,7 +174,8 @@ class Judge:
             match event:
                 case RequestDone(request=request):
                     connection.head = None
-                    said += self._whole(ask, data, offset, request, request is done[-1], edits)
+                    said += self._whole(ask, data, offset, request, request is done[-1], edits, connection.masked)
+                    connection.masked -= Counter({value: request.body.count(value) for value in connection.masked})
                 case RequestHead(request=request) if request not in done:
                     connection.head, connection.behind = request, b""
                 case WsMessage():
@@ -189,7 +197,14 @@ class Judge:
         return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
 
     def _whole(
-        self, ask: Ask, data: bytes, offset: int, request: Message, last: bool, edits: list[Edit]
+        self,
+        ask: Ask,
+        data: bytes,
+        offset: int,
+        request: Message,
+        last: bool,
+        edits: list[Edit],
+        masked: Counter[bytes],
     ) -> Iterator[_Said]:
         """What is said of a whole request, which ends in `data`."""
         for exchange, decisions in self._decided(ask, request):
@@ -197,7 +212,7 @@ class Judge:
                 action = decision.action
                 if action == "redact":
                     matches = _to_mask(exchange.data, decisions)
-                    found = edits_for(data, request, matches) if last and not exchange.evidence.notes else None
+                    found = edits_for(data, request, matches, masked) if last and not exchange.evidence.notes else None
                     edits += [(offset + at, put) for at, put in found or ()]
                     action = "block" if found is None else action
                 yield action, decision, exchange
@@ -275,6 +290,9 @@ class Judge:
                 else:
                     where = offset + begin - before
                     edits += [(where + start, same_length(text[start:end])) for start, end in spans]
+                    connection.masked.update(text[start:end] for start, end in spans)
+                    if len(connection.masked) > _MOST_MASKED:
+                        connection.masked.clear()  # what needs them is blocked then
             yield action, decision, exchange
 
 
@@ -329,7 +347,7 @@ def main(arguments: list[str]) -> None:
     policies = Policies.load(Path(path) for path in paths)
     scanner = scanner_for(policies, Path(config) if config else None, keyed)
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
-    _warm_up(scanner)
+    warm_up(scanner)
     parent = os.getppid()
     _drop_rights()
     end_with(parent)
@@ -341,7 +359,7 @@ def main(arguments: list[str]) -> None:
         serve(ours, judge)
 
 
-def _warm_up(scanner: Scanner) -> None:
+def warm_up(scanner: Scanner) -> None:
     """Whatever is loaded when it is first needed is loaded now: later there may be no right to read it, and no time."""
     scanner.ready()
     for recognizer in built_in():

@@ -1,12 +1,14 @@
 """Masks for a request that is about to be written: same length, JSON stays JSON, `content-length` stays true.
 
-Invariant: a list of edits is given only if all of the body was found in the buffer and every match has its bytes; None else, and
-then the request has to be blocked.
+Invariant: a list of edits is given only if every match has its bytes in the buffer, or was masked when its piece was written;
+None else, and then the request has to be blocked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -21,17 +23,28 @@ _DATA, _PADDED = 0, 8
 _MOST_EDITS = 4096
 
 
-def edits_for(buffer: bytes, request: Message, matches: Sequence[DataMatch]) -> list[Edit] | None:
-    """What to write where in `buffer`, which ends the request, so that none of these matches is in its body any more."""
+def edits_for(
+    buffer: bytes, request: Message, matches: Sequence[DataMatch], gone: Mapping[bytes, int] = MappingProxyType({})
+) -> list[Edit] | None:
+    """What to write where in `buffer`, which ends the request, so that none of these matches is in its body any more.
+    gone: values that were masked before, in pieces of the body that were written already, and how often."""
     body = request.body
     pieces = _pieces(buffer, request)
+    if pieces is None and gone:
+        pieces = _last_pieces(buffer, request)
     if pieces is None or request.truncated or request.gap or any(match.side != "request" for match in matches):
         return None
     masks = _masks(body, matches)
     if masks is None or len(masks) > _MOST_EDITS or not _still_json(body, masks):
         return None
     edits: list[Edit] = []
+    here, left = min((begin for begin, _, _ in pieces), default=len(body)), Counter(gone)
     for at, put in masks:
+        if at < here:
+            value = body[at : at + len(put)]
+            left[value] -= 1
+            if at + len(put) > here or left[value] < 0:
+                return None
         for begin, size, where in pieces:  # (offset in the body, its length, offset in the buffer)
             first, last = max(at, begin), min(at + len(put), begin + size)
             if first < last:
@@ -92,15 +105,33 @@ def _pieces(buffer: bytes, request: Message) -> list[tuple[int, int, int]] | Non
     return [(0, len(body), at)] if at >= 0 else None
 
 
+def _last_pieces(buffer: bytes, request: Message) -> list[tuple[int, int, int]] | None:
+    """The same of a buffer that has the end of the body only, maybe none of it."""
+    body = request.body
+    if request.header("content-encoding") not in ("", "identity"):
+        return None
+    if request.version.startswith("HTTP/2"):
+        return _ending(buffer, body, _frames(buffer))
+    if "chunked" in request.header("transfer-encoding").lower():
+        return _ending(buffer, body, _chunks(buffer))
+    return [(len(body) - len(buffer), len(buffer), 0)] if body.endswith(buffer) else None
+
+
 def _checked(buffer: bytes, body: bytes, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]] | None:
     """The pieces that together are the body, the last of those that the buffer has."""
+    pieces = _ending(buffer, body, spans)
+    return pieces if sum(size for _, size, _ in pieces) == len(body) else None
+
+
+def _ending(buffer: bytes, body: bytes, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """The pieces that are the end of the body."""
     pieces: list[tuple[int, int, int]] = []
     left = len(body)
     for start, end in reversed(spans):
         if left and body[:left].endswith(buffer[start:end]):
             left -= end - start
             pieces.append((left, end - start, start))
-    return pieces if not left else None
+    return pieces
 
 
 def _frames(buffer: bytes) -> list[tuple[int, int]]:

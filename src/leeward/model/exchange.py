@@ -126,7 +126,7 @@ class AiError(msgspec.Struct):
 
 
 class Evidence(msgspec.Struct):
-    """How good the evidence is. source: "library" (library call) | "plaintext" (packets) | "capture" (replay).
+    """How good the evidence is. source: "library" (library call) | "plaintext" (packets) | "capture" (replay) | "gateway".
     complete: the end of the response was seen. truncated: a limit cut request or response. gap: bytes in the middle are missing.
     joined: how the socket was found: "client-random" | "descriptor" | "socket" | "" (not found).
     late: the connection was in use before it could be seen. notes: anomalies by name.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
@@ -66,3 +68,29 @@ def open_sockets(ts: int) -> list[SocketOpened]:
             role = "listener" if listening else "server" if local.port in listened else "client"
             events.append(SocketOpened(ts, 0, int(entry), role, "tcp", local, remote))
     return events
+
+
+def owner(local: Endpoint, remote: Endpoint, likely: Iterable[int] = ()) -> int:
+    """The process on this host, in our network namespace, that has the connected TCP socket with these ends; 0: none that may be
+    looked at. likely: processes that are looked at first."""
+    base = Path("/proc/self/net")
+    inodes = {
+        inode for name in ("tcp", "tcp6") for inode, ends in _table(base / name).items() if ends[:2] == (local, remote)
+    }
+    wanted = {f"socket:[{inode}]" for inode in inodes if inode}
+    if not wanted:
+        return 0
+    for entry in (*map(str, likely), *os.listdir("/proc")):
+        if entry.isdigit() and not wanted.isdisjoint(_links(f"/proc/{entry}/fd")):
+            return int(entry)
+    return 0
+
+
+def _links(folder: str) -> set[str]:
+    """What a process's descriptors are; those that are gone meanwhile, or someone else's, are left out."""
+    found = set()
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            with suppress(OSError):
+                found.add(os.readlink(f"{folder}/{name}"))
+    return found

@@ -1,0 +1,1 @@
+"""The explicit proxy, for hosts where BPF is not to be had: the same stages and the same policies (DESIGN §4, rung 4)."""
