@@ -10,7 +10,7 @@ APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range setup-mitmproxy setup-presidio library-table run demo test lint bench bench-data fuzz lock clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range setup-mitmproxy setup-litellm setup-presidio library-table run demo test lint bench bench-hold bench-data soak fuzz lock clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
@@ -20,6 +20,8 @@ help:
 	@echo "make fuzz    fuzz every parser, an hour in all; the corpus is kept"
 	@echo "make lock    pin requirements again after a change of requirements/*.in (needs uv)"
 	@echo "make bench   what the sensor costs, beside bpftrace and an empty probe"
+	@echo "make bench-hold  what holding requests costs, beside mitmproxy and a LiteLLM proxy"
+	@echo "make soak    parts of the enforcement killed and stopped again and again; ten thousand verdicts (15 minutes)"
 	@echo "make bench-data  how well sensitive data is found, beside presidio and detect-secrets (BENCH_DATA=--quick: a sample)"
 
 # Installs Debian packages that are not there; says their names where it cannot.
@@ -79,6 +81,16 @@ setup-mitmproxy: .venv-mitmproxy/.ready
 	touch $@
 bench: setup setup-range apt-bench setup-mitmproxy
 	$(SUDO) $(BIN)/python -m bench
+# A LiteLLM proxy, to measure beside.
+setup-litellm: .venv-litellm/.ready
+.venv-litellm/.ready: requirements/litellm.txt
+	test -x .venv-litellm/bin/python || $(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/litellm.txt
+	touch $@
+bench-hold: setup apt-bench setup-mitmproxy setup-litellm
+	$(SUDO) $(BIN)/python -m bench hold
+soak: setup apt-test
+	$(SUDO) $(BIN)/python -m bench.soak $(SOAK)
 # presidio-analyzer and detect-secrets, to measure beside, and Faker, which makes the texts; their answers are kept in bench/ there.
 setup-presidio: .venv-presidio/.ready
 .venv-presidio/.ready: requirements/presidio.txt
@@ -93,8 +105,8 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/.ready
 fuzz: setup $(VENV)/.fuzz
 	$(BIN)/python -m fuzz all --seconds $(or $(SECONDS_EACH),150)
 lock:
-	for f in run dev fuzz range mitmproxy presidio; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
+	for f in run dev fuzz range mitmproxy litellm presidio; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
 	  requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 	uv pip compile -q --generate-hashes --no-deps --python-version 3.11 --universal --no-header requirements/model.in -o requirements/model.txt
 clean:
-	rm -rf $(VENV) .venv-range .venv-mitmproxy .venv-presidio build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o
+	rm -rf $(VENV) .venv-range .venv-mitmproxy .venv-litellm .venv-presidio build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from leeward.data.offsets import Offsets
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SPLIT = b"\n\0\n"
 _MOST_TEXTS = 200_000
-_PLAIN_KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_SHORT_KEY = 64  # characters; the same few come again and again
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def apart(text: str) -> str:
@@ -58,10 +60,17 @@ def texts_of(value: Any, path: str = "$") -> list[Text]:
 def step(key: Any) -> str:
     """A member in a JSONPath (RFC 9535): `.name`, or `['...']` for what is no plain name."""
     name = str(key)
-    if name and _PLAIN_KEY.issuperset(name) and not name[0].isdigit():
+    return _known_step(name) if len(name) <= _SHORT_KEY else _step(name)
+
+
+def _step(name: str) -> str:
+    if _PLAIN_KEY.match(name):
         return f".{name}"
     escaped = name.replace("\\", "\\\\").replace("'", "\\'")
     return f"['{escaped}']"
+
+
+_known_step = lru_cache(4096)(_step)
 
 
 class Buffer:

@@ -23,14 +23,13 @@ from leeward.data.lineage import Lineage
 from leeward.data.masking import hide_values, masked, sample, token
 from leeward.data.scanner import Scanner
 from leeward.model.data import DataMatch, Origin
-from leeward.model.exchange import Exchange
+from leeward.model.exchange import Exchange, ProcessRef
 
 _MOST = 1000  # matches told of one exchange
 _CLEAN_TEXTS = 65_536  # long texts remembered in which there was nothing, 16 bytes each
 _WORTH_REMEMBERING = 2001  # characters; a shorter text may hold one part of a value that comes in several (split.py)
 _SHORTEST_HIDDEN = 6  # a shorter value is masked where it was found, not wherever its letters stand
-# What of an exchange may hold what people wrote: these parts, and of the conversation all but what is named here.
-_KEPT = ("gen_ai", "http", "error", "process", "observers")
+# Of the conversation all may hold what people wrote but what is named here.
 _NAMES_OF_AI = frozenset("provider operation api request_model response_model response_id finish_reasons".split())  # noqa: SIM905
 _WRITTEN_BY_PEOPLE = ("argv", "ancestors")  # of a process
 
@@ -195,19 +194,21 @@ def _side(path: str) -> str:
 
 def _parts(exchange: Exchange) -> dict[str, Any]:
     """What of an exchange is kept and may hold what people wrote, as plain data under its own paths."""
-    parts = {name: msgspec.to_builtins(getattr(exchange, name)) for name in _KEPT if getattr(exchange, name)}
+    parts: dict[str, Any] = {"gen_ai": msgspec.to_builtins(exchange.gen_ai)}
     for name in _NAMES_OF_AI:
         del parts["gen_ai"][name]
     parts["http"] = {"url": exchange.http.url, "user_agent": exchange.http.user_agent}
-    if "process" in parts:
-        parts["process"] = _written(parts["process"])
-    if "observers" in parts:
-        parts["observers"] = [{"process": _written(observer["process"])} for observer in parts["observers"]]
+    if exchange.error is not None:
+        parts["error"] = msgspec.to_builtins(exchange.error)
+    if exchange.process is not None:
+        parts["process"] = _written(exchange.process)
+    if exchange.observers:
+        parts["observers"] = [{"process": _written(observer.process)} for observer in exchange.observers]
     return parts
 
 
-def _written(process: dict[str, Any]) -> dict[str, Any]:
-    return {name: process[name] for name in _WRITTEN_BY_PEOPLE if name in process}
+def _written(process: ProcessRef) -> dict[str, Any]:
+    return {name: msgspec.to_builtins(getattr(process, name)) for name in _WRITTEN_BY_PEOPLE}
 
 
 def _kept_texts(exchange: Exchange) -> list[Text]:

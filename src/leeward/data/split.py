@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -86,7 +86,7 @@ def joined(texts: Sequence[Text], taken: Collection[int]) -> list[Joined]:
 
 def _all(texts: Sequence[Text], taken: Collection[int]) -> Iterator[Joined]:
     paths = _Paths(texts)
-    prose: dict[str, list[Part]] = defaultdict(list)
+    prose: dict[str, list[tuple[int, int]]] = defaultdict(list)  # number of a text, its first digit
     streams: dict[str, list[int]] = defaultdict(list)
     for number, text in enumerate(texts):
         size = len(text.text)
@@ -94,17 +94,23 @@ def _all(texts: Sequence[Text], taken: Collection[int]) -> Iterator[Joined]:
             continue
         if size <= 256 and _FIRST.match(text.text):
             yield from _fields(texts, paths, number, taken)
-        if size > _PROSE and "[" in text.path and " " in text.text:
-            digit = _DIGIT.search(text.text)
-            found = list(islice(_IN_PROSE.finditer(text.text, max(digit.start() - _LONGEST, 0)), 2)) if digit else []
-            if len(found) == 1:
-                prose[_shape(text.path)].append(Part(number, *found[0].span(), 0))
+        if size > _PROSE and "[" in text.path and " " in text.text and (digit := _DIGIT.search(text.text)) is not None:
+            prose[_shape(text.path)].append((number, digit.start()))
         if size <= _PIECE_OF_STREAM and _STREAM.search(text.path):
             streams[_shape(text.path)].append(number)
-    for parts in prose.values():
-        yield from _messages(texts, parts)
+    for places in prose.values():
+        if len(places) > 1:  # one alone is no part, and looking for it costs more than all the rest
+            yield from _messages(texts, list(_in_prose(texts, places)))
     for numbers in streams.values():
         yield from _stream(texts, numbers)
+
+
+def _in_prose(texts: Sequence[Text], places: Iterable[tuple[int, int]]) -> Iterator[Part]:
+    """The only piece of a number or a key in each of these texts."""
+    for number, digit in places:
+        found = list(islice(_IN_PROSE.finditer(texts[number].text, max(digit - _LONGEST, 0)), 2))
+        if len(found) == 1:
+            yield Part(number, *found[0].span(), 0)
 
 
 class _Paths:

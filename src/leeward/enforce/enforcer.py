@@ -30,12 +30,12 @@ from leeward.enforce.messages import (
     JudgeLost,
     Library,
     NewJudge,
+    Receiver,
     Release,
     Taken,
     Verdict,
     Who,
     pair,
-    receive,
     send,
 )
 from leeward.model.errors import HostError
@@ -101,6 +101,7 @@ class Enforcer:
         self._told_libraries: dict[int, int] = {}
         self._waiting: deque[msgspec.Struct] = deque()
         self._of_holder: Counter[str] = Counter()
+        self._from_holder, self._from_judge = Receiver(FromHolder), Receiver(Verdict)
         self._agent_end: socket.socket | None = None
         self._new_judge: socket.socket | None = None
         self._holder = _Part("holder", self._begin_holder)
@@ -232,7 +233,7 @@ class Enforcer:
         if self._new_judge is None:
             return
         try:
-            found = receive(self._new_judge, Verdict)
+            found = self._from_judge.next(self._new_judge)
         except BlockingIOError:
             return
         except OSError:
@@ -274,7 +275,7 @@ class Enforcer:
         assert self._agent_end is not None
         while True:
             try:
-                found = receive(self._agent_end, FromHolder)
+                found = self._from_holder.next(self._agent_end)
             except OSError:
                 return
             if found is None:

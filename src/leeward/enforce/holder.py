@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import time
+from bisect import bisect_left
 from collections import Counter
 
 import msgspec
@@ -34,17 +35,17 @@ from leeward.enforce.messages import (
     JudgeLost,
     Library,
     NewJudge,
+    Receiver,
     Release,
     Taken,
     ToHolder,
     Told,
     Verdict,
     Who,
-    receive,
     send,
     send_ask,
 )
-from leeward.enforce.parent import end_with
+from leeward.enforce.parent import end_with, go_first
 from leeward.sensor import layout as L
 from leeward.sensor.ring import Ring
 
@@ -59,6 +60,11 @@ _POINTER, _VECTOR = struct.Struct("<Q"), struct.Struct("<QQ")
 _MOST_PARTS = 1024  # of a vector (IOV_MAX)
 _MOST_PROCESSES = 4096
 _ARGV = 3  # words of a command line that tell two programs apart
+
+
+#: How long calls were held is told in counters: `held_us_le_300` of them longer than 200 µs, not longer than 300.
+_HELD_US = (100, 150, 200, 250, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 5000, 10_000, 20_000, 50_000, 100_000)
+_HELD = (*(f"held_us_le_{us}" for us in _HELD_US), "held_us_more")
 
 
 class _Call(msgspec.Struct):
@@ -104,6 +110,7 @@ class Holder:
     def __init__(self, agent: socket.socket, maps: HeldMaps, ring: Ring, epoch: int) -> None:
         self.counters: Counter[str] = Counter()
         self._agent, self._maps, self._ring, self._epoch = agent, maps, ring, epoch
+        self._from_agent, self._from_judge = Receiver(ToHolder), Receiver(Verdict)
         self._judge: socket.socket | None = None
         self._who: dict[int, Who] = {}
         self._threads: dict[int, int] = {}  # seized thread → process
@@ -355,7 +362,7 @@ class Holder:
     def _hear_judge(self) -> None:
         while self._judge is not None:
             try:
-                found = receive(self._judge, Verdict)
+                found = self._from_judge.next(self._judge)
             except BlockingIOError:
                 return
             except (OSError, msgspec.MsgspecError) as error:
@@ -464,6 +471,7 @@ class Holder:
     def _decided(self, call: _Call, action: str, why: str, verdict: Verdict | None) -> None:
         held = (time.monotonic_ns() - call.ts) // 1000
         self.counters[f"did_{action}"] += 1
+        self.counters[_HELD[bisect_left(_HELD_US, held)]] += 1
         if action == "allow" and not why and (verdict is None or verdict.decided is None):
             return
         decided = verdict.decided if verdict is not None else None
@@ -475,7 +483,7 @@ class Holder:
     def _hear_agent(self) -> None:
         while not self.ended:
             try:
-                found = receive(self._agent, ToHolder)
+                found = self._from_agent.next(self._agent)
             except BlockingIOError:
                 return
             except ConnectionResetError:
@@ -572,6 +580,7 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the terminal's are the agent's to deal with; its end is this one's
     end_with(os.getppid())
+    go_first()
     holder = Holder(socket.socket(fileno=agent), HeldMaps(*maps), Ring(ring, size), epoch)
     gc.collect()
     gc.freeze()

@@ -30,8 +30,8 @@ from leeward.data.masking import same_length
 from leeward.data.recognizer import built_in
 from leeward.data.scanner import Scanner, every_kind
 from leeward.data.standard import standard_scanner
-from leeward.enforce.messages import MOST, READY, Ask, Gone, ToJudge, Told, Verdict, Who, receive, send
-from leeward.enforce.parent import end_with
+from leeward.enforce.messages import MOST, READY, Ask, Gone, Receiver, ToJudge, Told, Verdict, Who, send
+from leeward.enforce.parent import end_with, go_first
 from leeward.enforce.rewriting import Edit, edits_for
 from leeward.model.data import DataMatch
 from leeward.model.exchange import Exchange
@@ -192,6 +192,7 @@ class Judge:
         if worst is None:
             return Verdict(ask.number, "allow", leave=leave)
         action, decision, exchange = worst
+        exchange.time = iso(ask.ts)
         record = _record(decision, action, exchange)
         return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
 
@@ -242,7 +243,6 @@ class Judge:
         if who is not None:
             exchange.process, exchange.workload, exchange.container = who.process, who.workload, who.container
         exchange.network.domain, exchange.network.domain_from = host, "host" if host else ""
-        exchange.time = iso(ask.ts)
         return exchange
 
     def _outline(self, ask: Ask, request: Message) -> Exchange:
@@ -317,8 +317,9 @@ def _record(decision: Decision, action: str, exchange: Exchange | None) -> dict[
 
 def serve(end: socket.socket, judge: Judge) -> None:
     """Answers until the other end is gone."""
+    receiver = Receiver(ToJudge)
     while True:
-        found = receive(end, ToJudge)
+        found = receiver.next(end)
         if found is None:
             return
         message, descriptor = found
@@ -349,6 +350,7 @@ def main(arguments: list[str]) -> None:
     judge = Judge(load_catalogue(), Inspector(scanner, keyed), policies)
     warm_up(scanner)
     parent = os.getppid()
+    go_first()
     _drop_rights()
     end_with(parent)
     gc.collect()

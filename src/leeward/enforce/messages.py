@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from typing import Any
 
 import msgspec
@@ -134,6 +135,8 @@ class Counters(msgspec.Struct, frozen=True, tag="counters"):
 ToHolder = Hold | Release | Library | NewJudge
 FromHolder = Taken | JudgeLost | Decided | Counters
 ToJudge = Ask | Told | Gone
+_DESCRIPTOR = struct.Struct("@i")
+_ONE_DESCRIPTOR = socket.CMSG_SPACE(_DESCRIPTOR.size)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -167,10 +170,23 @@ def send_ask(to: socket.socket, ask: Ask, data: bytes) -> None:
         os.close(file)
 
 
-def receive(of: socket.socket, kind: Any) -> tuple[Any, int | None] | None:
-    """The next message, and the descriptor that came with it; None if the other end is gone. Raises BlockingIOError if there
-    is none yet, msgspec.MsgspecError for what is none."""
-    raw, descriptors, _, _ = socket.recv_fds(of, _PACKET, 1)
-    if not raw:
-        return None
-    return msgspec.msgpack.decode(raw, type=kind), descriptors[0] if descriptors else None
+class Receiver:
+    """Reads messages of one kind from packet sockets. Room for them is made once, since to make it costs more than to read. Not
+    for two threads at the same time."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._room = memoryview(bytearray(_PACKET))
+
+    def next(self, of: socket.socket) -> tuple[Any, int | None] | None:
+        """The next message, and the descriptor that came with it; None if the other end is gone. Raises BlockingIOError if
+        there is none yet, msgspec.MsgspecError for what is none."""
+        size, ancillary, _, _ = of.recvmsg_into([self._room], _ONE_DESCRIPTOR)
+        if not size:
+            return None
+        descriptors = [
+            _DESCRIPTOR.unpack_from(data)[0]
+            for level, kind, data in ancillary
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        ]
+        return self._decoder.decode(self._room[:size]), descriptors[0] if descriptors else None

@@ -27,6 +27,7 @@ ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
 _TAKES = frozenset(("redact", "block", "kill"))
 _CONTENT = ("request", "response")
 _MOST_WORKLOADS = 4096
+_SHORT, _FEW = 256, 16  # characters, entries
 _SUFFIXES = (".yaml", ".yml")
 _EMPTY = flat(blank(), FACTS)
 
@@ -90,6 +91,7 @@ class Policies:
         self.warnings = [line for policy in self.policies for line in policy.warnings]
         self._stages = {stage: [s for p in self.policies if (s := _stage(p, stage))] for stage in STAGES}
         self._covered: dict[Any, frozenset[str]] = {}
+        self._nothing: set[Any] = set()  # facts that no rule of a stage matched, without an error
 
     @classmethod
     def load(cls, paths: Iterable[Path]) -> Policies:
@@ -168,8 +170,13 @@ class Policies:
 
     def _of(self, stage: _Stage, facts: Mapping[str, Any]) -> list[Decision]:
         policy = stage.policy
+        given = flat(facts, stage.known)
+        same = _same(stage, given)
+        if same in self._nothing:
+            return []
+        errors = self.counters["policy_errors"]
         try:
-            bound = self._bind(stage, facts)
+            bound = self._bind(stage, given)
         except EvaluationError:
             self.counters["policy_errors"] += len(stage.rules)
             return []
@@ -181,11 +188,15 @@ class Policies:
             waiver = self._waived(stage, rule, bound, facts.get("time"))
             self.counters["policy_excepted"] += bool(waiver)
             found.append(_decision(policy, rule, waiver))
+        if same is not None and not found and self.counters["policy_errors"] == errors:
+            if len(self._nothing) >= _MOST_WORKLOADS:
+                self._nothing.clear()
+            self._nothing.add(same)
         return found
 
-    def _bind(self, stage: _Stage, facts: Mapping[str, Any]) -> Bound:
+    def _bind(self, stage: _Stage, given: dict[str, Any]) -> Bound:
         policy = stage.policy
-        values = {name: _EMPTY[name] for name in stage.facts} | flat(facts, stage.known) | policy.constants
+        values = {name: _EMPTY[name] for name in stage.facts} | given | policy.constants
         for name in stage.derived:
             try:
                 values[name] = policy.variables[name].value(policy.environment.bind(values))
@@ -240,6 +251,22 @@ def _decision(policy: Policy, rule: Rule, exception: str) -> Decision:
         deadline_ms=policy.deadline_ms, fail=policy.fail, mode=policy.mode, evidence=rule.evidence,
         exception=exception, wanted=rule.action,
     )  # fmt: skip
+
+
+def _same(stage: _Stage, given: Mapping[str, Any]) -> Any:
+    """What stands for a stage and facts that are short and come again; None for others (a time never does)."""
+    key: list[Any] = [stage.policy.name, stage.rules[0].stage]
+    for name, value in given.items():
+        if isinstance(value, str | int):
+            short = isinstance(value, int) or len(value) <= _SHORT
+        else:
+            short = isinstance(value, list) and len(value) <= _FEW and all(isinstance(v, str) for v in value)
+            short = short and sum(map(len, value)) <= _SHORT
+            value = tuple(value) if short else ()
+        if not short:
+            return None
+        key.append((name, value))
+    return tuple(key)
 
 
 def _stage(policy: Policy, name: str) -> _Stage | None:
