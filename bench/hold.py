@@ -36,7 +36,11 @@ spec:
   mode: enforce
   rules:
     - {name: no-iban, when: '"financial.iban" in kinds', action: block, finding: data-leak, severity: high}
-    - {name: no-card, when: '"financial.card" in kinds', action: redact, redact: [financial.card], finding: data-leak, severity: high}
+    - name: no-card
+      when: '"financial.card" in kinds'
+      action: redact
+      finding: data-leak
+      severity: high
 """
 
 
