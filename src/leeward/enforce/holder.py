@@ -120,10 +120,10 @@ class Holder:
         self._asked: dict[int, int] = {}  # number → thread
         self._due: list[tuple[int, int]] = []  # (deadline, number)
         self._shutdowns: dict[int, int] = {}
-        self._strangers: dict[
-            int, int
-        ] = {}  # threads stopped after an exec, until it is told who that is → when they go on anyway
+        # threads stopped after an exec, until it is told who that is → when they go on anyway
+        self._strangers: dict[int, int] = {}
         self._number = 0
+        self._since = time.monotonic_ns()
         self._beat = self._reported = self._answered = 0
         self._told: Counter[str] = Counter()
         self.ended = False
@@ -289,7 +289,8 @@ class Holder:
         for memory, at in self._ring.records(256):
             ts, _, pid, tls, buffer, size, sp, sent, tid, library, kind, _ = L.HOLD.unpack_from(memory, at)
             who = self._who.get(pid)
-            if who is None or tid not in self._threads:
+            if who is None or tid not in self._threads or ts < self._since:
+                # let go meanwhile, or held by a holder that is gone, which let it run on
                 self.counters["not_held"] += 1
                 continue
             self.counters["held"] += 1
