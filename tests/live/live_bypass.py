@@ -1,7 +1,7 @@
 """Ways to send what must not leave: live_bypass.py WAY PORT KIND [ARGUMENT]. Waits for a line on standard input, then tries.
 
-KIND: plain, card or iban (live_mixed.py). Prints a JSON object: result: the statuses of the answers, or the error's name. needle: what
-of the forbidden must not be among the bytes that arrive, as text.
+KIND: plain, card or iban (live_mixed.py). Prints a JSON object: result: the statuses of the answers, or the error's name.
+needle: what of the forbidden must not be among the bytes that arrive, as text.
 """
 
 from __future__ import annotations
@@ -247,6 +247,7 @@ def own_library(port: int, kind: str) -> list[int]:
     tls = call(lib, "SSL_new", pointer, pointer)(context)
     sock = socket.create_connection(("127.0.0.1", port))
     call(lib, "SSL_set_fd", C.c_int, pointer, C.c_int)(tls, sock.fileno())
+    call(lib, "SSL_ctrl", C.c_long, pointer, C.c_int, C.c_long, C.c_char_p)(tls, 55, 0, b"api.openai.com")  # its name
     assert call(lib, "SSL_connect", C.c_int, pointer)(tls) == 1
     sent = head(len(body(kind))) + body(kind)
     room = C.create_string_buffer(1 << 16)

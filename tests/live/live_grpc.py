@@ -1,7 +1,7 @@
 """Google's gRPC API of Gemini (grpcio, BoringSSL): live_grpc.py serve CERTIFICATE KEY | call PORT CERTIFICATE COUNT.
 
-The server prints its port, and on end of its standard input a JSON object: bodies: a request's number → its text. The client waits
-for a line and prints what live_mixed.py does.
+The server prints its port, and on end of its standard input a JSON object: bodies: a request's number → its text. The client
+waits for a line and prints what live_mixed.py does.
 """
 
 import json

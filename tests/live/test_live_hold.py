@@ -292,7 +292,9 @@ def shell_said(text: str) -> dict[str, Any]:
     return {number: [kind, int(status), 0] for number, kind, status in lines}
 
 
-@pytest.mark.parametrize("name", ["openai-async", "openai-stream", "anthropic", "node-openai", "h2", "go-h2", "curl", "wget"])
+@pytest.mark.parametrize(
+    "name", ["openai-async", "openai-stream", "anthropic", "node-openai", "h2", "go-h2", "curl", "wget"]
+)
 def test_other_clients(outcomes: dict[str, Outcome], name: str) -> None:
     if name not in outcomes:
         pytest.skip(f"what {name} needs is not installed: make setup-range")
@@ -305,7 +307,11 @@ def test_grpc_is_blocked_where_it_would_be_masked(outcomes: dict[str, Outcome]) 
     """Protobuf is not rewritten."""
     if "grpc" not in outcomes:
         pytest.skip("grpcio is not installed: make setup-range")
-    assert set(outcomes["grpc"]) == {("plain", "untouched", True), ("card", "nothing", False), ("iban", "nothing", False)}
+    assert set(outcomes["grpc"]) == {
+        ("plain", "untouched", True),
+        ("card", "nothing", False),
+        ("iban", "nothing", False),
+    }
 
 
 @pytest.mark.parametrize("way", ["httpx", "async", "node"])

@@ -1,7 +1,7 @@
 """Masks for a request that is about to be written: same length, JSON stays JSON, `content-length` stays true.
 
-Invariant: a list of edits is given only if every match has its bytes in the buffer, or was masked when its piece was written; None
-else, and then the request has to be blocked.
+Invariant: a list of edits is given only if every match has its bytes in the buffer, or was masked when its piece was written;
+None else, and then the request has to be blocked.
 """
 
 from __future__ import annotations
