@@ -294,7 +294,8 @@ class Judge:
 
 
 def _said(request: Message) -> Any:
-    """A request's body, as its text if not all of it could be read as what it says it is: what follows a JSON value leaves too."""
+    """A request's body; as its text if not all of it could be read as what it says it is: what follows a JSON value leaves
+    too."""
     body = read(request, request)
     return body.value if body.exact or is_grpc(request) else request.body.decode("latin-1")
 
