@@ -80,6 +80,10 @@ class Placing:
         if self._process is None or not pid:
             return
         process = self._process(pid, ts)
+        if not process.exe and exchange.process is not None and exchange.workload is not None:
+            # a child that was gone before its start was heard of: it stays what the judge knew it as
+            exchange.process.argv = redact_argv(exchange.process.argv, self._forms)
+            return
         exchange.process, exchange.workload, exchange.container = (
             self._ref(process),
             process.workload,

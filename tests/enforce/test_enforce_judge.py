@@ -149,6 +149,60 @@ def test_a_value_that_was_masked_once_is_not_let_through_when_it_comes_again_in_
     assert CARD.encode() not in writer.wire
 
 
+@pytest.mark.parametrize("form", ["length", "chunks", "frames"])
+def test_the_end_of_a_body_is_masked_though_its_beginning_has_left(form: str) -> None:
+    writer = Writer(judge())
+    whole = request(f"{'Please read this. ' * 50}My card is {CARD}.")
+    body = whole.partition(b"\r\n\r\n")[2]
+    if form == "frames":
+        head, _, _ = two(body, begin=True)
+        calls = [head, frame(0, 0, 1, body[:300]), frame(0, 1, 1, body[300:])]
+    elif form == "chunks":
+        head, _, rest = chunked(whole, 300).partition(b"\r\n\r\n")
+        at = len(b"12c\r\n") + 302
+        calls = [head + b"\r\n\r\n" + rest[:at], rest[at:]]
+    else:
+        calls = [whole[:400], whole[400:]]
+    assert [writer.write(call).action for call in calls] == ["allow"] * (len(calls) - 1) + ["redact"]
+    assert CARD.encode() not in writer.wire
+    assert b"**** **** **** ****" in writer.wire
+
+
+def test_what_is_alike_in_two_streams_is_not_taken_for_each_other() -> None:
+    """All in one call: the body that is judged last is not the one that stands last."""
+    writer = Writer(judge())
+    body = request(f"My card is {CARD}.").partition(b"\r\n\r\n")[2]
+    (one, _, _), (other, _, _) = two(body, begin=True), two(body, begin=False)
+    call = one + other + frame(0, 0, 1, body) + frame(0, 0, 3, body) + frame(0, 1, 1, b"")
+    assert writer.write(call).action == "block"
+    assert writer.wire == b""
+
+
+@pytest.mark.parametrize("begins", ["not JSON at all: ", "{} ", '{"messages": [{"content": "hello"}]}\n', ""])
+@pytest.mark.parametrize(
+    ("value", "stops"), [(f"my card is {CARD}", True), (f"my IBAN is {IBAN}", True), ("nothing", False)]
+)
+def test_a_body_that_its_api_cannot_read(begins: str, value: str, stops: bool) -> None:
+    """Its server says no to it, and has it all the same."""
+    writer = Writer(judge())
+    body = begins + value
+    head = request("").partition(b"Content-Length")[0]
+    verdict = writer.write(head + f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    assert (verdict.action in ("redact", "block")) == stops
+    assert not any(secret.encode() in writer.wire for secret in (CARD, IBAN))
+
+
+def test_a_chunk_that_pretends_to_be_chunks() -> None:
+    """The call begins within a chunk, whose bytes look as if the value stood elsewhere: it is blocked, not masked there."""
+    writer = Writer(judge())
+    value = f'{{"model": "gpt-4o", "messages": [{{"role": "user", "content": "My card is {CARD}."}}]}}'.encode()
+    body = b"                " + b"%x\r\n%s\r\n!" % (len(value), value) + value
+    head = request("").partition(b"\r\n\r\n")[0].rsplit(b"\r\n", 1)[0] + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert writer.write(head + b"%x\r\n" % len(body) + body[:16]).action == "allow"
+    verdict = writer.write(body[16:] + b"\r\n0\r\n\r\n")
+    assert CARD.encode() not in writer.wire, verdict
+
+
 def two(body: bytes, begin: bool) -> list[bytes]:
     """A request of HTTP/2: its head, its body, its end, a call each."""
     fields = {":method": "POST", ":path": "/v1/chat/completions", ":scheme": "https", ":authority": "api.openai.com"}

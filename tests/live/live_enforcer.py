@@ -52,8 +52,9 @@ def main(policies: str, pids: list[int], deadline: int, fail: str) -> None:
         print(json.dumps({"ready": True, "refused": enforcer.refused}), flush=True)
         decided: list[Decided] = []
         while True:
-            sensor.poll(0.01)
+            events = sensor.poll(0.01)
             fresh = enforcer.poll()
+            introduce(enforcer, events)
             decided += fresh
             for one in fresh:
                 if one.action == "block" and one.tls & PLAIN_CONNECTION:

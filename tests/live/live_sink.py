@@ -2,8 +2,8 @@
 
 It answers as OpenAI's or Anthropic's API do (by the path; as a stream if asked so), listens on a port of its own choice, which it
 prints, and on end of its standard input prints a JSON object. bodies: a request's number (header x-number) → the body's bytes as
-text. whole: numbers of the requests that came to their end. hosts: a request's number → the host it asked for. total: bytes
-of all bodies. bytes: all plaintext.
+text. whole: numbers of the requests that came to their end. hosts: a request's number → the host it asked for. total: bytes of
+all bodies. bytes: all plaintext.
 """
 
 import json

@@ -22,6 +22,7 @@ import msgspec
 
 from leeward.ai.bodies import read
 from leeward.ai.catalogue import Catalogue, load_catalogue
+from leeward.ai.grpc_bodies import is_grpc
 from leeward.ai.hearing import Hearing
 from leeward.ai.jsontext import load
 from leeward.data.exchange import Inspector, Payload
@@ -225,7 +226,7 @@ class Judge:
         for timed in found:
             exchange = self._placed(ask, timed.exchange, host, request)
             if self._inspector is not None:
-                payloads = (Payload("request", read(request, request).value),) if len(found) == 1 else ()
+                payloads = (Payload("request", _said(request)),) if len(found) == 1 else ()
                 inspection = self._inspector.prepare(exchange, payloads)
                 self._inspector.finish(inspection, self._inspector.scan(inspection))
             decided.append((exchange, self._decide(exchange, ask.ts)))
@@ -294,6 +295,13 @@ class Judge:
                     if len(connection.masked) > _MOST_MASKED:
                         connection.masked.clear()  # what needs them is blocked then
             yield action, decision, exchange
+
+
+def _said(request: Message) -> Any:
+    """A request's body; as its text if not all of it could be read as what it says it is: what follows a JSON value leaves
+    too."""
+    body = read(request, request)
+    return body.value if body.exact or is_grpc(request) else request.body.decode("latin-1")
 
 
 _ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")

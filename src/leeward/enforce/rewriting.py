@@ -30,7 +30,7 @@ def edits_for(
     gone: values that were masked before, in pieces of the body that were written already, and how often."""
     body = request.body
     pieces = _pieces(buffer, request)
-    if pieces is None and gone:
+    if pieces is None:
         pieces = _last_pieces(buffer, request)
     if pieces is None or request.truncated or request.gap or any(match.side != "request" for match in matches):
         return None
@@ -111,9 +111,9 @@ def _last_pieces(buffer: bytes, request: Message) -> list[tuple[int, int, int]] 
     if request.header("content-encoding") not in ("", "identity"):
         return None
     if request.version.startswith("HTTP/2"):
-        return _ending(buffer, body, _frames(buffer))
+        return _ending(buffer, body, _frames(buffer, to_end=True))
     if "chunked" in request.header("transfer-encoding").lower():
-        return _ending(buffer, body, _chunks(buffer))
+        return _ending(buffer, body, _chunks(buffer, to_end=True))
     return [(len(body) - len(buffer), len(buffer), 0)] if body.endswith(buffer) else None
 
 
@@ -134,10 +134,13 @@ def _ending(buffer: bytes, body: bytes, spans: Sequence[tuple[int, int]]) -> lis
     return pieces
 
 
-def _frames(buffer: bytes) -> list[tuple[int, int]]:
-    """Where the contents of HTTP/2 DATA frames are in a buffer that begins with a frame (or the preface)."""
+def _frames(buffer: bytes, *, to_end: bool = False) -> list[tuple[int, int]]:
+    """Where the contents of HTTP/2 DATA frames are in a buffer that begins with a frame (or the preface). [] if they are of
+    several streams: what is alike in them could be taken for each other. to_end: only if the buffer ends with a frame: one that
+    does not begin with one might pretend to."""
     at = 24 if buffer.startswith(b"PRI * HTTP/2.0") else 0
     spans: list[tuple[int, int]] = []
+    streams: set[bytes] = set()
     while at + _FRAME_HEAD <= len(buffer):
         size = int.from_bytes(buffer[at : at + 3], "big")
         start = at + _FRAME_HEAD
@@ -146,24 +149,28 @@ def _frames(buffer: bytes) -> list[tuple[int, int]]:
         if buffer[at + 3] == _DATA and size:
             padding = buffer[start] + 1 if buffer[at + 4] & _PADDED else 0
             first = start + (1 if padding else 0)
+            streams.add(buffer[at + 5 : at + 9])
             spans.append((first, max(first, start + size - max(padding - 1, 0))))
         at = start + size
-    return spans
+    return [] if len(streams) > 1 or (to_end and at != len(buffer)) else spans
 
 
-def _chunks(buffer: bytes) -> list[tuple[int, int]]:
-    """Where the contents of chunks (RFC 9112 §7.1) are in a buffer that begins with a head or with a chunk."""
+def _chunks(buffer: bytes, *, to_end: bool = False) -> list[tuple[int, int]]:
+    """Where the contents of chunks (RFC 9112 §7.1) are in a buffer that begins with a head or with a chunk. to_end: only if
+    they are followed by the last chunk, as for `_frames`."""
     head = buffer.find(b"\r\n\r\n")
     begins_with_head = buffer[:8].split(b" ")[0].isalpha() and b" HTTP/1." in buffer[: max(head, 0)]
     at = head + 4 if begins_with_head else 0
     spans: list[tuple[int, int]] = []
+    ended = False
     while (line := buffer.find(b"\r\n", at)) >= 0:
         try:
             size = int(buffer[at:line].split(b";")[0], 16)
         except ValueError:
             break
-        if not size or line + 2 + size > len(buffer):
+        ended = not size
+        if ended or line + 2 + size > len(buffer):
             break
         spans.append((line + 2, line + 2 + size))
         at = line + 2 + size + 2
-    return spans
+    return spans if ended or not to_end else []
