@@ -65,9 +65,17 @@ def nothing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def leeward(folder: Path) -> Iterator[int]:
+def leeward(folder: Path, *options: str) -> Iterator[int]:
     """`leeward run`; yields its pid once the API answers."""
-    command = [str(Path(sys.executable).with_name("leeward")), "run", "--port", str(API_PORT), "--state", str(folder)]
+    command = [
+        str(Path(sys.executable).with_name("leeward")),
+        "run",
+        "--port",
+        str(API_PORT),
+        "--state",
+        str(folder),
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):

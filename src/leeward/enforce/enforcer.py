@@ -246,6 +246,7 @@ class Enforcer:
         with suppress(OSError):
             send(self._agent_end, NewJudge(), end.fileno())
         self._agent_end.setblocking(False)
+        self.counters["judges_adopted"] += 1
         end.close()
 
     def _libraries(self) -> None:

@@ -124,6 +124,7 @@ class Holder:
             int, int
         ] = {}  # threads stopped after an exec, until it is told who that is → when they go on anyway
         self._number = 0
+        self._since = time.monotonic_ns()
         self._beat = self._reported = self._answered = 0
         self._told: Counter[str] = Counter()
         self.ended = False
@@ -289,8 +290,10 @@ class Holder:
         for memory, at in self._ring.records(256):
             ts, _, pid, tls, buffer, size, sp, sent, tid, library, kind, _ = L.HOLD.unpack_from(memory, at)
             who = self._who.get(pid)
-            if who is None or tid not in self._threads:
-                self.counters["not_held"] += 1
+            if who is None or tid not in self._threads or ts < self._since:
+                self.counters["not_held"] += (
+                    1  # let go meanwhile, or held by a holder that is gone, which let it run on
+                )
                 continue
             self.counters["held"] += 1
             call = _Call(ts, pid, tid, tls, buffer, size, sp, sent, library, kind, ts + who.deadline_ms * 10**6)
