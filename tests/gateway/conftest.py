@@ -56,18 +56,15 @@ def gateway(
         "ollama": ollama.url,
         "aws.bedrock": "https://127.0.0.9",
     }
+    servers = {
+        "openai": openai.url,
+        "anthropic": anthropic.url,
+        "ollama": ollama.url,
+        "aws.bedrock": "https://127.0.0.9",
+    }
     upstreams = [f"--upstream={name}={url}" for name, url in servers.items()]
     policy = write_policy(folder / "policy.yaml")
-    running = Running(
-        folder,
-        theirs.path,
-        "--policy",
-        str(policy),
-        "--timeout",
-        "2",
-        "--upstream=aws.bedrock=https://127.0.0.9",
-        *upstreams,
-    )
+    running = Running(folder, theirs.path, "--policy", str(policy), *upstreams)
     yield running
     running.kill()
 

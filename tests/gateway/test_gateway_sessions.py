@@ -64,7 +64,7 @@ def test_connect_rules_by_workload(
     policy.write_text(CONNECT.format(workload=workload))
     running = Running(tmp_path, theirs.path, "--policy", str(policy), f"--upstream=anthropic={anthropic.url}")
     try:
-        answer = httpx.post(f"{running.url}/anthropic/v1/messages", json={"model": "m", "messages": []})
+        answer = httpx.post(f"{running.url}/anthropic/v1/messages", json={"model": "m", "messages": []}, timeout=60)
         assert answer.status_code == status
         assert anthropic.connections == (0 if status == 403 else 1)
         if status == 403:
@@ -74,7 +74,7 @@ def test_connect_rules_by_workload(
             finding = running.record(lambda r: r["type"] == "finding")
             assert (finding["rule"], finding["subject"]["domain"]) == ("unsanctioned-provider", "127.0.0.2")
             with pytest.raises(httpx.ProxyError, match="403"):
-                httpx.get(other.url, proxy=running.url)
+                httpx.get(other.url, proxy=running.url, timeout=60)
             assert other.connections == 0
     finally:
         running.kill()

@@ -277,7 +277,7 @@ def test_store_full_disk_is_counted_said_and_got_over(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50_000, hard))
         for n in range(2, 300):
             noise.update(b"more")
-            store.add(exchange(n, prompt=noise.hexdigest() * 200))
+            store.add(exchange(n, prompt=noise.hexdigest() * 2000))
         assert store.flush()
         assert store.counters["store_write_error"] > 0
         assert not store.health()["ok"]

@@ -32,11 +32,11 @@ WEATHER = {
     "parameters": {
         "type": "object",
         "properties": {
-            "city": {"type": "string", "description": "The city"},
+            "spot": {"type": "string", "description": "The city"},
             "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
             "days": {"type": "integer"},
         },
-        "required": ["city"],
+        "required": ["spot"],
     },
 }
 SEARCH = {

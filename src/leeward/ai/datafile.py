@@ -7,10 +7,12 @@ again at each start would take longer than all the rest of it.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "boolean": (bool,),
 }
+
+
+def meant(wrong: str, known: Iterable[str]) -> str:
+    """ ", did you mean `...`?" where one of the known names is near, else what is known."""
+    known = sorted(known)
+    near = difflib.get_close_matches(wrong, known, 1)
+    return f", did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
 
 
 class Record(dict[str, Any]):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
-from leeward.ai.datafile import Record, Schema
+from leeward.ai.datafile import Record, Schema, meant
 from leeward.model.errors import InputError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -33,13 +31,6 @@ def parse_yaml(text: str, name: str, schema: Schema, all_complaints: bool = Fals
         raise InputError("\n".join(builder.complaints))
     assert isinstance(built, Record)
     return built
-
-
-def meant(wrong: str, known: Iterable[str]) -> str:
-    """ ", did you mean `...`?" where one of the known names is near, else what is known."""
-    known = sorted(known)
-    near = difflib.get_close_matches(wrong, known, 1)
-    return f", did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
 
 
 class _Builder:

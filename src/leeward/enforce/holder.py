@@ -120,9 +120,8 @@ class Holder:
         self._asked: dict[int, int] = {}  # number → thread
         self._due: list[tuple[int, int]] = []  # (deadline, number)
         self._shutdowns: dict[int, int] = {}
-        self._strangers: dict[
-            int, int
-        ] = {}  # threads stopped after an exec, until it is told who that is → when they go on anyway
+        # threads stopped after an exec, until it is told who that is → when they go on anyway
+        self._strangers: dict[int, int] = {}
         self._number = 0
         self._since = time.monotonic_ns()
         self._beat = self._reported = self._answered = 0
@@ -291,9 +290,8 @@ class Holder:
             ts, _, pid, tls, buffer, size, sp, sent, tid, library, kind, _ = L.HOLD.unpack_from(memory, at)
             who = self._who.get(pid)
             if who is None or tid not in self._threads or ts < self._since:
-                self.counters["not_held"] += (
-                    1  # let go meanwhile, or held by a holder that is gone, which let it run on
-                )
+                # let go meanwhile, or held by a holder that is gone, which let it run on
+                self.counters["not_held"] += 1
                 continue
             self.counters["held"] += 1
             call = _Call(ts, pid, tid, tls, buffer, size, sp, sent, library, kind, ts + who.deadline_ms * 10**6)

@@ -71,14 +71,21 @@ class Gateway:
             await asyncio.gather(*clients, return_exceptions=True)
             await self._setting.pool.aclose()
 
-    async def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._clients) >= _CLIENTS:
+    def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= _CLIENTS:
             self._desk.counters["clients_refused"] += 1
             writer.close()
             return
+        task = asyncio.ensure_future(self._client(Channel(reader, writer)))
         self._clients.add(task)
-        channel = Channel(reader, writer)
+        task.add_done_callback(self._went)
+
+    def _went(self, task: asyncio.Task[None]) -> None:
+        self._clients.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a client's task failed", "exception": error})
+
+    async def _client(self, channel: Channel) -> None:
         caller = await self._desk.of(self._desk.arrived, channel.client, channel.ours)
         try:
             await self._http(channel, caller, None)
@@ -87,7 +94,6 @@ class Gateway:
         except LeewardError as error:  # the audit log cannot be written: nothing passes
             print(f"level=error event=not_decided what={str(error)!r}", file=sys.stderr)
         finally:
-            self._clients.discard(task)
             self._desk.record(0, self._desk.left, caller)
             channel.close()
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from leeward.ai.datafile import Record, Schema, read_text
-from leeward.ai.yamlfile import meant, parse_yaml
+from leeward.ai.datafile import Record, Schema, meant, read_text
 from leeward.detect.rule import rules
 from leeward.model.errors import InputError
 from leeward.model.finding import SEVERITIES
@@ -106,6 +105,8 @@ def load_policy(path: Path) -> Policy:
 
 def parse_policy(text: str, name: str) -> Policy:
     """As `load_policy`, for text that came from `name`."""
+    from leeward.ai.yamlfile import parse_yaml  # only who has policies needs it
+
     document = parse_yaml(text, name, Schema.read(_SCHEMA), all_complaints=True)
     reader = _Reader(Source(name, text))
     policy = reader.read(document)

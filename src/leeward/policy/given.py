@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from leeward.ai.datafile import Record
-from leeward.ai.yamlfile import meant
+from leeward.ai.datafile import Record, meant
 from leeward.policy.facts import DATA_FIELDS, FACTS, nested
 
 _PLAIN: dict[str, type] = {"string": str, "int": int, "bool": bool}
