@@ -35,12 +35,8 @@ metadata: {name: payment-data}
 spec:
   mode: enforce
   rules:
-    - {name: no-iban, when: '"financial.iban" in kinds', action: block, finding: data-leak, severity: high}
-    - name: no-card
-      when: '"financial.card" in kinds'
-      action: redact
-      finding: data-leak
-      severity: high
+    - {name: no-iban, when: '"financial.iban" in kinds', action: block, finding: data-leak}
+    - {name: no-card, when: '"financial.card" in kinds', action: redact, redact: [financial.card], finding: data-leak}
 """
 
 
@@ -75,8 +71,8 @@ class Client:
 class Agent:
     """tests/live/live_enforcer.py: sensor, holder and judge, and one process that they hold."""
 
-    def __init__(self, policy: Path, pid: int) -> None:
-        command = [sys.executable, str(ROOT / "tests/live/live_enforcer.py"), str(policy), str(DEADLINE_MS), "open"]
+    def __init__(self, policy: Path, pid: int, deadline_ms: int = DEADLINE_MS) -> None:
+        command = [sys.executable, str(ROOT / "tests/live/live_enforcer.py"), str(policy), str(deadline_ms), "open"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen([*command, str(pid)], **pipes)
         assert self.process.stdout is not None
@@ -84,14 +80,17 @@ class Agent:
         if refused:
             raise RuntimeError(f"the client is not held: {refused}")
 
-    def counts(self) -> dict[str, int]:
-        time.sleep(1.2)  # the holder reports once a second
+    def ask(self, what: str) -> dict[str, int]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write("counts\n")
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
         found: dict[str, int] = json.loads(self.process.stdout.readline())
         return found
+
+    def counts(self) -> dict[str, int]:
+        time.sleep(1.2)  # the holder reports once a second
+        return self.ask("counts")
 
     def close(self) -> None:
         self.process.kill()

@@ -18,7 +18,6 @@ import httpx
 
 _TEXT = "please look at this ticket and tell me in short words what the customer wants and whether it is urgent"
 _WORDS = _TEXT.split()
-_APART_S = 0.004
 _NUMBERS = itertools.count()
 _BLOCK = b"\0" * (128 << 10)  # hashlib lets go of the interpreter's lock for it
 
@@ -41,7 +40,6 @@ def work(client: httpx.Client, url: str, count: int, taken: list[float], failed:
         taken.append((time.perf_counter_ns() - began) / 1000)
         if status != 200:
             failed.append(str(status))
-        time.sleep(_APART_S)
 
 
 def other(stop: threading.Event, taken: list[float]) -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,16 +64,24 @@ def nothing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def leeward(folder: Path) -> Iterator[int]:
+def leeward(folder: Path, *options: str) -> Iterator[int]:
     """`leeward run`; yields its pid once the API answers."""
-    command = [str(Path(sys.executable).with_name("leeward")), "run", "--port", str(API_PORT), "--state", str(folder)]
+    command = [
+        str(Path(sys.executable).with_name("leeward")),
+        "run",
+        "--port",
+        str(API_PORT),
+        "--state",
+        str(folder),
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{API_PORT}/api/v1/health", timeout=1).close()
                 break
-            except (urllib.error.URLError, ConnectionError):
+            except OSError:  # not yet
                 time.sleep(0.1)
         else:
             raise RuntimeError("leeward run did not come up")

@@ -67,6 +67,11 @@ class Inspector:
         inspection = self.prepare(exchange, payloads)
         self.finish(inspection, self.scan(inspection))
 
+    def nothing_in(self, value: Any) -> bool:
+        """Is no sensitive data in the texts of a payload?"""
+        texts = texts_of(value)
+        return not self.scan(Inspection(Exchange(), texts, [], {}, [list(range(len(texts)))]))
+
     def prepare(self, exchange: Exchange, payloads: Sequence[Payload]) -> Inspection:
         """Gathers the texts. What is in no payload (an answer put together from a stream) is looked at where the exchange
         has it."""

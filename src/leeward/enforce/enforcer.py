@@ -246,6 +246,7 @@ class Enforcer:
         with suppress(OSError):
             send(self._agent_end, NewJudge(), end.fileno())
         self._agent_end.setblocking(False)
+        self.counters["judges_adopted"] += 1
         end.close()
 
     def _libraries(self) -> None:
@@ -302,19 +303,19 @@ class Enforcer:
     def _watch(self) -> None:
         """Kills a holder whose heart stands still: what it holds runs on then."""
         beats = self._sensor.map("heartbeat")
-        since = time.monotonic_ns()
+        since, watched = time.monotonic_ns(), None
         while not self._stop.wait(_LOOK_S):
             raw = beats.get(_U32.pack(0), L.HEART.size)
             beat = L.HEART.unpack(raw)[0] if raw else 0
             now = time.monotonic_ns()
             with self._lock:
                 process = self._holder.process
-                if beat == 0 or process is None or process.returncode is not None:
-                    since = now
+                if beat == 0 or process is not watched or process is None or process.returncode is not None:
+                    since, watched = now, process
                 elif now - max(beat, since) > _STILL_NS:
                     self.counters["holder_stood_still"] += 1
                     process.send_signal(signal.SIGKILL)
-                    since = now + 10 * _STILL_NS
+                    since = now + 10 * _STILL_NS  # it ends meanwhile
 
 
 def _python(module: str, arguments: list[str], descriptors: list[int]) -> subprocess.Popen[bytes]:

@@ -62,6 +62,9 @@ _Said = tuple[str, Decision, Exchange]
 class Decides(Protocol):
     """policy.Policies, as the judge needs it."""
 
+    @property
+    def needs_data(self) -> bool: ...
+
     def decide(self, stage: str, facts: Mapping[str, Any]) -> list[Decision]: ...
 
 
@@ -95,6 +98,14 @@ class _Connection(msgspec.Struct):
         if data[:size] == written[:size]:
             return size, []
         return (size, [(0, written[:size])]) if data[:size] == asked[:size] else None
+
+    def after_head(self, data: bytes) -> int:
+        """Where the body begins in the call in which a head ends; what ends it may have begun in the call before."""
+        if not isinstance(self.parser, Http1Connection):
+            return 0
+        before = self.asked[1 - len(_HEAD_ENDS) :]
+        at = (before + data).find(_HEAD_ENDS)
+        return max(at + len(_HEAD_ENDS) - len(before), 0) if at >= 0 else 0
 
     def wrote(self, sent: int, data: bytes, edits: Sequence[Edit]) -> None:
         """This call may go on, with these edits."""
@@ -169,6 +180,7 @@ class Judge:
         """Bytes that are seen for the first time; `offset` is where they begin in the buffer."""
         said: list[_Said] = []
         edits: list[Edit] = []
+        begin = 0
         events = [*connection.parser.feed(True, ask.ts, data)]
         done = [event.request for event in events if isinstance(event, RequestDone)]
         for event in events:
@@ -179,10 +191,11 @@ class Judge:
                     connection.masked -= Counter({value: request.body.count(value) for value in connection.masked})
                 case RequestHead(request=request) if request not in done:
                     connection.head, connection.behind = request, b""
+                    begin = connection.after_head(data)
                 case WsMessage():
                     said += self._ws_message(ask, connection, event)
         if connection.head is not None:
-            said += self._piece(ask, data, offset, connection, edits)
+            said += self._piece(ask, data, begin, offset, connection, edits)
         for request in done:
             if request.header("upgrade").lower() == "websocket" and isinstance(connection.parser, Http1Connection):
                 connection.parser.feed(False, ask.ts, _SOCKET_BEGINS)
@@ -208,6 +221,8 @@ class Judge:
         masked: Counter[bytes],
     ) -> Iterator[_Said]:
         """What is said of a whole request, which ends in `data`."""
+        if self._nothing_in(request):
+            return
         for exchange, decisions in self._decided(ask, request):
             for decision in decisions[:1]:
                 action = decision.action
@@ -217,6 +232,20 @@ class Judge:
                     edits += [(offset + at, put) for at, put in found or ()]
                     action = "block" if found is None else action
                 yield action, decision, exchange
+
+    def _nothing_in(self, request: Message) -> bool:
+        """Is it one of most: a conversation without sensitive data, which is all that the policies ask for? Then nobody needs to
+        know what else it says."""
+        if (
+            self._inspector is None
+            or not self._policies.needs_data
+            or not request.complete
+            or request.truncated
+            or request.gap
+        ):
+            return False
+        body = read(request, request)
+        return body.exact and _is_plain_talk(body.value) and self._inspector.nothing_in(body.value)
 
     def _decided(self, ask: Ask, request: Message) -> list[tuple[Exchange, list[Decision]]]:
         """The exchanges that a whole request begins, looked through, with what the policies say of each."""
@@ -234,6 +263,8 @@ class Judge:
 
     def _decide(self, exchange: Exchange, ts: int) -> list[Decision]:
         """What the policies say, the worst first: of where it goes too, since its host may be another than was connected to."""
+        if self._policies.needs_data and not exchange.data:
+            return []
         facts = facts_of(exchange, ts)
         found = [decision for stage in ("connect", "request") for decision in self._policies.decide(stage, facts)]
         return sorted(found, key=lambda decision: -_ACTIONS.index(decision.action))
@@ -270,15 +301,19 @@ class Judge:
         for decision in self._decide(exchange, ask.ts)[:1]:
             yield "block" if decision.action == "redact" else decision.action, decision, exchange
 
-    def _piece(self, ask: Ask, data: bytes, offset: int, connection: _Connection, edits: list[Edit]) -> Iterator[_Said]:
-        """Part of a body whose end is not here: judged as the text that it is, together with the end of the part before."""
+    def _piece(
+        self, ask: Ask, data: bytes, begin: int, offset: int, connection: _Connection, edits: list[Edit]
+    ) -> Iterator[_Said]:
+        """Part of a body whose end is not here: judged as the text that it is, together with the end of the part before. begin:
+        where it begins in `data`."""
         request = connection.head
         assert request is not None
-        exchange = self._outline(ask, request)
-        begin = data.find(_HEAD_ENDS) + len(_HEAD_ENDS) if not connection.behind and _HEAD_ENDS in data else 0
         before = len(connection.behind)
         text = connection.behind + data[begin:]
         connection.behind = text[-_OVERLAP:]
+        if len(text) == before and self._policies.needs_data:
+            return
+        exchange = self._outline(ask, request)
         if len(text) > before:
             self._looked_through(exchange, text.decode("latin-1"))
         decisions = self._decide(exchange, ask.ts)
@@ -306,6 +341,19 @@ def _said(request: Message) -> Any:
 
 _ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
 _DONE = {"observe": "allow", "alert": "allow"}
+
+
+def _is_plain_talk(value: Any) -> bool:
+    """Is it messages of one string each and settings? What is made of it is what stands in it then, nothing put together."""
+    if not isinstance(value, dict):
+        return False
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return False
+    return all(name == "messages" or not isinstance(setting, dict | list) for name, setting in value.items()) and all(
+        isinstance(message, dict) and not any(isinstance(part, dict | list) for part in message.values())
+        for message in messages
+    )
 
 
 def _to_mask(matches: Sequence[DataMatch], decisions: Sequence[Decision]) -> list[DataMatch]:

@@ -210,6 +210,11 @@ class Desk:
         """Those in force."""
         return self._reloader.policies if self._reloader is not None else self._none
 
+    @property
+    def needs_data(self) -> bool:
+        """For the judge: of the policies in force."""
+        return self.policies.needs_data
+
     def decide(self, stage: str, facts: Mapping[str, Any]) -> list[Decision]:
         """For the judge: always by the policies in force."""
         return self.policies.decide(stage, facts)

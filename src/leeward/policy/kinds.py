@@ -1,7 +1,7 @@
-"""Which kinds of sensitive data a condition is about, so that nobody has to look for others.
+"""Which kinds of sensitive data a condition is about, so that nobody has to look for others, and whether it is about any.
 
-Invariant: a condition has the same value when data of no other kind than these is found; where that
-cannot be told they are {"*"}.
+Invariants: a condition has the same value when data of no other kind than these is found; where that cannot be told they are
+{"*"}. One that needs data is never true without.
 """
 
 from __future__ import annotations
@@ -19,6 +19,29 @@ def kinds_of(tree: Expr, constants: Mapping[str, object]) -> frozenset[str]:
     for here in _tops(tree):
         found |= _one(here, constants)
     return ANY if "*" in found else found
+
+
+def needs_data(tree: Expr, variables: Mapping[str, Expr]) -> bool:
+    """Is it false, whatever else is so, where no data is found? variables: what those that are no constants are made of."""
+    if tree.kind == "name":
+        return tree.name in variables and needs_data(variables[tree.name], variables)
+    if _is_about(tree):  # exists
+        start, result = tree.parts[1], tree.parts[4]
+        return start.value is False and result.kind == "name" and result.name == "@result"
+    if tree.kind != "call":
+        return tree.kind == "const" and tree.value is False
+    sides = (needs_data(part, variables) for part in tree.parts)
+    match tree.name:
+        case "_&&_":
+            return any(sides)
+        case "_||_":
+            return all(sides)
+        case "@in":
+            return _is_data(tree.parts[1])
+        case "_>_":
+            size, least = tree.parts
+            return size.name == "size" and _is_data(size.parts[0]) and isinstance(least.value, int) and least.value >= 0
+    return False
 
 
 def fits(kind: str, patterns: Collection[str]) -> bool:

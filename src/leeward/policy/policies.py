@@ -20,7 +20,7 @@ from leeward.model.process import Workload
 from leeward.policy.cel import Bound, EvaluationError
 from leeward.policy.document import Policy, Rule, Waiver, load_policy
 from leeward.policy.facts import DATA_FIELDS, FACTS, STAGES, blank, flat, namespace_of
-from leeward.policy.kinds import ANY
+from leeward.policy.kinds import ANY, needs_data
 
 ACTIONS = ("allow", "observe", "alert", "redact", "block", "kill")
 """From the mildest to the worst."""
@@ -83,13 +83,15 @@ class _Stage(msgspec.Struct, frozen=True):
 
 
 class Policies:
-    """counters: `policy_errors` (conditions without a value), `policy_matches`, `policy_excepted`."""
+    """counters: `policy_errors` (conditions without a value), `policy_matches`, `policy_excepted`. needs_data: no rule has
+    anything against a connection or a request in which no sensitive data is found."""
 
     def __init__(self, policies: Iterable[Policy] = ()) -> None:
         self.counters: Counter[str] = Counter()
         self.policies = tuple(policies)
         self.warnings = [line for policy in self.policies for line in policy.warnings]
         self._stages = {stage: [s for p in self.policies if (s := _stage(p, stage))] for stage in STAGES}
+        self.needs_data = all(map(_needs_data, (*self._stages["connect"], *self._stages["request"])))
         self._covered: dict[Any, frozenset[str]] = {}
         self._nothing: set[Any] = set()  # facts that no rule of a stage matched, without an error
 
@@ -279,6 +281,11 @@ def _stage(policy: Policy, name: str) -> _Stage | None:
     derived = tuple(v for v in policy.variables if v in used and v not in policy.constants)
     named = tuple(sorted(used & FACTS.keys()))
     return _Stage(policy, rules, waivers, named, tuple(n for n in named if name in FACTS[n].stages), derived)
+
+
+def _needs_data(stage: _Stage) -> bool:
+    variables = {name: condition.tree for name, condition in stage.policy.variables.items()}
+    return all(needs_data(rule.when.tree, variables) for rule in stage.rules)
 
 
 def _kinds(stages: Iterable[_Stage]) -> frozenset[str]:
