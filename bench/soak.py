@@ -66,13 +66,13 @@ class Talker:
         self.process.wait()
 
 
-def until(what: str, seconds: float, condition: Callable[[], bool]) -> float:
+def until(what: str, seconds: float, condition: Callable[[], bool], every: float = 0.01) -> float:
     """Seconds until the condition held. Raises RuntimeError if it does not."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > seconds:
             raise RuntimeError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(every)
     return time.monotonic() - began
 
 
@@ -265,15 +265,16 @@ def verdicts(folder: Path, requests: int) -> bool:
 
         stopped = {number: action for number, action in expected.items() if action != "allow"}
         with contextlib.suppress(RuntimeError):  # what is missing is told below
-            until("audit log", 60, lambda: len(audited()) >= len(stopped))
+            until("audit log", 60, lambda: len(audited()) >= len(stopped), every=0.5)
+        told = audited()
         seen = bodies.end()["bodies"]
         arrived = {number: what_arrived(seen.get(number, "")) for number in expected}
         asked = {number: (result == 200) == (expected[number] != "block") for number, (_, result) in done.items()}
         apart = {
             "client": sum(not agrees for agrees in asked.values()),
             "server": sum(arrived[number] != action for number, action in expected.items()),
-            "audit log": sum(audited().get(number) != action for number, action in stopped.items())
-            + len(audited().keys() - stopped.keys()),
+            "audit log": sum(told.get(number) != action for number, action in stopped.items())
+            + len(told.keys() - stopped.keys()),
         }
         wrong = verify(log).wrong
     print(
@@ -289,6 +290,7 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=10_000)
     chosen = options.parse_args()
     host.need("openssl")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends then too
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="leeward-soak-") as name:
         folder = Path(name)
