@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 THREADS, LEAST_PROBES = 50, 60
 RUN_ON_S, GONE_S = 1.0, 10.0
 _AGENT_ROUNDS = 20  # an agent gives up on a part that ends sixty times in an hour
+_HOLD_S = 0.6  # a judge that was asked and says nothing for 0.7 s is given up
 _PROG_GET_FD_BY_ID = 13
 CASES = [(part, number) for part in ("holder", "judge", "agent") for number in (signal.SIGKILL, signal.SIGSTOP)]
 
@@ -127,6 +128,8 @@ class Parts:
         self._policy = policy
         self.client = Talker([sys.executable, str(ROOT / "bench/soak_client.py"), url, str(THREADS)])
         self.client.line()
+        self.client.say("one")  # connections are made before anything is held
+        self.check(self.client.line())
         self.agent: Agent | None = None
         self._rounds = self._judges = 0
         self.links = 10**9
@@ -149,7 +152,12 @@ class Parts:
         pids = agent.ask("pids")
         os.kill(pids["judge"], signal.SIGSTOP)
         self.client.say("one")
-        until("hold", 0.5, lambda: held_threads(self.client.process.pid) == THREADS)
+        try:
+            until("hold", _HOLD_S, lambda: held_threads(self.client.process.pid) == THREADS)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{error}: {held_threads(self.client.process.pid)} held, {agent.ask('counts')}"
+            ) from error
         return pids | {"agent": agent.process.pid}
 
     def check(self, done: dict[str, list[Any]] | None) -> None:
