@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 THREADS, LEAST_PROBES = 50, 60
 RUN_ON_S, GONE_S = 1.0, 10.0
 _AGENT_ROUNDS = 20  # an agent gives up on a part that ends sixty times in an hour
+_HOLD_S = 0.6  # a judge that was asked and says nothing for 0.7 s is given up
 _PROG_GET_FD_BY_ID = 13
 CASES = [(part, number) for part in ("holder", "judge", "agent") for number in (signal.SIGKILL, signal.SIGSTOP)]
 
@@ -66,13 +67,13 @@ class Talker:
         self.process.wait()
 
 
-def until(what: str, seconds: float, condition: Callable[[], bool]) -> float:
+def until(what: str, seconds: float, condition: Callable[[], bool], every: float = 0.01) -> float:
     """Seconds until the condition held. Raises RuntimeError if it does not."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > seconds:
             raise RuntimeError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+        time.sleep(every)
     return time.monotonic() - began
 
 
@@ -127,6 +128,8 @@ class Parts:
         self._policy = policy
         self.client = Talker([sys.executable, str(ROOT / "bench/soak_client.py"), url, str(THREADS)])
         self.client.line()
+        self.client.say("one")  # connections are made before anything is held
+        self.check(self.client.line())
         self.agent: Agent | None = None
         self._rounds = self._judges = 0
         self.links = 10**9
@@ -149,7 +152,12 @@ class Parts:
         pids = agent.ask("pids")
         os.kill(pids["judge"], signal.SIGSTOP)
         self.client.say("one")
-        until("hold", 0.5, lambda: held_threads(self.client.process.pid) == THREADS)
+        try:
+            until("hold", _HOLD_S, lambda: held_threads(self.client.process.pid) == THREADS)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{error}: {held_threads(self.client.process.pid)} held, {agent.ask('counts')}"
+            ) from error
         return pids | {"agent": agent.process.pid}
 
     def check(self, done: dict[str, list[Any]] | None) -> None:
@@ -265,15 +273,16 @@ def verdicts(folder: Path, requests: int) -> bool:
 
         stopped = {number: action for number, action in expected.items() if action != "allow"}
         with contextlib.suppress(RuntimeError):  # what is missing is told below
-            until("audit log", 60, lambda: len(audited()) >= len(stopped))
+            until("audit log", 60, lambda: len(audited()) >= len(stopped), every=0.5)
+        told = audited()
         seen = bodies.end()["bodies"]
         arrived = {number: what_arrived(seen.get(number, "")) for number in expected}
         asked = {number: (result == 200) == (expected[number] != "block") for number, (_, result) in done.items()}
         apart = {
             "client": sum(not agrees for agrees in asked.values()),
             "server": sum(arrived[number] != action for number, action in expected.items()),
-            "audit log": sum(audited().get(number) != action for number, action in stopped.items())
-            + len(audited().keys() - stopped.keys()),
+            "audit log": sum(told.get(number) != action for number, action in stopped.items())
+            + len(told.keys() - stopped.keys()),
         }
         wrong = verify(log).wrong
     print(
@@ -289,6 +298,7 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=10_000)
     chosen = options.parse_args()
     host.need("openssl")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends then too
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="leeward-soak-") as name:
         folder = Path(name)

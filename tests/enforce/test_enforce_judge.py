@@ -33,18 +33,20 @@ spec:
     - {name: card, when: '"financial.card" in kinds', action: redact, redact: [financial.card], finding: data-leak}
     - {name: provider, when: provider == 'mistral_ai', action: block, finding: unsanctioned-provider}
 """
+ABOUT_DATA = "\n".join(line for line in POLICY.splitlines() if "provider" not in line)
+POLICIES = pytest.mark.parametrize("policy", [POLICY, ABOUT_DATA], ids=["any", "about-data"])
 CARD, IBAN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
 DAY = 86_400 * 10**9
 
 
 @functools.cache
-def parts() -> tuple[Any, Policies]:
-    policies = Policies([parse_policy(POLICY, "p.yaml")])
+def parts(policy: str) -> tuple[Any, Policies]:
+    policies = Policies([parse_policy(policy, "p.yaml")])
     return standard_scanner(kinds=lambda kind: kind in policies.kinds), policies
 
 
-def judge() -> Judge:
-    scanner, policies = parts()
+def judge(policy: str = POLICY) -> Judge:
+    scanner, policies = parts(policy)
     made = Judge(default_catalogue(), Inspector(scanner, Keyed(b"k" * 32)), policies)
     made.told(Who(7, ProcessRef(pid=7, exe="/usr/bin/agent"), Workload("exe:agent", "agent", "executable")))
     return made
@@ -256,14 +258,50 @@ def test_many_requests_of_one_connection() -> None:
     assert CARD.encode() not in writer.wire
 
 
+@POLICIES
 @pytest.mark.parametrize("size", [1, 7, 64, 4096])
-def test_chunks(size: int) -> None:
+def test_chunks(size: int, policy: str) -> None:
     """Masked chunk by chunk, or blocked; never sent."""
-    writer, raw = Writer(judge()), chunked(request(f"Card {CARD}, please."), size)
+    writer, raw = Writer(judge(policy)), chunked(request(f"Card {CARD}, please."), size)
     verdict = writer.write(raw)
     assert verdict.action == "redact"
     assert len(writer.wire) == len(raw)
     assert CARD.encode() not in writer.wire.replace(b"\r\n", b"")
+
+
+@POLICIES
+@pytest.mark.parametrize("before", [b"\r\n\r\n", b"\r\n\r\n{}", b"[\r\n\r\n"])
+def test_an_empty_line_in_a_body_is_no_end_of_a_head(policy: str, before: bytes) -> None:
+    """Head, then the beginning of a body, each in a call of its own."""
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 4096\r\n\r\n"
+    writer = Writer(judge(policy))
+    assert writer.write(head).action == "allow"
+    assert writer.write(f"The account is {IBAN}.".encode() + before).action == "block"
+
+
+_PIECES = st.sampled_from(
+    ["Hello.", CARD, IBAN, "4111 1111", "1111 1111", "DE89 3704 0044", "0532 0130 00", "card number", ""]
+)
+_CONTENT = st.one_of(
+    _PIECES, st.lists(_PIECES, max_size=3).map(lambda texts: [{"type": "text", "text": text} for text in texts])
+)
+_MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": _CONTENT}), max_size=4
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(messages=_MESSAGES, user=_PIECES, whole=st.booleans())
+def test_what_is_not_read_further_would_have_gone_all_the_same(messages: list[Any], user: str, whole: bool) -> None:
+    """Judges who read all of it and who need not decide alike."""
+    body = json.dumps({"model": "gpt-4o", "user": user, "messages": messages}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(body)
+    said = []
+    for policy in (POLICY, ABOUT_DATA):
+        writer = Writer(judge(policy))
+        verdicts = [writer.write(part) for part in ([head + body] if whole else [head, body])]
+        said.append([(verdict.action, verdict.edits) for verdict in verdicts])
+    assert said[0] == said[1]
 
 
 def test_compressed() -> None:
@@ -277,15 +315,18 @@ def test_compressed() -> None:
     assert writer.wire == b""
 
 
+@POLICIES
 @settings(max_examples=150, deadline=None)
-@given(st.data(), st.sampled_from([CARD, IBAN]), st.booleans())
-def test_however_it_is_cut_into_calls_it_does_not_leave(data: st.DataObject, value: str, in_chunks: bool) -> None:
+@given(data=st.data(), value=st.sampled_from([CARD, IBAN]), in_chunks=st.booleans())
+def test_however_it_is_cut_into_calls_it_does_not_leave(
+    policy: str, data: st.DataObject, value: str, in_chunks: bool
+) -> None:
     """Calls of any size, that write as little as they like: the value is never on the wire as a whole."""
     raw = request(f"Before. {value} After, with some more words so that there is something behind it.")
     if in_chunks:
         raw = chunked(raw, data.draw(st.integers(1, 80)))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(raw) - 1), max_size=6)))
-    writer = Writer(judge())
+    writer = Writer(judge(policy))
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
         if writer.refused:
             break

@@ -90,6 +90,41 @@ def test_policy_condition_without_a_value_does_not_match_and_is_counted() -> Non
     assert acts(made, "connect", workload={**SHOP, "labels": {"owner": "y"}}) == [("alert", "r")]
 
 
+def test_policy_facts_that_come_again_are_decided_alike() -> None:
+    """What matched nothing is remembered, with all that the condition is about; an error is counted each time."""
+    made = policies(rule("model == 'a' && workload.labels.owner == 'x'", on="request"))
+    for _ in range(2):
+        assert acts(made, "request", model="b") == []
+    assert (made.counters["policy_errors"], made.counters["policy_matches"]) == (0, 0)
+    owned = {**SHOP, "labels": {"owner": "x"}}
+    for model, found in (("a", [("alert", "r")]), ("b", []), ("a", [("alert", "r")])):
+        assert acts(made, "request", model=model, workload=owned) == found
+    for _ in range(2):
+        assert acts(made, "request", model="a") == []
+    assert made.counters["policy_errors"] == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "needs"),
+    [
+        ("'pii.email' in kinds", True), ("kinds.exists(k, k.startsWith('pii.'))", True), ("size(kinds) > 0", True),
+        ("provider != '' && data.exists(d, d.confidence > 0.9)", True), ("'a' in kinds || data.size() > 2", True),
+        ("variables.personal && provider == 'x'", True), ("false", True),
+        ("provider == 'x'", False), ("!('pii.email' in kinds)", False), ("'a' in kinds || provider == 'x'", False),
+        ("kinds.all(k, k == 'a')", False), ("size(kinds) > -1", False), ("size(kinds) >= 0", False), ("kinds == []", False),
+        ("variables.stranger", False), ("provider in ['a'] ? 'a' in kinds : true", False),
+    ],
+)  # fmt: skip
+def test_policy_that_needs_data_has_nothing_against_what_has_none(condition: str, needs: bool) -> None:
+    variables = (
+        "  variables: {personal: \"kinds.exists(k, k.startsWith('pii.'))\", stranger: provider == 'x'}\n  rules:"
+    )
+    made = policies(rule(condition, on="request").replace("  rules:", variables))
+    assert made.needs_data == needs
+    found = [made.decide("request", facts(provider=provider)) for provider in ("", "x", "a")]
+    assert not (needs and any(found))
+
+
 @pytest.mark.parametrize("bad", [{"provider": 3}, {"provider": None}, {"workload": None}, {"provider": "\udc80"}])
 def test_policy_facts_of_wrong_types_do_not_match(bad: dict[str, Any]) -> None:
     made = policies(rule("provider == 'x'"))
