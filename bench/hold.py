@@ -85,7 +85,10 @@ class Agent:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        found: dict[str, int] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the agent has ended: {self.process.wait(10)}")
+        found: dict[str, int] = json.loads(line)
         return found
 
     def counts(self) -> dict[str, int]:
