@@ -30,7 +30,7 @@ from leeward.identity.users import Users
 from leeward.model.exchange import ProcessRef
 from leeward.model.process import Process
 from leeward.model.raw import CallJudged, Denied, ProcessExec, ProcessExited, ProgramJudged, RawEvent
-from leeward.placing import iso
+from leeward.model.times import iso
 from leeward.policy.audit import Audit
 from leeward.policy.facts import facts_of_connection
 from leeward.policy.policies import Policies, Scoped, policy_files

@@ -4,6 +4,7 @@
                                         standard input and output ──► ai.stdio ───┴► placing ─► data ─► Exchange, masked
                                                       sql results ──► data.lineage ──────────────┘ └─► detect ─► Finding
                                                                                placing ─► ledger ─► Coverage
+    all of these and system calls ─► activities ─► detect ─► Finding ─► incidents ─► Incident
 
 Invariants: no threads, no clock, no I/O here but what the injected readers do (`processes` reads /proc when told of a
 process, `explain` when a connection stays dark). Every HTTP request is counted once: heard = exchanges + named drops.
@@ -12,11 +13,12 @@ process, `explain` when a connection stays dark). Every HTTP request is counted 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from leeward.activities import Activities
 from leeward.ai.bodies import framing, read
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.hearing import Hearing
@@ -24,10 +26,14 @@ from leeward.ai.ledger import Blindness, Ledger
 from leeward.ai.stdio import StdioSessions
 from leeward.ai.vector_sql import vector_activity
 from leeward.data.exchange import Inspector, Payload
+from leeward.detect.detection import detection
+from leeward.detect.incidents import Incidents
 from leeward.discovery import AskModel, Discovery
+from leeward.model.activity import Activity
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.finding import Finding
+from leeward.model.incident import Incident
 from leeward.model.message import Message
 from leeward.model.net import Flow
 from leeward.model.process import NOBODY, Process
@@ -47,23 +53,25 @@ from leeward.model.raw import (
     Segment,
     SocketOpened,
     SocketStats,
+    SystemCalled,
     TlsClosed,
     TlsOpened,
     UnixData,
 )
 from leeward.model.sql import SqlResult
-from leeward.placing import Placing, bare, iso
+from leeward.model.times import iso
+from leeward.placing import Placing, bare
 from leeward.policing import Policing
 from leeward.sensor.layout import PLAIN_CONNECTION
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
-from leeward.wire.dns import NameTable, parse_dns
+from leeward.wire.dns import DnsMessage, NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.keylog import KeyLog
 from leeward.wire.quic import QuicHellos, is_quic
 from leeward.wire.sql import SqlEvent
 
-Record = Exchange | Flow | Coverage | Finding
+Record = Exchange | Flow | Coverage | Finding | Incident
 
 
 class Processes(Protocol):
@@ -79,11 +87,12 @@ _STATEMENTS = 256  # of a connection of a process that speaks to no model
 
 class Settings(msgspec.Struct, frozen=True):
     """origin: id of the boot or capture, part of every id. max_message: bytes kept of a body. watched: says whether a pid
-    may come out (exec watches one process tree); None: all."""
+    may come out (exec watches one process tree); None: all. record: is told what the detectors are fed."""
 
     origin: str
     max_message: int = 1 << 20
     watched: Callable[[int], bool] | None = None
+    record: Callable[[Activity], None] | None = None
 
 
 class Pipeline:
@@ -121,6 +130,11 @@ class Pipeline:
         self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
+        self.activities = Activities(catalogue.key_forms, processes.get if processes else None)
+        self.detection = detection(catalogue)
+        self.incidents = Incidents()
+        self._acts: list[Activity] = []  # of the event at hand
+        self._moved: dict[Hashable, Socket] = {}  # a capture's flows since the last tick
         self._library_of = library_of or (lambda _number: ("", "symbol"))
         self._stages: dict[type, Callable[..., list[Record]]] = {
             ProcessStarted: self._on_process,
@@ -135,6 +149,7 @@ class Pipeline:
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
             Piped: self._on_piped,
             Denied: self._on_denied,
+            SystemCalled: self._on_system,
             UnixData: lambda e: self._heard(self.connections.unix_data(e)),
             ModelAnswered: lambda e: [*self.discovery.answered(e)],
             CallJudged: self._on_judged,
@@ -143,7 +158,7 @@ class Pipeline:
         }
 
     def feed(self, event: RawEvent) -> list[Record]:
-        return self._stages[type(event)](event)
+        return self._detected(self._stages[type(event)](event), event.ts)
 
     def tick(self, ts: int) -> list[Record]:
         """About once a second of event time: what waited long enough, and flows that moved."""
@@ -151,8 +166,9 @@ class Pipeline:
         records += self._alone(self.hearing.tick(ts))
         records += self.discovery.tick(ts)
         records += self._unseen(ts)
+        self._captured(ts)
         self.flows.prune(ts)
-        return records
+        return self._quiet_signs(self._detected(records, ts), ts)
 
     def finish(self, ts: int) -> list[Record]:
         """The observation ends: everything that is unfinished comes out as it is."""
@@ -163,14 +179,47 @@ class Pipeline:
         records += self.discovery.tick(ts, everything=True)
         records += self._unseen(ts, everything=True)
         for socket in self.flows.open_flows():
-            records += self._flow(socket)
-        return records
+            records += self._flow(socket, ts)
+        self._captured(ts)
+        return self._quiet_signs(self._detected(records, ts), ts)
+
+    # -- detection -------------------------------------------------------------------------------------------------
+
+    def _detected(self, records: list[Record], ts: int) -> list[Record]:
+        """The records, and what is found in them and in the activities of this event."""
+        acts, self._acts = self._acts, []
+        acts += [self.activities.exchange(r, ts) for r in records if type(r) is Exchange]
+        for act in acts:
+            if self._settings.record is not None:
+                self._settings.record(act)
+            self.incidents.heed(act)
+            for finding in self.detection.feed(act):
+                records += self.discovery.findings.add(finding, act.ts)
+        return records + self._told_of(records, ts)
+
+    def _quiet_signs(self, records: list[Record], ts: int) -> list[Record]:
+        """What shows by silence, and what came to an end."""
+        found: list[Record] = []
+        for finding in self.detection.tick(ts):
+            found += self.discovery.findings.add(finding, ts)
+        return [*records, *found, *self._told_of(found, ts), *self.incidents.tick(ts)]
+
+    def _told_of(self, records: list[Record], ts: int) -> list[Record]:
+        return [incident for r in records if type(r) is Finding for incident in self.incidents.feed(r, ts)]
 
     # -- one handler a kind of event -----------------------------------------------------------------------------
 
     def _on_process(self, event: ProcessStarted | ProcessExec) -> list[Record]:
         if self._processes is not None:
             self._processes.feed(event)
+            if type(event) is ProcessExec and self._may_show(event.pid):
+                self._acts.append(self.activities.started(event))
+        return []
+
+    def _on_system(self, event: SystemCalled) -> list[Record]:
+        self.counters["system_calls"] += 1
+        if not event.pid or self._may_show(event.pid):
+            self._acts.append(self.activities.system(event))
         return []
 
     def _on_exit(self, event: ProcessExited) -> list[Record]:
@@ -181,17 +230,17 @@ class Pipeline:
         self._speakers.discard(event.pid)
         if self._processes is not None:
             self._processes.feed(event)
+            if self._may_show(event.pid):
+                self._acts.append(self.activities.ended(event))
         return records
 
     def _on_socket(self, event: SocketOpened) -> list[Record]:
-        return self._flow(self.flows.opened(event))
+        return self._flow(self.flows.opened(event), event.ts)
 
     def _on_stats(self, event: SocketStats) -> list[Record]:
         records = self._heard(self.connections.socket_closed(event.sock, event.ts)) if event.closed else []
-        flow = self.flows.stats(event)
-        if flow is not None and self._may_show(flow.pid):
-            records.append(flow)
-        return records
+        socket = self.flows.stats(event)
+        return records + self._flow(socket, event.ts) if socket is not None else records
 
     def _on_segment(self, event: Segment) -> list[Record]:
         socket = self._capture_flow(event) if not event.sock else self.flows.find(event.sock)
@@ -216,7 +265,13 @@ class Pipeline:
         flow.packets_sent += ours
         flow.packets_received += not ours
         flow.time = flow.end = event.ts
+        self._moved[socket.key] = socket
         return socket
+
+    def _captured(self, ts: int) -> None:
+        """News of a capture's flows; live, the kernel's totals bring them."""
+        moved, self._moved = self._moved, {}
+        self._acts += [self.activities.flow(socket, ts, None) for socket in moved.values()]
 
     def _on_datagram(self, event: Datagram) -> list[Record]:
         socket = self._capture_flow(event) if not event.sock else self.flows.find(0, event.local, event.remote)
@@ -226,6 +281,7 @@ class Pipeline:
                 self.counters["bad_dns"] += 1
             else:
                 self.names.learn(event.ts, message)
+                self._asked(event, socket, message)
         elif socket is not None and is_quic(event.data):
             hello = self.quic.feed(socket.key, event.data)
             if hello is not None:
@@ -234,6 +290,14 @@ class Pipeline:
             if hello is not None or not socket.flow.sni:
                 self._suspect(socket, event.ts, "QUIC is seen as a flow only")
         return []
+
+    def _asked(self, event: Datagram, socket: Socket | None, message: DnsMessage) -> None:
+        """A DNS message. Of one that passed between two processes of this host, the side that asks is told."""
+        pid = socket.flow.pid if socket is not None else 0
+        asks = event.remote.port == 53
+        if self._may_show(pid) and (asks or not event.sock):
+            server = event.remote if asks else event.local
+            self._acts += self.activities.names(event.ts, pid, message, event.size, server)
 
     def _on_denied(self, event: Denied) -> list[Record]:
         """The kernel refused a destination: which rule of the policies that was."""
@@ -246,6 +310,7 @@ class Pipeline:
 
     def _on_lost(self, event: Lost) -> list[Record]:
         self.lost[event.kind] += event.count
+        self._acts.append(self.activities.blinded(event.ts, 0, "lost", event.kind, number=event.count))
         return []
 
     # -- conversations -------------------------------------------------------------------------------------------
@@ -258,6 +323,8 @@ class Pipeline:
         records: list[Record] = []
         for connection, event in heard:
             said = self._said_by(connection, event)
+            if isinstance(event, ExchangeDone) and event.request is not None and self._may_show(connection.pid):
+                self._acts += self.activities.http(connection, event.request, event.response, bool(said))
             payloads = _payloads(event) if len(said) == 1 else ()
             for timed in said:
                 records += self._exchange(connection, timed, payloads)
@@ -375,9 +442,13 @@ class Pipeline:
 
     # -- flows ---------------------------------------------------------------------------------------------------
 
-    def _flow(self, socket: Socket) -> list[Record]:
+    def _flow(self, socket: Socket, ts: int) -> list[Record]:
         flow = self.flows.news(socket)
-        return [flow] if flow is not None and self._may_show(flow.pid) else []
+        if flow is None or not self._may_show(flow.pid):
+            return []
+        if socket.sock:
+            self._acts.append(self.activities.flow(socket, ts, self.flows.mirror(socket)))
+        return [flow]
 
     def _suspect(self, socket: Socket, ts: int, reason: str = "") -> None:
         """A flow to a known AI host: its content should follow."""
@@ -395,7 +466,9 @@ class Pipeline:
             records.append(dark.row)
             if (socket := self.flows.get(dark.flow)) is not None:
                 socket.flow.content = f"not visible: {dark.reason}"
-                records += self._flow(socket)
+                records += self._flow(socket, ts)
+                where = socket.flow.domain or socket.flow.dst.ip
+                self._acts.append(self.activities.blinded(ts, socket.flow.pid, "content", dark.reason, where))
         return records
 
     def _may_show(self, pid: int) -> bool:
@@ -416,11 +489,14 @@ class Pipeline:
             self._processes,
             self.stdio,
             self._policing,
+            self.activities,
+            self.incidents,
         )
         for part in parts:
             total.update(getattr(part, "counters", {}))
         total.update(self.hearing.totals())
         total.update(self.discovery.totals())
+        total.update(self.detection.totals())
         return dict(sorted(total.items()))
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from leeward.ai.keys import KeyForms, redact_argv
 from leeward.model.exchange import Exchange, Network, Observer, ProcessRef, TimedExchange, Tls
 from leeward.model.net import Flow
 from leeward.model.process import Process
+from leeward.model.times import iso
 from leeward.wire.connections import Connection
 
 
@@ -112,11 +112,6 @@ def bare(host: str) -> str:
     if host.startswith("["):
         return host[1:].split("]", 1)[0]
     return host.rsplit(":", 1)[0].rstrip(".").lower() if host.count(":") == 1 else host.rstrip(".").lower()
-
-
-def iso(ts: int) -> str:
-    """Unix nanoseconds as ISO 8601 in UTC, with microseconds."""
-    return datetime.fromtimestamp(ts // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ts % 10**9 // 1000:06d}Z"
 
 
 def _network(flow: Flow | None, exchange: Exchange, secure: bool) -> Network:

@@ -17,7 +17,7 @@ from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.finding import Finding
 from leeward.model.process import Process
 from leeward.model.raw import CallJudged, Denied, ProgramJudged
-from leeward.placing import iso
+from leeward.model.times import iso
 from leeward.policy.facts import facts_of, facts_of_connection
 from leeward.policy.policies import Decision, Policies
 from leeward.policy.violations import bypassed, ran, refused, violation

@@ -169,9 +169,9 @@ def test_its_end_brings_out_what_is_unfinished() -> None:
     ((_, result),) = results(connections.socket_closed(SOCK, 9))
     assert (result.statement, result.complete) == ("select id, email from customers", False)
     assert len(connections) == len(connections.unix) == 0
-    flow = flows.stats(SocketStats(9, SOCK, 5, 6, 0, 0, True))
-    assert flow is not None
-    assert (flow.state, flow.bytes_sent, flow.bytes_received) == ("closed", 5, 6)
+    socket = flows.stats(SocketStats(9, SOCK, 5, 6, 0, 0, True))
+    assert socket is not None
+    assert (socket.flow.state, socket.flow.bytes_sent, socket.flow.bytes_received) == ("closed", 5, 6)
 
 
 def test_bytes_of_a_socket_that_was_not_told_are_counted() -> None:

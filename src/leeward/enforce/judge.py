@@ -37,7 +37,8 @@ from leeward.enforce.rewriting import Edit, edits_for
 from leeward.model.data import DataMatch
 from leeward.model.exchange import Exchange
 from leeward.model.message import Message
-from leeward.placing import bare, iso
+from leeward.model.times import iso
+from leeward.placing import bare
 from leeward.policy.facts import facts_of
 from leeward.policy.policies import Decision, Policies
 from leeward.wire import http2

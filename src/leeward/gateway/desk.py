@@ -44,8 +44,8 @@ from leeward.model.raw import (
     TlsClosed,
     TlsOpened,
 )
+from leeward.model.times import iso
 from leeward.pipeline import Pipeline, Record, Settings
-from leeward.placing import iso
 from leeward.policing import Policing
 from leeward.policy.audit import Audit
 from leeward.policy.facts import facts_of_connection

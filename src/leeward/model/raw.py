@@ -19,6 +19,28 @@ class Raw(msgspec.Struct, frozen=True, tag=True, gc=False):
     ts: int
 
 
+class Stream(msgspec.Struct, frozen=True, gc=False):
+    """What one of a process's standard streams is.
+
+    kind: "" (closed, or not seen) | "socket" (inet) | "unix" | "pipe" (named ones too) | "tty" | "file" | "null" | "other".
+    number: inode of a pipe or UNIX socket, the socket's number (Flow.sock) of an inet one, minor number of a pseudo-terminal.
+    peer: inode of the other end of a pair of UNIX sockets, 0 if unknown.
+    """
+
+    kind: str = ""
+    number: int = 0
+    peer: int = 0
+
+
+class FoundKey(msgspec.Struct, frozen=True, gc=False):
+    """A credential that lies open. where: "argv" | "environ". name: of the option or variable. The rest as in exchange.Key."""
+
+    provider: str
+    fingerprint: str
+    where: str
+    name: str = ""
+
+
 class ProcessStarted(Raw, frozen=True, gc=False):
     """fork or clone of a process (not of a thread): `pid` is the child."""
 
@@ -28,7 +50,8 @@ class ProcessStarted(Raw, frozen=True, gc=False):
 
 
 class ProcessExec(Raw, frozen=True, gc=False):
-    """execve succeeded. argv is what the kernel holds, cut at the sensor's limit (`argv_cut`)."""
+    """execve succeeded. argv is what the kernel holds, cut at the sensor's limit (`argv_cut`). The last fields are as in
+    activity.Started; a source that does not know them leaves them out."""
 
     pid: int
     ppid: int
@@ -37,6 +60,12 @@ class ProcessExec(Raw, frozen=True, gc=False):
     exe: str
     argv: tuple[str, ...]
     argv_cut: bool = False
+    streams: tuple[Stream, Stream, Stream] = (Stream(), Stream(), Stream())
+    origin: str = ""
+    euid: int = -1
+    setuid: bool = False
+    keys: tuple[FoundKey, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 class ProcessExited(Raw, frozen=True, gc=False):
@@ -201,6 +230,22 @@ class Denied(Raw, frozen=True, gc=False):
     name: str = ""
 
 
+class SystemCalled(Raw, frozen=True, gc=False):
+    """A process asked something of the kernel. The fields are those of activity.System; target is a pid, 0 for none."""
+
+    pid: int
+    kind: str
+    path: str = ""
+    source: str = ""
+    label: str = ""
+    number: int = 0
+    target: int = 0
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    stream: Stream | None = None
+    failed: bool = False
+
+
 class ModelAnswered(Raw, frozen=True):
     """What the model for names found in the texts it was given as `number`: (text, kind, start, end, confidence, detector) each,
     offsets in characters."""
@@ -252,6 +297,7 @@ RawEvent = (
     | Piped
     | UnixData
     | Denied
+    | SystemCalled
     | ModelAnswered
     | CallJudged
     | ProgramJudged

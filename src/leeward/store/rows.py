@@ -16,9 +16,10 @@ import msgspec
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange
 from leeward.model.finding import Finding
+from leeward.model.incident import Incident
 from leeward.model.net import Flow
 
-Record = Exchange | Flow | Coverage | Finding
+Record = Exchange | Flow | Coverage | Finding | Incident
 
 TEXT_COLUMN_LIMIT = 1024
 """Characters of a text kept in a column of its own. The JSON has all of it."""
@@ -147,6 +148,8 @@ def to_row(record: Record, recorded_us: int) -> Row:
     if isinstance(record, Finding):
         values = _finding_values(record, recorded_us)
         return Row("findings", (_text(record.id),), values["time"], *_pair(values, body), cleaned)
+    if not isinstance(record, Coverage):
+        raise TypeError(f"no table holds a {type(record).__name__}")
     values = _coverage_values(record)
     return Row("coverage", (str(values["pid"]), values["exe"]), 0, *_pair(values, body), cleaned)
 

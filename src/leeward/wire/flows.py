@@ -131,8 +131,8 @@ class FlowTable:
         socket.client_random = hello.client_random
         self._by_random.setdefault(hello.client_random, []).append(socket)
 
-    def stats(self, event: SocketStats) -> Flow | None:
-        """Totals; returns the flow if it has news."""
+    def stats(self, event: SocketStats) -> Socket | None:
+        """Totals; returns whose they are."""
         key: Hashable = (event.sock, event.remote) if event.remote else event.sock
         socket = self._sockets.get(key)
         if socket is None:
@@ -146,7 +146,7 @@ class FlowTable:
             self.close(socket, event.ts)
         else:
             self._sockets.move_to_end(key)
-        return self.news(socket)
+        return socket
 
     def close(self, socket: Socket, ts: int) -> None:
         """The socket is gone; it stays findable until it is evicted or `prune`d."""

@@ -1,0 +1,151 @@
+"""From what the stages saw to what the detectors are fed: each thing that happened, with the process that did it.
+
+Invariants: command lines and paths leave without credentials; what is told of a flow adds up to its totals. State: one entry a
+process (its redacted form) and one a flow (the totals told last), both bounded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
+
+import msgspec
+
+from leeward.ai.keys import KeyForms, find_key, redact_argv, redact_url
+from leeward.model.activity import (
+    Activity,
+    Blinded,
+    Ended,
+    ExchangeSeen,
+    FlowSeen,
+    HttpSeen,
+    NameAsked,
+    Started,
+    System,
+)
+from leeward.model.exchange import Exchange
+from leeward.model.message import Message
+from leeward.model.net import Endpoint
+from leeward.model.process import NOBODY, Process
+from leeward.model.raw import ProcessExec, ProcessExited, SystemCalled
+from leeward.wire.connections import Connection
+from leeward.wire.dns import DnsMessage
+from leeward.wire.flows import Socket
+
+_PROCESSES, _FLOWS = 16384, 131072
+_ADDRESSES = (1, 5, 28)  # A, CNAME, AAAA
+_PATH, _AGENT = 512, 128
+
+
+class Activities:
+    """process: what had a pid at a time; None for captures."""
+
+    def __init__(self, forms: KeyForms, process: Callable[[int, int], Process] | None) -> None:
+        self.counters: Counter[str] = Counter()
+        self._forms, self._process = forms, process
+        self._redacted: OrderedDict[int, tuple[Process, Process]] = OrderedDict()
+        self._told: OrderedDict[Hashable, tuple[int, int, int]] = OrderedDict()
+
+    def started(self, event: ProcessExec) -> Activity:
+        return Started(
+            ts=event.ts, process=self.who(event.pid, event.ts), streams=event.streams, origin=event.origin, euid=event.euid,
+            setuid=event.setuid, keys=event.keys, variables=event.variables,
+        )  # fmt: skip
+
+    def ended(self, event: ProcessExited) -> Activity:
+        return Ended(ts=event.ts, process=self.who(event.pid, event.ts))
+
+    def system(self, event: SystemCalled) -> Activity:
+        return System(
+            ts=event.ts, process=self.who(event.pid, event.ts), kind=event.kind, path=event.path, source=event.source,
+            label=event.label, number=event.number, target=self.who(event.target, event.ts) if event.target else None,
+            before=event.before, after=event.after, stream=event.stream, failed=event.failed,
+        )  # fmt: skip
+
+    def flow(self, socket: Socket, ts: int, mirror: Socket | None) -> Activity:
+        """News of a flow. mirror: its other end's socket, if that is on this host."""
+        flow = socket.flow
+        sent, received, packets = self._told.pop(socket.key, (0, 0, 0))
+        began = not (sent or received or packets) and socket.key not in self._told
+        if not socket.closed:
+            self._told[socket.key] = (flow.bytes_sent, flow.bytes_received, flow.packets_sent)
+            if len(self._told) > _FLOWS:
+                self._told.popitem(last=False)
+                self.counters["activity_flows_evicted"] += 1
+        peer = mirror.flow.pid if mirror is not None else 0
+        return FlowSeen(
+            ts=ts, process=self.who(flow.pid, ts), flow=msgspec.structs.replace(flow),
+            sent=max(0, flow.bytes_sent - sent), received=max(0, flow.bytes_received - received),
+            packets_out=max(0, flow.packets_sent - packets), began=began, ended=socket.closed,
+            peer=self.who(peer, ts) if peer else None,
+        )  # fmt: skip
+
+    def names(self, ts: int, pid: int, message: DnsMessage, size: int, server: Endpoint) -> list[Activity]:
+        """A DNS message: one activity a question."""
+        data = tuple(answer.data for answer in message.answers if answer.type in _ADDRESSES)[:16]
+        return [
+            NameAsked(
+                ts=ts,
+                process=self.who(pid, ts),
+                name=name,
+                query=kind,
+                rcode=message.rcode if message.response else -1,
+                size=size,
+                answers=data,
+                records=len(message.answers),
+                server=server,
+            )
+            for name, kind in message.questions
+        ]
+
+    def http(
+        self, connection: Connection, request: Message, response: Message | None, exchange: bool
+    ) -> list[Activity]:
+        """An HTTP exchange, once for each of its ends that is on this host."""
+        flow = connection.socket.flow if connection.socket else None
+        inbound = connection.role == "server"
+        key = find_key(request.headers, request.target, self._forms)
+        ts = (response.start if response is not None else 0) or request.start
+        seen = HttpSeen(
+            ts=ts, process=self.who(connection.pid, ts), direction="inbound" if inbound else "outbound",
+            peer=str(flow.src if inbound else flow.dst) if flow else "", host=request.header("host")[:255], method=request.method,
+            path=redact_url(request.target.split("?", 1)[0][:_PATH], self._forms),
+            status=response.status if response is not None else 0,
+            request_size=request.body_size, response_size=response.body_size if response is not None else 0,
+            content_type=response.header("content-type")[:_AGENT] if response is not None else "",
+            user_agent=request.header("user-agent")[:_AGENT], identity=key.fingerprint if key else "", exchange=exchange,
+        )  # fmt: skip
+        peer = str(flow.src) if flow else ""
+        servers = [] if inbound else [pid for pid in connection.observers if pid][:1]
+        other = [
+            msgspec.structs.replace(seen, process=self.who(pid, ts), direction="inbound", peer=peer) for pid in servers
+        ]
+        return [seen, *other]
+
+    def exchange(self, exchange: Exchange, ts: int) -> Activity:
+        pid = exchange.process.pid if exchange.process else 0
+        return ExchangeSeen(ts=ts, process=self.who(pid, ts), exchange=exchange)
+
+    def blinded(self, ts: int, pid: int, what: str, reason: str, where: str = "", number: int = 1) -> Activity:
+        return Blinded(ts=ts, process=self.who(pid, ts), what=what, reason=reason, where=where, number=number)
+
+    def who(self, pid: int, ts: int) -> Process:
+        """The process as it was then, without the credentials on its command line."""
+        if self._process is None or not pid:
+            return NOBODY
+        process = self._process(pid, ts)
+        known = self._redacted.get(pid)
+        if known is not None and known[0] is process:
+            return known[1]
+        redacted = msgspec.structs.replace(
+            process,
+            argv=tuple(redact_argv(process.argv, self._forms)),
+            ancestors=tuple(
+                msgspec.structs.replace(a, argv=tuple(redact_argv(a.argv, self._forms))) for a in process.ancestors
+            ),
+        )
+        self._redacted.pop(pid, None)
+        self._redacted[pid] = (process, redacted)
+        if len(self._redacted) > _PROCESSES:
+            self._redacted.popitem(last=False)
+        return redacted

@@ -1,0 +1,103 @@
+"""What a detector is, and all of them together: activities in, occurrences of findings out.
+
+Invariants: no threads, no clock (time is in the activities), no I/O; the same activities give the same findings. Every detector's
+state is bounded by workload and by age, and what leaves is counted. A detector hears only the kinds of activity that it names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from leeward.detect.findings import identity
+from leeward.detect.rule import rules
+from leeward.model.activity import Activity
+from leeward.model.exchange import ProcessRef
+from leeward.model.finding import Finding
+from leeward.model.process import Process
+from leeward.model.times import iso
+
+
+class Detector(Protocol):
+    """One threat, or a few that share what they remember. counters: of what it evicted, under names of its own."""
+
+    hears: tuple[type[Activity], ...]
+    counters: Counter[str]
+
+    def feed(self, activity: Any) -> list[Finding]:
+        """One occurrence of each finding that this gives rise to."""
+
+    def tick(self, ts: int) -> list[Finding]:
+        """About once a second of event time: what shows by silence or by the end of a period; what is old is forgotten."""
+
+
+class Detection:
+    """Hands each activity to those who hear its kind."""
+
+    def __init__(self, detectors: Iterable[Detector]) -> None:
+        self._detectors = list(detectors)
+        self._hearers: dict[type, list[Detector]] = {}
+        for detector in self._detectors:
+            for kind in detector.hears:
+                self._hearers.setdefault(kind, []).append(detector)
+
+    def feed(self, activity: Activity) -> list[Finding]:
+        found: list[Finding] = []
+        for detector in self._hearers.get(type(activity), ()):
+            found += detector.feed(activity)
+        return found
+
+    def tick(self, ts: int) -> list[Finding]:
+        return [finding for detector in self._detectors for finding in detector.tick(ts)]
+
+    def totals(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for detector in self._detectors:
+            total.update(detector.counters)
+        return total
+
+
+def occurrence(
+    rule_id: str,
+    process: Process,
+    ts: int,
+    about: str,
+    *,
+    same: Iterable[Any] = (),
+    subject: Mapping[str, str] | None = None,
+    evidence: Iterable[dict[str, Any]] = (),
+    severity: str = "",
+    confidence: float | None = None,
+) -> Finding:
+    """One occurrence of a rule in a workload. about: ends the title. same: what, beside rule and workload, makes it the same
+    finding when it happens again. severity, confidence: the rule's own if not given."""
+    rule = rules()[rule_id]
+    return Finding(
+        id=identity(rule.id, process.workload.id, *same),
+        rule=rule.id,
+        title=f"{rule.title}: {about}" if about else rule.title,
+        severity=severity or rule.level,
+        confidence=rule.confidence if confidence is None else confidence,
+        time=iso(ts),
+        workload=process.workload if process.workload.id else None,
+        process=reference(process) if process.pid else None,
+        container=process.container,
+        subject=dict(subject or {}),
+        evidence=list(evidence),
+        tags=rule.tags,
+        image=process.container.image if process.container else "",
+    )
+
+
+def reference(process: Process) -> ProcessRef:
+    """A process as a finding carries it. Those of activities have no credentials on their command lines."""
+    return ProcessRef(
+        pid=process.pid,
+        exe=process.exe,
+        argv=list(process.argv),
+        user=process.user,
+        cwd=process.cwd,
+        start_ns=process.start_ns,
+        ancestors=[{"pid": a.pid, "exe": a.exe, "argv": list(a.argv)} for a in process.ancestors],
+    )
