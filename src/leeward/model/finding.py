@@ -25,7 +25,8 @@ class Finding(msgspec.Struct, kw_only=True):
 
     id: hash of the rule and of what makes it the same. severity: info | low | medium | high | critical. confidence: 0 to 1, of
     the best evidence. first_seen, last_seen: ISO 8601. time: of the last change. subject: what it is about, by name (destination,
-    provider, kind). network: posture of the workload (detect/reach.py): who can reach it, who did, over which route. evidence: the first and the latest few, references to events. action: what was done, "" for nothing.
+    provider, kind). evidence: the first and the latest few, references to events. action: what was done, "" for nothing.
+    network: posture of the workload: who can reach it, who did, over which route (detect/reach.py).
     """
 
     type: str = "finding"
