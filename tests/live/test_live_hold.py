@@ -360,5 +360,23 @@ def test_what_is_held_runs_on_when_a_part_ends(policy: Path, bodies: Bodies, par
     print(f"{part} {number.name}: all ran on after {took:.2f} s")
 
 
-def test_a_deadline_that_passes(policy: Path, bodies: Bodies) -> None:
-    pass
+@pytest.mark.parametrize("fail", ["open", "closed"])
+def test_a_deadline_that_passes(policy: Path, bodies: Bodies, fail: str) -> None:
+    """The judge stands still, so nobody decides in time: open, all arrives as it was; closed, nothing does."""
+    with (
+        waiting(python_client(bodies.url, 8, 1, "httpx")) as client,
+        enforcing(policy, client.pid, deadline=100, fail=fail) as agent,
+    ):
+        judge = agent.ask("pids")["judge"]
+        os.kill(judge, signal.SIGSTOP)
+        try:
+            done = told(client)
+        finally:
+            os.kill(judge, signal.SIGCONT)
+        decided = agent.ask("decided")
+    seen = bodies.end()["bodies"]
+    assert len(done) == 8
+    assert {result == 200 for _, result, _ in done.values()} == {fail == "open"}
+    assert {number for number in done if seen.get(number)} == (set(done) if fail == "open" else set())
+    assert not any("****" in body for body in seen.values())
+    assert {(one["action"], one["why"]) for one in decided} == {("allow" if fail == "open" else "block", "deadline")}
