@@ -69,8 +69,9 @@ run: setup
 	$(SUDO) $(BIN)/leeward run
 demo: setup setup-range apt-test
 	$(SUDO) $(BIN)/leeward demo
+# Two at a time: see tests/conftest.py.
 test: setup setup-range apt-test
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 # mitmproxy, to measure beside; its pins are not ours.
