@@ -446,6 +446,9 @@ class Pipeline:
         flow = self.flows.news(socket)
         if flow is None or not self._may_show(flow.pid):
             return []
+        if flow.pid and self._processes is not None:
+            process = self._processes.get(flow.pid, ts)
+            flow.workload, flow.exe = process.workload, process.exe
         if socket.sock:
             self._acts.append(self.activities.flow(socket, ts, self.flows.mirror(socket)))
         return [flow]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from leeward.model.process import Workload
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """An address (text form; IPv4-mapped IPv6 is written as IPv4) and a port. Of a UNIX socket: the path that it is bound to,
@@ -24,7 +26,7 @@ class Flow(msgspec.Struct, omit_defaults=False):
     direction: "outbound" (this host's socket opened it), "inbound" (it accepted), "unknown" (seen from the middle).
     bytes_*/packets_*: layer-3 sizes counted in the kernel, sent and received by the socket observed.
     state: "open" | "closed" | "listening". l7: "tls" | "http" | "quic" | "dns" | "" (not recognised).
-    provider: whose AI service `dst` is, "" if it is none by its name. content: "" | "visible" | "not visible: <reason>", for
+    workload, exe: of the process whose socket it is. provider: whose AI service `dst` is, "" if it is none by its name. content: "" | "visible" | "not visible: <reason>", for
     flows to an AI service and those that carried an exchange.
     """
 
@@ -49,3 +51,5 @@ class Flow(msgspec.Struct, omit_defaults=False):
     l7: str = ""
     provider: str = ""
     content: str = ""
+    workload: Workload | None = None
+    exe: str = ""

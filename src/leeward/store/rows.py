@@ -18,6 +18,7 @@ from leeward.model.exchange import Exchange
 from leeward.model.finding import Finding
 from leeward.model.incident import Incident
 from leeward.model.net import Flow
+from leeward.model.process import Workload
 
 Record = Exchange | Flow | Coverage | Finding | Incident
 
@@ -58,6 +59,8 @@ class FlowRecord(msgspec.Struct, kw_only=True):
     l7: str
     provider: str = ""
     content: str = ""
+    workload: Workload | None = None
+    exe: str = ""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -126,6 +129,8 @@ def public(record: Record) -> Any:
         l7=record.l7,
         provider=record.provider,
         content=record.content,
+        workload=record.workload,
+        exe=record.exe,
     )
 
 
@@ -234,6 +239,10 @@ def _flow_values(flow: Flow, recorded_us: int) -> dict[str, Any]:
         "l7": _text(flow.l7),
         "bytes_sent": _int(flow.bytes_sent),
         "bytes_received": _int(flow.bytes_received),
+        "workload_id": _text(flow.workload.id if flow.workload else ""),
+        "workload_name": _text(flow.workload.name if flow.workload else ""),
+        "exe": _text(flow.exe),
+        "provider": _text(flow.provider),
     }
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from leeward.store.errors import StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the tables below. Raise it with each change; new columns get it as their `since`."""
 
 
@@ -94,6 +94,10 @@ FLOWS = Table(
         bytes_sent BIGINT
         bytes_received BIGINT
         json VARCHAR
+        workload_id VARCHAR 4
+        workload_name VARCHAR 4
+        exe VARCHAR 4
+        provider VARCHAR 4
     """),
 )
 COVERAGE = Table(
