@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the benchmarks.
 APT_RUN := libbpf1
-APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 python3-pycurl libnss3-tools containerd runc mariadb-server postgresql
+APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 python3-pycurl libnss3-tools containerd runc mariadb-server postgresql chromium
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
@@ -41,7 +41,7 @@ apt-bench:
 	$(call apt,$(APT_RUN) $(APT_TEST) $(APT_BENCH))
 
 # --no-deps: the pins are complete, and for name[extra] pip prefers a version that is newer than the one pinned for name.
-setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o
+setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o src/leeward/api/static/index.html
 $(VENV)/.ready: requirements/dev.txt requirements/model.txt pyproject.toml hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leeward needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -49,7 +49,9 @@ $(VENV)/.ready: requirements/dev.txt requirements/model.txt pyproject.toml hatch
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
-	$(BIN)/python hatch_build.py
+	$(BIN)/python hatch_build.py bpf
+src/leeward/api/static/index.html: $(wildcard ui/src/*) ui/index.html ui/package-lock.json ui/vite.config.ts ui/tsconfig.json | $(VENV)/.ready
+	$(BIN)/python hatch_build.py page >/dev/null
 setup-range: apt-test .venv-range/.ready
 .venv-range/.ready: requirements/range.txt range/node/package-lock.json range/go/main.go $(wildcard requirements/libraries/*.txt)
 	test -x .venv-range/bin/python || $(PYTHON) -m venv .venv-range

@@ -130,7 +130,7 @@ def test_api_login_gives_a_session_that_is_not_the_token(world: World) -> None:
     assert "SameSite=strict" in cookie
     assert world.secrets["viewer"] not in cookie
     assert client.get("/api/v1/coverage").status_code == 200
-    assert "a-viewer (viewer)" in client.get("/").text
+    assert client.get("/api/v1/me").json() == {"name": "a-viewer", "role": "viewer"}
     assert client.post("/logout", headers={"origin": BASE}).status_code == 303
     assert client.get("/api/v1/coverage").status_code == 401
 

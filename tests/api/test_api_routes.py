@@ -18,7 +18,7 @@ import pytest
 from api_server import World, make_world, serve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import T0, coverage, exchange, finding, flow, moment
+from store_samples import T0, coverage, exchange, flow, moment
 
 from leeward.api import hub as hub_module
 from leeward.api.masking import HIDDEN, mask
@@ -261,40 +261,24 @@ class Elements(HTMLParser):
         self.seen.append((tag, dict(attrs)))
 
 
-def test_api_page_survives_what_traffic_says(tmp_path: Path) -> None:
+def test_api_page_is_the_same_whatever_traffic_says(tmp_path: Path) -> None:
+    """What was seen reaches browsers as JSON only, which the built page shows as text (tests/ui)."""
     world = make_world(tmp_path)
-    x = exchange(1, prompt=EVIL, answer=EVIL, model=EVIL, domain=EVIL, provider=EVIL, workload=EVIL, time=EVIL)
-    x.gen_ai.operation = EVIL
-    world.store.add(x)
-    world.store.add(coverage(exe=EVIL, reason=EVIL, remedy=EVIL, services=[EVIL], library=EVIL))
-    lineage = [{"lineage": [EVIL]}]
-    world.store.add(finding(1, title=EVIL, severity="high", rule=EVIL, evidence=lineage, last_seen=EVIL))
-    world.store.flush()
-    world.store.health = lambda: {"ok": False, "reason": EVIL}  # type: ignore[method-assign]
     try:
-        response = world.client("admin").get("/")
-        assert response.status_code == 200
-        text = response.text
-        assert "&lt;script&gt;" in text
-        assert "\u202e" not in text
-        assert "\x1b" not in text
-        parser = Elements()
-        parser.feed(text)
-        tags = {tag for tag, _ in parser.seen}
-        assert tags <= TAGS
-        attributes = {name for _, attrs in parser.seen for name in attrs}
-        assert attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "method", "action"}
-        assert not re.search(r"(src|href)\s*=\s*[\"']?(http|//)", re.sub(r"&[a-z#0-9]+;", "", text))
+        before = world.client("admin").get("/").text
+        world.store.add(exchange(1, prompt=EVIL, answer=EVIL, model=EVIL, domain=EVIL, provider=EVIL, workload=EVIL))
+        world.store.flush()
+        assert world.client("admin").get("/").text == before
+        assert "unsafe" not in world.client("admin").get("/").headers["content-security-policy"]
     finally:
         world.store.close()
 
 
-def test_api_page_shows_what_matters(world: World) -> None:
-    text = world.client("viewer").get("/").text
-    for piece in ("9.9.9", "1 h 1 min", "payload_ring_lost", "statically linked TLS", "gpt-4o-2024", "store.stored"):
-        assert piece in text
-    assert 'http-equiv="refresh"' in text
-    assert "my prompt text" not in world.client("admin").get("/").text
+@pytest.mark.parametrize(
+    "name", ["../index.html", "..%2findex.html", "%2e%2e/page.py", "leeward.svg/../../page.py", "x.py"]
+)
+def test_api_only_assets_are_served(world: World, name: str) -> None:
+    assert world.client("admin").get(f"/assets/{name}").status_code == 404
 
 
 def test_api_page_style_matches_its_policy(world: World) -> None:

@@ -17,15 +17,15 @@ from leeward import __version__
 from leeward.api.documents import install_openapi
 from leeward.api.guard import COOKIE, SESSION_SECONDS, Guard, Sessions
 from leeward.api.hub import LiveHub
-from leeward.api.masking import mask
-from leeward.api.page import CSP, login_page, status_page
+from leeward.api.page import CSP, STATIC, built_page, login_page
 from leeward.api.routes import HEARTBEAT_SECONDS, api_router
+from leeward.api.screens import Paper, screens_router
 from leeward.api.tokens import TokenStore
 from leeward.store.errors import QueryError
 from leeward.store.event_store import EventStore
-from leeward.store.query import ExchangeQuery, FindingQuery
 
 FORM_BYTES = 4_096
+_MEDIA = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 def create_app(
@@ -38,11 +38,13 @@ def create_app(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     monotonic: Callable[[], float] = time.monotonic,
     heartbeat: float = HEARTBEAT_SECONDS,
+    paper: Paper | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
     status: what the agent says of itself: "version", "uptime_s", and counters in any nesting. hosts: names besides
     localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m". heartbeat: seconds.
+    paper: where policies and the audit log are, None: nowhere.
     """
     app = FastAPI(
         title="Leeward",
@@ -55,7 +57,8 @@ def create_app(
     counters: Counter[str] = Counter()
     sessions = Sessions(tokens, monotonic)
     app.include_router(api_router(store, live, tokens, status, clock, counters, heartbeat))
-    _add_page(app, store, live, tokens, status, sessions, counters)
+    app.include_router(screens_router(store, clock, paper))
+    _add_page(app, tokens, sessions, counters)
     app.add_exception_handler(QueryError, _bad_question)
     install_openapi(app)
     app.add_middleware(Guard, tokens=tokens, sessions=sessions, hosts=tuple(hosts), csp=CSP, counters=counters)
@@ -66,26 +69,22 @@ async def _bad_question(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 400)
 
 
-def _add_page(
-    app: FastAPI, store: EventStore, live: LiveHub, tokens: TokenStore, status: Callable[[], dict[str, Any]],
-    sessions: Sessions, counters: Counter[str],
-) -> None:  # fmt: skip
+def _add_page(app: FastAPI, tokens: TokenStore, sessions: Sessions, counters: Counter[str]) -> None:
     @app.get("/", include_in_schema=False)
     def page(request: Request) -> Response:
         who = request.scope["state"]["principal"]
         if who is None:
             return HTMLResponse(login_page())
-        latest = [mask(item) for item in store.exchanges(ExchangeQuery(limit=20))]
-        text = status_page(
-            who=f"{who.name} ({who.role})",
-            status=status(),
-            health=store.health(),
-            counters={"store": store.counters, "live": live.counters, "api": counters, "tokens": tokens.counters},
-            coverage=store.coverage(),
-            exchanges=latest,
-            findings=store.findings(FindingQuery(limit=20)),
+        return HTMLResponse(built_page())
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    def asset(name: str) -> Response:
+        path = STATIC / "assets" / name
+        if path.suffix not in _MEDIA or path.parent != STATIC / "assets" or not path.is_file():
+            return Response(status_code=404)
+        return Response(
+            path.read_bytes(), media_type=_MEDIA[path.suffix], headers={"Cache-Control": "max-age=31536000, immutable"}
         )
-        return HTMLResponse(text)
 
     @app.post("/login", include_in_schema=False)
     async def login(request: Request) -> Response:

@@ -20,7 +20,10 @@ import msgspec
 from leeward.api.tokens import Principal, TokenStore
 
 PUBLIC = frozenset(
-    {("GET", "/"), ("HEAD", "/"), ("GET", "/api/v1/health"), ("HEAD", "/api/v1/health"), ("POST", "/login")}
+    {
+        *((method, path) for method in ("GET", "HEAD") for path in ("/", "/api/v1/health", "/assets/leeward.svg")),
+        ("POST", "/login"),
+    }
 )
 COOKIE = "leeward_session"
 SESSION_SECONDS = 12 * 3600.0

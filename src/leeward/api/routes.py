@@ -91,7 +91,7 @@ def api_router(
     @router.get("/flows", tags=["records"], responses=answers("FlowPage"))
     def flows(
         since: Time = "", until: Time = "", limit: Limit = 100, cursor: Cursor = "", domain: Text = "",
-        pid: Annotated[int, Query(ge=0, le=2**31)] = 0, state: Text = "",
+        pid: Annotated[int, Query(ge=0, le=2**31)] = 0, state: Text = "", workload: Text = "",
     ) -> Response:  # fmt: skip
         """Connections, last changed first."""
         now = clock()
@@ -99,7 +99,7 @@ def api_router(
             FlowQuery(
                 since=parse_time(since, now, "since"), until=parse_time(until, now, "until"),
                 limit=limit, cursor=cursor,
-                domain=domain, pid=pid, state=state,
+                domain=domain, pid=pid, state=state, workload=workload,
             )
         )  # fmt: skip
         return _page("flows", page.items, page.next)

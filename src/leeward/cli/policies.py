@@ -18,13 +18,13 @@ PolicyFiles = Annotated[
     list[Path],
     typer.Option("--policy", help="A policy file, or a folder of them; may be repeated. See `leeward policy --help`."),
 ]
-_FOLDER, _AUDIT = "policies", "audit.jsonl"
+FOLDER, AUDIT = "policies", "audit.jsonl"
 
 
 def enforced(paths: list[Path], key: bytes, config: Path | None, state: Path) -> Enforced | None:
     """The policies at these paths, else those in the state directory's folder `policies`; None if there are none. Raises
     InputError."""
-    usual = state / _FOLDER
+    usual = state / FOLDER
     if not paths and usual.is_dir() and any(usual.glob("*.y*ml")):
         paths = [usual]
     if not paths:
@@ -33,4 +33,4 @@ def enforced(paths: list[Path], key: bytes, config: Path | None, state: Path) ->
     if policies.kinds:  # what the judge needs is compiled before anything is watched
         scanner_for(policies, config, Keyed(key)).ready()
     ensure_private_dir(state)
-    return Enforced(tuple(path.resolve() for path in paths), key, config, Audit(state / _AUDIT))
+    return Enforced(tuple(path.resolve() for path in paths), key, config, Audit(state / AUDIT))

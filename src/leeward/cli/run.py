@@ -19,9 +19,10 @@ from leeward import __version__
 from leeward.ai.catalogue import load_catalogue
 from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
+from leeward.api.screens import Paper
 from leeward.api.tokens import TokenStore
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
-from leeward.cli.policies import PolicyFiles, enforced
+from leeward.cli.policies import AUDIT, FOLDER, PolicyFiles, enforced
 from leeward.guard import Enforced
 from leeward.identity.state import RuntimePaths
 from leeward.live import Live
@@ -131,7 +132,10 @@ def watch_host(
             known = store.findings(FindingQuery(limit=LIMIT_MAX))
             live.pipeline.discovery.findings.restore(msgspec.convert(known, list[Finding]))
             hub = LiveHub()
-            api = _Api(create_app(store, hub, tokens, lambda: _status(live, store), hosts=[host]), listener)
+            paper = Paper(policies.paths if policies is not None else (), state / FOLDER, state / AUDIT)
+            api = _Api(
+                create_app(store, hub, tokens, lambda: _status(live, store), hosts=[host], paper=paper), listener
+            )
             _welcome(host, port, state, token)
             _loop(live, store, hub, stop)
             hub.close()

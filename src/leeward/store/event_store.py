@@ -15,7 +15,7 @@ import duckdb
 import msgspec
 
 from leeward.policy.seen import Seen
-from leeward.store import history
+from leeward.store import graph, history
 from leeward.store import query as questions
 from leeward.store.database import Database, error_line
 from leeward.store.errors import QueryError
@@ -158,6 +158,21 @@ class EventStore:
         """Where workloads with exchanges connected to."""
         with self._reader() as con:
             return history.connections(con, since, until)
+
+    def drawn(self, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+        """The map of who talked to whom."""
+        with self._reader() as con:
+            return graph.drawn(con, since, until)
+
+    def assets(self, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+        """The AI assets that were seen."""
+        with self._reader() as con:
+            return graph.assets(con, since, until)
+
+    def over_time(self, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+        """Numbers over time."""
+        with self._reader() as con:
+            return graph.over_time(con, since, until)
 
     def summary(self) -> dict[str, Any]:
         """Counts, tokens and errors, first and last time, the same by provider, model and workload; size_bytes."""

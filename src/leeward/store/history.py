@@ -67,7 +67,7 @@ def combinations(
         raise QueryError(f"no such fact: {', '.join(sorted(unknown))[:80]}: docs/policies.md names them")
     columns = _select(names)
     chosen = ", ".join(f'{sql} AS "{name}"' for name, sql in columns.items())
-    where, parameters = _span(since, until)
+    where, parameters = span_of(since, until)
     inner = f"SELECT {chosen + ', ' if chosen else ''}time, id FROM exchanges WHERE {where}"
     keys = ", ".join(f'"{name}"' for name in columns)
     rows = con.execute(
@@ -88,7 +88,7 @@ def combinations(
 def connections(con: Any, since: datetime | None, until: datetime | None = None) -> list[Connected]:
     """Outbound flows of processes that had exchanges, by workload. A process is known by its number alone, so one that got the
     number of another within the span counts as that one too."""
-    where, parameters = _span(since, until)
+    where, parameters = span_of(since, until)
     rows = con.execute(
         f"WITH who AS (SELECT DISTINCT pid, workload_id FROM exchanges WHERE {where} AND pid > 0) "
         "SELECT workload_id, domain, dst, proto, coalesce(json_extract_string(json, '$.provider'), '') AS provider, count(*) "
@@ -124,7 +124,8 @@ def open_file(path: Path) -> Any:
     return con
 
 
-def _span(since: datetime | None, until: datetime | None) -> tuple[str, list[int]]:
+def span_of(since: datetime | None, until: datetime | None) -> tuple[str, list[int]]:
+    """SQL of "in this span of time", and its parameters."""
     terms, parameters = ["true"], []
     for term, moment in (("time >= make_timestamp(?)", since), ("time < make_timestamp(?)", until)):
         if moment is not None:

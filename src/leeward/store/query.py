@@ -46,7 +46,8 @@ class ExchangeQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlowQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are those of a flow's last change. pid 0: any. state: "" or as in `model.net.Flow`."""
+    """Times are those of a flow's last change. pid 0: any. state: "" or as in `model.net.Flow`. workload: part of its id or
+    name."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -55,6 +56,7 @@ class FlowQuery(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
     pid: int = 0
     state: str = ""
+    workload: str = ""
 
 
 class FindingQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +142,9 @@ def flows_page(con: Any, query: FlowQuery) -> Page:
     _times(where, query.since, query.until)
     if query.domain:
         where.add("(contains(lower(domain), lower(?)) OR contains(lower(sni), lower(?)))", query.domain, query.domain)
+    if query.workload:
+        where.add("(contains(lower(workload_id), lower(?)) OR contains(lower(workload_name), lower(?)))",
+                  query.workload, query.workload)  # fmt: skip
     if query.pid:
         where.add("pid = ?", query.pid)
     if query.state:

@@ -191,6 +191,7 @@ def _exchange_values(x: Exchange, recorded_us: int) -> dict[str, Any]:
         "error_type": _text((x.error.type or "error") if x.error else ""),
         "complete": bool(x.evidence.complete),
         "facts": _facts(x),
+        "user_agent": _text(x.http.user_agent),
     }
 
 

@@ -73,6 +73,7 @@ EXCHANGES = Table(
         complete BOOLEAN
         json VARCHAR
         facts VARCHAR 3
+        user_agent VARCHAR 4
     """),
 )
 FLOWS = Table(

@@ -1,0 +1,161 @@
+// From the map's answer to what is drawn: nodes in columns, edges between them, both grouped when there are many.
+import { base } from "./format";
+import type { MapAnswer, Severity } from "./types";
+import { SEVERITIES } from "./types";
+
+export type Layer = "3" | "4" | "7";
+export type Kind = "group" | "workload" | "service" | "database" | "host" | "port" | "model" | "tool";
+
+export interface Node { id: string; kind: Kind; name: string; about: string; column: number; weight: number; severity: Severity | ""; provider: string; members: number }
+export interface Edge {
+  id: string; from: string; to: string; weight: number; label: string; severity: Severity | ""; kinds: string[]; errors: number;
+  /** What it stands for, to ask for its exchanges or flows. */
+  workload: string; workloads: number; domain: string; model: string; provider: string; layer: Layer; amount: string; last: number;
+}
+export interface Drawing { nodes: Node[]; edges: Edge[]; workloads: number; hidden: number }
+
+const MANY = 40;
+const DATABASES: Record<number, string> = {
+  5432: "PostgreSQL", 3306: "MySQL", 6379: "Redis", 27017: "MongoDB", 9200: "Elasticsearch", 6333: "Qdrant", 19530: "Milvus", 1433: "SQL Server", 9042: "Cassandra",
+};
+
+/** Workloads of a namespace, of an image's folder, of a kind. */
+function groupOf(id: string): string {
+  const [kind = "", rest = ""] = [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
+  if (kind === "pod") return `namespace ${rest.split("/")[0]}`;
+  if (kind === "container") return "containers";
+  if (kind === "systemd") return "services of this host";
+  const folder = rest.slice(0, rest.lastIndexOf("/")) || "/";
+  return `programs in ${folder}`;
+}
+
+function worse(a: Severity | "", b: Severity | ""): Severity | "" {
+  return SEVERITIES.indexOf(b as Severity) > SEVERITIES.indexOf(a as Severity) ? b : a;
+}
+
+export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>, filter: string, human: (n: number, layer: Layer) => string): Drawing {
+  const nodes = new Map<string, Node>();
+  const edges = new Map<string, Edge>();
+  const wanted = filter.toLowerCase();
+  const fits = (...names: string[]) => !wanted || names.some((name) => name.toLowerCase().includes(wanted));
+  const all = new Set([...answer.conversations.map((c) => c.workload_id), ...(layers.has("4") || layers.has("3") ? answer.connections.map((c) => c.workload_id) : [])]);
+  const grouped = all.size > MANY;
+  const risks = new Map<string, Severity | "">();
+  for (const f of answer.findings) {
+    for (const key of [`${f.workload_id}\n${f.destination}`, `${f.workload_id}\n`]) risks.set(key, worse(risks.get(key) ?? "", f.severity));
+  }
+  const kinds = new Map<string, Set<string>>();
+  for (const d of answer.data) {
+    if (d.side === "response") continue;
+    const key = `${d.workload_id}\n${d.domain}`;
+    kinds.set(key, (kinds.get(key) ?? new Set()).add(d.kind));
+  }
+  const members = new Map<string, Set<string>>();
+
+  const node = (id: string, kind: Kind, name: string, column: number, about = "", provider = ""): Node => {
+    let found = nodes.get(id);
+    if (!found) nodes.set(id, (found = { id, kind, name, about, column, weight: 0, severity: "", provider, members: 0 }));
+    return found;
+  };
+  const workload = (id: string, name: string, exe: string): Node => {
+    const group = groupOf(id);
+    const folded = grouped && !opened.has(group);
+    const key = folded ? `group:${group}` : `workload:${id}`;
+    const found = folded ? node(key, "group", group, 0) : node(key, "workload", name || base(exe) || id, 0, grouped ? group : id);
+    members.set(key, (members.get(key) ?? new Set()).add(id));
+    found.severity = worse(found.severity, risks.get(`${id}\n`) ?? "");
+    return found;
+  };
+  const edge = (from: Node, to: Node, amount: number, layer: Layer, more: Partial<Edge>): void => {
+    const id = `${from.id}→${to.id}→${layer}`;
+    let found = edges.get(id);
+    if (!found)
+      edges.set(id, (found = { id, from: from.id, to: to.id, weight: 0, label: `${from.name} → ${to.name}`, severity: "", kinds: [], errors: 0, workload: "", workloads: 0, domain: "", model: "", provider: "", layer, amount: "", last: 0, ...more }));
+    found.weight += amount;
+    found.errors += more.errors ?? 0;
+    found.last = Math.max(found.last, more.last ?? 0);
+    found.severity = worse(found.severity, more.severity ?? "");
+    for (const kind of more.kinds ?? []) if (!found.kinds.includes(kind)) found.kinds.push(kind);
+    if (more.workload !== undefined && found.workload !== more.workload) found.workload = "";
+    from.weight += amount;
+    to.weight += amount;
+    to.severity = worse(to.severity, more.severity ?? "");
+  };
+
+  if (layers.has("7")) {
+    for (const c of answer.conversations) {
+      if (!fits(c.workload, c.domain, c.provider, c.model)) continue;
+      const from = workload(c.workload_id, c.workload, c.exe);
+      const key = `${c.workload_id}\n${c.domain}`;
+      const severity = risks.get(key) ?? "";
+      const found = [...(kinds.get(key) ?? [])];
+      const service = node(`service:${c.provider}:${c.domain}`, "service", c.domain || c.dst || c.provider, 1, c.provider, c.provider);
+      const facts = { workload: c.workload_id, domain: c.domain, provider: c.provider, errors: c.errors, last: c.last, severity, kinds: found };
+      edge(from, service, c.exchanges, "7", facts);
+      if (c.model) edge(service, node(`model:${c.model}`, "model", c.model, 2, c.provider, c.provider), c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
+    }
+    for (const t of answer.tools) {
+      if (!t.tool || !fits(t.tool, t.domain)) continue;
+      const service = [...nodes.values()].find((n) => n.kind === "service" && n.name === t.domain);
+      if (service) edge(service, node(`tool:${t.tool}`, "tool", t.tool, 2, "tool"), t.calls, "7", { workload: t.workload_id, domain: t.domain });
+    }
+  }
+  if (layers.has("4") || layers.has("3")) {
+    for (const c of answer.connections) {
+      if (c.l7 === "dns" || !fits(c.workload, c.place, c.dst)) continue;
+      if (layers.has("7") && answer.conversations.some((x) => x.workload_id === c.workload_id && x.domain === c.place)) continue;
+      const from = workload(c.workload_id, c.workload, c.exe);
+      const database = DATABASES[c.port];
+      const address = c.dst.replace(/:\d+$/, "");
+      const name = layers.has("4") ? `${c.place}:${c.port}` : address;
+      const about = layers.has("4") ? [database, c.proto, c.l7].filter(Boolean).join(" ") : c.place === address ? "no name" : c.place;
+      const to = node(`host:${name}`, database ? "database" : layers.has("4") ? "port" : "host", name, 1, about, c.provider);
+      edge(from, to, c.flows, layers.has("4") ? "4" : "3", { workload: c.workload_id, domain: c.place, provider: c.provider, last: c.last, severity: risks.get(`${c.workload_id}\n${c.place}`) ?? "" });
+      edges.get(`${from.id}→${to.id}→${layers.has("4") ? "4" : "3"}`)!.errors += 0;
+    }
+  }
+  for (const [key, found] of members) {
+    const one = nodes.get(key);
+    if (one) one.members = found.size;
+  }
+  for (const one of edges.values()) {
+    one.workloads = members.get(one.from)?.size ?? 1;
+    one.amount = human(one.weight, one.layer);
+  }
+  return { nodes: [...nodes.values()], edges: [...edges.values()], workloads: all.size, hidden: answer.cut };
+}
+
+/** Where each node stands: columns from left to right; within one, ordered so that edges cross little. */
+export function places(drawing: Drawing): Map<string, { x: number; y: number }> {
+  const columns = [0, 1, 2].map((column) => drawing.nodes.filter((node) => node.column === column).sort((a, b) => b.weight - a.weight || a.name.localeCompare(b.name)));
+  const rank = new Map<string, number>();
+  columns.forEach((nodes) => nodes.forEach((node, at) => rank.set(node.id, at / Math.max(1, nodes.length))));
+  const near = new Map<string, { sum: number; weight: number }>();
+  for (let round = 0; round < 3; round += 1) {
+    for (const column of [1, 2, 0]) {
+      near.clear();
+      const inside = new Set(columns[column]!.map((node) => node.id));
+      for (const edge of drawing.edges) {
+        const weight = Math.log2(edge.weight + 2);
+        for (const [here, there] of [[edge.from, edge.to], [edge.to, edge.from]] as const) {
+          if (!inside.has(here)) continue;
+          const sum = near.get(here) ?? { sum: 0, weight: 0 };
+          sum.sum += (rank.get(there) ?? 0.5) * weight;
+          sum.weight += weight;
+          near.set(here, sum);
+        }
+      }
+      const key = (node: Node) => (near.get(node.id) ? near.get(node.id)!.sum / near.get(node.id)!.weight : 1);
+      columns[column]!.sort((a, b) => key(a) - key(b) || b.weight - a.weight || a.name.localeCompare(b.name));
+      columns[column]!.forEach((node, at) => rank.set(node.id, at / Math.max(1, columns[column]!.length)));
+    }
+  }
+  const found = new Map<string, { x: number; y: number }>();
+  const tallest = Math.max(1, ...columns.map((nodes) => nodes.length));
+  const height = Math.max(360, tallest * 52);
+  columns.forEach((nodes, column) => {
+    const gap = height / (nodes.length + 1);
+    nodes.forEach((node, at) => found.set(node.id, { x: column * 430, y: gap * (at + 1) }));
+  });
+  return found;
+}
