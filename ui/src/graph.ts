@@ -15,6 +15,7 @@ export interface Edge {
 export interface Drawing { nodes: Node[]; edges: Edge[]; workloads: number; hidden: number }
 
 const MANY = 40;
+const MANY_SERVICES = 24;
 const DATABASES: Record<number, string> = {
   5432: "PostgreSQL", 3306: "MySQL", 6379: "Redis", 27017: "MongoDB", 9200: "Elasticsearch", 6333: "Qdrant", 19530: "Milvus", 1433: "SQL Server", 9042: "Cassandra",
 };
@@ -50,6 +51,8 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     const key = `${d.workload_id}\n${d.domain}`;
     kinds.set(key, (kinds.get(key) ?? new Set()).add(d.kind));
   }
+  const services = new Set(answer.conversations.map((c) => `${c.provider}\n${c.domain}`));
+  const models = new Set(answer.conversations.map((c) => c.model));
   const members = new Map<string, Set<string>>();
 
   const node = (id: string, kind: Kind, name: string, column: number, about = "", provider = ""): Node => {
@@ -89,14 +92,22 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
       const key = `${c.workload_id}\n${c.domain}`;
       const severity = risks.get(key) ?? "";
       const found = [...(kinds.get(key) ?? [])];
-      const service = node(`service:${c.provider}:${c.domain}`, "service", c.domain || c.dst || c.provider, 1, c.provider, c.provider);
+      const fold = services.size > MANY_SERVICES && !opened.has(`services of ${c.provider}`);
+      const service = fold
+        ? node(`group:service:${c.provider}`, "group", `services of ${c.provider}`, 1, c.provider, c.provider)
+        : node(`service:${c.provider}:${c.domain}`, "service", c.domain || c.dst || c.provider, 1, c.provider, c.provider);
+      if (fold) members.set(service.id, (members.get(service.id) ?? new Set()).add(c.domain));
       const facts = { workload: c.workload_id, domain: c.domain, provider: c.provider, errors: c.errors, last: c.last, severity, kinds: found };
       edge(from, service, c.exchanges, "7", facts);
-      if (c.model) edge(service, node(`model:${c.model}`, "model", c.model, 2, c.provider, c.provider), c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
+      const folded = models.size > MANY_SERVICES && !opened.has(`models of ${c.provider}`);
+      const model = !c.model ? undefined : folded ? node(`group:model:${c.provider}`, "group", `models of ${c.provider}`, 2, c.provider, c.provider) : node(`model:${c.model}`, "model", c.model, 2, c.provider, c.provider);
+      if (model && folded) members.set(model.id, (members.get(model.id) ?? new Set()).add(c.model));
+      if (model) edge(service, model, c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
     }
+    const byDomain = new Map([...nodes.values()].filter((n) => n.kind === "service").map((n) => [n.name, n]));
     for (const t of answer.tools) {
       if (!t.tool || !fits(t.tool, t.domain)) continue;
-      const service = [...nodes.values()].find((n) => n.kind === "service" && n.name === t.domain);
+      const service = byDomain.get(t.domain);
       if (service) edge(service, node(`tool:${t.tool}`, "tool", t.tool, 2, "tool"), t.calls, "7", { workload: t.workload_id, domain: t.domain });
     }
   }
@@ -153,9 +164,10 @@ export function places(drawing: Drawing): Map<string, { x: number; y: number }> 
   const found = new Map<string, { x: number; y: number }>();
   const tallest = Math.max(1, ...columns.map((nodes) => nodes.length));
   const height = Math.max(360, tallest * 52);
+  const across = Math.max(430, height * 0.62);
   columns.forEach((nodes, column) => {
     const gap = height / (nodes.length + 1);
-    nodes.forEach((node, at) => found.set(node.id, { x: column * 430, y: gap * (at + 1) }));
+    nodes.forEach((node, at) => found.set(node.id, { x: column * across, y: gap * (at + 1) }));
   });
   return found;
 }

@@ -128,6 +128,7 @@ interface TableProps<T> {
 /** A table that can be read, sorted, walked with the keyboard and exported. */
 export function Table<T>({ name, columns, rows, id, open, opened, empty, more, sortable = true }: TableProps<T>) {
   const [sort, setSort] = useState<{ at: number; down: boolean } | null>(null);
+  const [most, setMost] = useState(STEP);
   const column = sort ? columns[sort.at] : undefined;
   const shown = column?.value ? [...rows].sort((a, b) => order(column.value!(a), column.value!(b)) * (sort!.down ? -1 : 1)) : rows;
   if (!rows.length) return <>{empty}</>;
@@ -158,7 +159,7 @@ export function Table<T>({ name, columns, rows, id, open, opened, empty, more, s
             </tr>
           </thead>
           <tbody>
-            {shown.map((row) => (
+            {shown.slice(0, most).map((row) => (
               <tr
                 key={id(row)}
                 className={`${open ? "clickable" : ""} ${opened === id(row) ? "opened" : ""}`}
@@ -177,6 +178,11 @@ export function Table<T>({ name, columns, rows, id, open, opened, empty, more, s
         </table>
       </div>
       <footer className="table-foot">
+        {shown.length > most && (
+          <button onClick={() => setMost(most + 5 * STEP)}>
+            {most} of {shown.length}: more
+          </button>
+        )}
         {more}
         <span className="spread" />
         <button className="quiet" onClick={() => save("csv")}>
@@ -189,6 +195,9 @@ export function Table<T>({ name, columns, rows, id, open, opened, empty, more, s
     </>
   );
 }
+
+/** Rows that are put into the page at once: thousands make it slow. */
+const STEP = 100;
 
 function order(a: string | number | null | undefined, b: string | number | null | undefined): number {
   if (typeof a === "number" && typeof b === "number") return a - b;

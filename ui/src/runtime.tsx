@@ -65,6 +65,9 @@ export function Runtime({ place, theme }: { place: Place; theme: string }) {
         </fieldset>
         <SearchField label="Find" value={filter} change={(q) => adjust({ q })} />
         <Filter label="Time" value={span} change={(next) => adjust({ span: next, at: undefined })} options={SPANS} />
+        {drawing?.nodes.some((node) => node.kind === "group") && (
+          <button onClick={() => setOpened((old) => new Set([...old, ...drawing.nodes.filter((node) => node.kind === "group").map((node) => node.name)]))}>Open groups</button>
+        )}
         {!!opened.size && <button onClick={() => setOpened(new Set())}>Fold groups</button>}
       </div>
       <TimeSlider span={span} at={at} />
