@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-ON_THE_HOST = ("api", "cli", "enforce", "gateway", "live", "range", "sensor")
+ON_THE_HOST = ("api", "cli", "enforce", "gateway", "live", "range", "sensor", "ui")
 
 
 @pytest.hookimpl(tryfirst=True)
