@@ -14,7 +14,21 @@ import pytest
 from ui_world import EVIL, World, called
 
 AXE = Path(__file__).parents[2] / "ui/node_modules/axe-core/axe.min.js"
-PLACES = ["overview", "inventory", "runtime", "runtime?layers=74", "threats", "threats?view=findings", "policies", "policies/new", "exchanges", "coverage", "audit", "settings", "search?q=shop"]
+PLACES = [
+    "overview",
+    "inventory",
+    "runtime",
+    "runtime?layers=74",
+    "threats",
+    "threats?view=findings",
+    "policies",
+    "policies/new",
+    "exchanges",
+    "coverage",
+    "audit",
+    "settings",
+    "search?q=shop",
+]
 Open = Callable[..., Any]
 
 
