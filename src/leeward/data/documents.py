@@ -16,6 +16,7 @@ import msgspec
 
 from leeward.data.labels import Labels
 from leeward.data.offsets import Offsets
+from leeward.data.recognizer import Heads, Words, heads_of
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SPLIT = b"\n\0\n"
@@ -82,6 +83,7 @@ class Buffer:
         self._starts: list[int] = []
         self._offsets: dict[int, Offsets] = {}
         self._before: dict[tuple[int, int], str] = {}
+        self._heads: dict[tuple[int, int], Heads] = {}
         self._labels: dict[int, Labels] = {}
         self._tables: dict[int, list[tuple[int, int]]] = {}
         pieces: list[bytes] = []
@@ -99,6 +101,14 @@ class Buffer:
         if known is None:
             known = self._before[start, end] = apart(self.data[start:end].decode("utf-8", "ignore"))
         return known
+
+    def found(self, words: Words, start: int, end: int) -> list[tuple[int, int]]:
+        """Where in `self.words(start, end)` these words are."""
+        text = self.words(start, end)
+        heads = self._heads.get((start, end))
+        if heads is None:
+            heads = self._heads[start, end] = heads_of(text)
+        return words.ends(text, heads)
 
     def widened(self, start: int, end: int, before: int, after: int) -> tuple[int, int]:
         """Bytes start to end with up to so many before and after, within the same text and on whole characters."""

@@ -44,6 +44,56 @@ class Expression:
         return self._made
 
 
+_HEAD = 3  # letters
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+class Words:
+    """Words that are looked for in text of lower case. The expression for them is tried only where a run of letters begins as one
+    of them does, which takes less time."""
+
+    __slots__ = ("_expression", "_heads")
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        self._expression = Expression(functools.partial(_any_of, entries))
+        self._heads = _heads(entries)
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return self._expression.pattern
+
+    def ends(self, text: str, heads: Heads) -> list[tuple[int, int]]:
+        """Start and end of each word, in order. heads: of this text."""
+        if self._heads is None:
+            return [hit.span() for hit in self.pattern.finditer(text)]
+        found = []
+        for head, start in heads:
+            if head in self._heads and (hit := self.pattern.match(text, start)) is not None:
+                found.append((start, hit.end()))
+        return found
+
+
+Heads = Sequence[tuple[str, int]]
+
+
+def heads_of(text: str) -> Heads:
+    """The first letters of each run of letters of a text, and where it begins."""
+    return [(word[0][:_HEAD], word.start()) for word in _LETTERS.finditer(text)]
+
+
+def _heads(entries: Iterable[str]) -> frozenset[str] | None:
+    """The first letters of the run of letters where one of these words begins; None if that cannot be told."""
+    found = set()
+    for entry in entries:
+        first = _LETTERS.match(entry.lower())
+        if first is None or entry[0] >= "\u2e80":
+            return None
+        if len(first[0]) < _HEAD and first.end() < len(entry):
+            return None  # what follows may belong to the run
+        found.add(first[0][:_HEAD])
+    return frozenset(found)
+
+
 class Recognizer(msgspec.Struct, frozen=True):
     """One recognizer; the fields are explained in recognizers.schema.json. words: those of context, as they are
     written. source: file and line it was read from."""
@@ -59,9 +109,9 @@ class Recognizer(msgspec.Struct, frozen=True):
     exact: Expression | None = None
     around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
-    context: Expression | None = None
+    context: Words | None = None
     words: tuple[str, ...] = ()
-    against: Expression | None = None
+    against: Words | None = None
     keep: tuple[int, int] = (0, 0)
     unwrap: str = ""
     match: tuple[str, ...] = ()
@@ -155,10 +205,10 @@ def _filled(expression: str, define: dict[str, str]) -> str:
     return _PIECE.sub(lambda name: f"(?:{define[name[1]]})", expression)
 
 
-def words(entries: Sequence[str]) -> Expression | None:
-    """An expression for these words in text of lower case; None for no words. Words of scripts that put no spaces between words
-    need no boundary; `_` and digits are boundaries, so that `customer_ssn` and `ssn2` have the word ssn."""
-    return Expression(functools.partial(_any_of, entries)) if entries else None
+def words(entries: Sequence[str]) -> Words | None:
+    """These words in text of lower case; None for no words. Words of scripts that put no spaces between words need no boundary;
+    `_` and digits are boundaries, so that `customer_ssn` and `ssn2` have the word ssn."""
+    return Words(entries) if entries else None
 
 
 def _any_of(entries: Iterable[str]) -> re.Pattern[str]:

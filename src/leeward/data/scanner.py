@@ -208,18 +208,16 @@ def _weighed(recognizer: Recognizer, buffer: Buffer, start: int, end: int) -> tu
     """Confidence by the words around a value, and how near the nearest that speaks for it is."""
     if recognizer.context is None and recognizer.against is None:
         return recognizer.confidence, BEFORE
-    before = buffer.words(max(0, start - BEFORE), start)
+    first = max(0, start - BEFORE)
     confidence, near = recognizer.confidence, BEFORE
     if recognizer.context is not None:
-        for hit in recognizer.context.pattern.finditer(before):
-            near = len(before) - hit.end()
-        if near >= BEFORE:
-            behind = recognizer.context.pattern.search(buffer.words(end, end + AFTER))
-            near = min(BEFORE - 1, behind.start() + 16) if behind else BEFORE
+        for _, last in buffer.found(recognizer.context, first, start):
+            near = min(near, len(buffer.words(first, start)) - last)
+        if near >= BEFORE and (behind := buffer.found(recognizer.context, end, end + AFTER)):
+            near = min(BEFORE - 1, behind[0][0] + 16)
         if near < BEFORE:
             confidence = recognizer.with_context
-    if recognizer.against is not None:
-        against = [len(before) - hit.end() for hit in recognizer.against.pattern.finditer(before)]
-        if against and against[-1] < near:
-            confidence *= 0.3
+    against = buffer.found(recognizer.against, first, start) if recognizer.against is not None else None
+    if against and len(buffer.words(first, start)) - against[-1][1] < near:
+        confidence *= 0.3
     return confidence, near
