@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop
 
@@ -19,6 +20,7 @@ from leeward.model.raw import (
     Segment,
     SocketOpened,
     SocketStats,
+    Stream,
     TlsClosed,
     TlsOpened,
     UnixData,
@@ -51,8 +53,15 @@ def library(memory: mmap.mmap | bytes, at: int) -> tuple[int, int, int, int]:
     return pid, inode, device, address
 
 
-def _text(raw: bytes) -> str:
+def text(raw: bytes) -> str:
+    """Valid Unicode of any bytes; each that cannot be decoded is "?"."""
     return raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
+
+
+def stream(fields: Sequence[int]) -> Stream:
+    """Of the fields of struct stream."""
+    number, peer, kind, _ = fields
+    return Stream(L.STREAM_KINDS[kind & 7], number, peer)
 
 
 def _fork(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
@@ -61,12 +70,17 @@ def _fork(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
 
 
 def _exec(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
-    ts, _, pid, start, ppid, uid, exe, argv = L.PROCESS_HEAD.unpack_from(memory, at)
-    text = at + L.PROCESS_HEAD.size
-    name = bytes(memory[text : text + min(exe, L.EXE_ROOM)])
-    words = bytes(memory[text + L.EXE_ROOM : text + L.EXE_ROOM + min(argv, L.ARGV_LIMIT)])
-    parts = tuple(_text(w) for w in words.rstrip(b"\0").split(b"\0")) if words else ()
-    return ProcessExec(ts + epoch, pid, ppid, start, uid, _text(name), parts, argv > L.ARGV_LIMIT)
+    values = L.EXEC_HEAD.unpack_from(memory, at)
+    ts, _, pid, start, ppid, uid, exe, argv, euid, origin, setuid, _ = values[:12]
+    begins = at + L.EXEC_HEAD.size
+    name = bytes(memory[begins : begins + min(exe, L.EXE_ROOM)])
+    words = bytes(memory[begins + L.EXE_ROOM : begins + L.EXE_ROOM + min(argv, L.ARGV_LIMIT)])
+    parts = tuple(text(w) for w in words.rstrip(b"\0").split(b"\0")) if words else ()
+    streams = (stream(values[12:16]), stream(values[16:20]), stream(values[20:24]))
+    return ProcessExec(
+        ts + epoch, pid, ppid, start, uid, text(name), parts, argv > L.ARGV_LIMIT, streams, L.ORIGINS[origin & 3], euid,
+        bool(setuid),
+    )  # fmt: skip
 
 
 def _exit(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
@@ -164,8 +178,8 @@ def _stdio(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
 def unix_path(raw: bytes) -> str:
     """The path of a sockaddr_un as `Endpoint` has it. Relative ones are the server's, to its working folder."""
     if raw[:1] == b"\0":
-        return "@" + _text(raw[1:])
-    path = _text(raw.split(b"\0", 1)[0])
+        return "@" + text(raw[1:])
+    path = text(raw.split(b"\0", 1)[0])
     return path if "/" in path or not path else f"./{path}"
 
 

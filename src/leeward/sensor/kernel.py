@@ -23,6 +23,8 @@ from leeward.model.errors import HostError
 from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, TlsOpened
 from leeward.sensor import calibrate, decode, host, libraries, plain, programs
 from leeward.sensor import layout as L
+from leeward.sensor.calls import SystemCalls
+from leeward.sensor.files import Files, files_of_interest
 from leeward.sensor.libbpf import BpfError, Map
 from leeward.sensor.proc_sockets import open_sockets
 from leeward.sensor.programs import OBJECT as OBJECT
@@ -33,6 +35,7 @@ from leeward.sensor.target import Target, Unseen
 from leeward.sensor.unix_counts import UnixCounts, unix_stats
 
 _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "callers", "stdio_verdicts", "unix_sockets")
+_OWN = ("settings", "tracked", "libraries", "layouts", "counters", "name_keys", "name_filter")
 _BATCH = 8192
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
@@ -85,10 +88,13 @@ class KernelSensor:
         self.epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         sizes = {"payload": options.payload_ring, "control": options.control_ring}
         self._object, self._multi = load(sizes)
-        maps = {name: self._object.map(name) for name in ("settings", "tracked", "libraries", "layouts", "counters")}
+        maps = {name: self._object.map(name) for name in _OWN}
         self._maps = maps | {n: self._object.map(n) for n in _SHARED}
         self._options, self._calls = options, False
+        self._helpers = (0, 0)
         self._settle()
+        self._look_for(files_of_interest())
+        self._calls_read = SystemCalls(files_of_interest())
         self._control = Ring(self._object.map("control").fd, self._object.map_entries("control"))
         self._payload = Ring(self._object.map("payload").fd, self._object.map_entries("payload"))
         self._poll = select.poll()
@@ -113,7 +119,26 @@ class KernelSensor:
     def _settle(self) -> None:
         """Tells the kernel its settings."""
         only, most = int(self._options.only_tracked), min(self._options.max_message + _HEADS, 1 << 22)
-        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(only, os.getpid(), most, int(self._calls))
+        self._maps["settings"][_U32.pack(0)] = L.CONFIG.pack(
+            only, os.getpid(), most, int(self._calls), *self._helpers, *programs.told_bits()
+        )
+
+    def _look_for(self, files: Files) -> None:
+        """Tells the kernel which files are of interest."""
+        words = [0] * 1024
+        for key, access in files.keys.items():
+            number = key.number()
+            word, bit = L.filter_place(number)
+            words[word] |= 1 << bit
+            self._maps["name_keys"][_U64.pack(number)] = _U32.pack(access)
+        self._maps["name_filter"][_U32.pack(0)] = Struct("<1024Q").pack(*words)
+
+    def helpers(self, pids: Iterable[int]) -> None:
+        """Processes of ours, two at most, whose system calls are no news."""
+        first, second, *_ = (*pids, 0, 0)
+        if (first, second) != self._helpers:
+            self._helpers = (first, second)
+            self._settle()
 
     # -- libraries ---------------------------------------------------------------------------------------------
 
@@ -321,6 +346,8 @@ class KernelSensor:
                         mapped.append(decode.library(memory, at))
                     case L.DATABASE:
                         self._watch_calls()
+                    case L.SYSTEM_CALL:
+                        last = self._take_call(found, memory, at)
                     case _:
                         last = self._take(found, memory, at)
             if ring.waiting():  # what the other ring says of later times has to wait for this one
@@ -347,6 +374,15 @@ class KernelSensor:
         event = decode.record(memory, at, self.epoch)
         if event is None:
             self.counters["unknown_record"] += 1
+            return 0
+        self._number += 1
+        found.append((event.ts, self._number, event))
+        return event.ts
+
+    def _take_call(self, found: list[tuple[int, int, RawEvent]], memory: mmap.mmap, at: int) -> int:
+        event = self._calls_read.event(memory, at, self.epoch)
+        if event is None:
+            self.counters["files_of_no_interest"] += 1
             return 0
         self._number += 1
         found.append((event.ts, self._number, event))

@@ -14,7 +14,11 @@ _TUPLE: Final = "16s16sHHBBBx"
 FORMATS: Final[dict[str, str]] = {
     "head": "<QII",
     "tuple": "<" + _TUPLE,
-    "ev_process": "<QIIQIIII1536s",
+    "stream": "<QQII",
+    "ev_process": "<QIIQIIIIIIII" + "QQII" * 3 + "1536s",
+    "ids": "<IIIIQ",
+    "rights": "<IIIIQQ",
+    "ev_system": "<QIIQIIIIIIIIQIIIIQQQIIIIII32s2560s",
     "ev_library": "<QIIQQII",
     "ev_socket": "<QIIQ" + _TUPLE,
     "counts": "<QQQQ",
@@ -25,7 +29,7 @@ FORMATS: Final[dict[str, str]] = {
     "ev_hold": "<QIIQQQQQIIII",
     "heart": "<QQ",
     "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
-    "config": "<IIII",
+    "config": "<IIIIII8Q",
     "tls_layout": "<HHHHHHH2x",
     "flow_key": "<Q16sII",
     "flow": "<QQQQ" + _TUPLE + "IIIIQ",
@@ -45,12 +49,15 @@ FORMATS: Final[dict[str, str]] = {
 HEAD: Final = Struct(FORMATS["head"])
 PROCESS: Final = Struct(FORMATS["ev_process"])
 PROCESS_HEAD: Final = Struct("<QIIQIIII")
+EXEC_HEAD: Final = Struct("<QIIQIIIIIIII" + "QQII" * 3)
+SYSTEM: Final = Struct("<QIIQIIIIIIIIQIIIIQQQIIIIII32s")
 LIBRARY: Final = Struct(FORMATS["ev_library"])
 SOCKET: Final = Struct(FORMATS["ev_socket"])
 SOCKET_CLOSED: Final = Struct(FORMATS["ev_socket_closed"])
 TLS_CONN: Final = Struct(FORMATS["ev_tls_conn"])
 TLS_DATA: Final = Struct(FORMATS["ev_tls_data"])
 TLS_FREE: Final = Struct(FORMATS["ev_tls_free"])
+RIGHTS: Final = Struct(FORMATS["rights"])
 HOLD: Final = Struct(FORMATS["ev_hold"])
 HEART: Final = Struct(FORMATS["heart"])
 PACKET: Final = Struct(FORMATS["ev_packet"])
@@ -71,7 +78,7 @@ NAME_KEY: Final = Struct(FORMATS["name_key"])
 ASK_ENTRY: Final = Struct(FORMATS["ask"])
 
 FORK, EXEC, EXIT, LIB, SOCK, SOCK_CLOSED, TLS_NEW, TLS_BYTES, TLS_GONE, SEGMENT, DATAGRAM = range(1, 12)
-STDIO, UNIX, UNIX_BYTES, DATABASE, HELD, DENIED = range(12, 18)
+STDIO, UNIX, UNIX_BYTES, DATABASE, HELD, DENIED, SYSTEM_CALL = range(12, 19)
 #: enum call_kind: what an entry probe says was called.
 CALLS: Final = (
     "on_write",
@@ -102,6 +109,15 @@ COPY, DORMANT, IGNORE = range(3)
 ALLOW, DENY, ASK, PASS = range(1, 5)
 #: enum denied: why a process was refused a destination.
 REASONS: Final = ("", "address", "unknown", "quic", "name", "no-name", "unreadable", "limit")
+#: enum asked: kinds of activity.System.
+SYSTEM_KINDS: Final = (
+    *("open", "rename", "unlink", "chmod", "identity", "ptrace", "vm-write", "kill", "memfd", "mount", "namespace", "chroot"),
+    *("module", "bpf", "keyring", "stream", "pty", "socket", "clock"),
+)
+TARGET_IN_NAMESPACE, ON_BLOCK_DEVICE = 1, 2
+#: enum stream_kind, enum origin.
+STREAM_KINDS: Final = ("", "socket", "unix", "pipe", "tty", "file", "null", "other")
+ORIGINS: Final = ("", "memfd", "deleted", "shm")
 WRITTEN, LATE, WOKE, FAULT, SYN = 1, 2, 4, 8, 16
 UNKNOWN_OFFSET: Final = 0xFFFF
 ARGV_LIMIT: Final = 1024
@@ -124,7 +140,16 @@ COUNTERS: Final = (
     "hold_no_signal",
     "denied_untold",
     "asks_full",
+    "system_calls_skipped",
 )
+_FACTOR: Final = 0x9E3779B97F4A7C15
+_KEYS: Final = {
+    "name": 0x1111111111111111,
+    "suffix": 0x2222222222222222,
+    "pair": 0x4444444444444444,
+    "folder": 0x8888888888888888,
+    "folders": 0x9999999999999999,
+}
 
 
 def unix_number(inode: int, generation: int) -> int:
@@ -140,3 +165,28 @@ def line_hash(line: bytes, conn: int) -> int:
             break
         h = ((h ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
     return h
+
+
+def _mixed(h: int, word: int) -> int:
+    h = ((h ^ word) * _FACTOR) & 0xFFFFFFFFFFFFFFFF
+    return h ^ h >> 29
+
+
+def name_hash(name: bytes) -> int:
+    """What bpf/system.h's `hash_bytes` computes; 0 of more than 64 bytes, or none."""
+    h = _FACTOR
+    for at in range(0, len(name), 8):
+        h = _mixed(h, int.from_bytes(name[at : at + 8], "little"))
+    return h if 0 < len(name) <= 64 else 0
+
+
+def name_key(kind: str, name: bytes, folder: bytes = b"") -> int:
+    """What bpf/system.h looks up for a file name, a suffix, a folder, a pair of folder and name, or two folders."""
+    if kind in ("pair", "folders"):
+        return _mixed(name_hash(folder), name_hash(name)) ^ _KEYS[kind]
+    return name_hash(folder if kind == "folder" else name) ^ _KEYS[kind]
+
+
+def filter_place(key: int) -> tuple[int, int]:
+    """Word and bit of a key in `name_filter`."""
+    return key >> 32 & 1023, key >> 42 & 63

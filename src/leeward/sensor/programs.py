@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from leeward.sensor import host
 from leeward.sensor.libbpf import BpfError, Object
@@ -19,12 +20,29 @@ _ON_DEMAND = ("recvfrom", "sendto", "recvmsg", "sendmsg")
 _TRACEPOINTS = (
     *("on_fork", "on_exec", "on_exit", "on_state"),
     *("on_mmap_enter", "on_mmap_exit", "on_accept4", "on_accept"),
-    *("on_listen", "on_connect_enter", "on_connect_exit"),
+    *("on_listen", "on_connect_enter", "on_connect_exit", "on_signal", "on_called"),
     *(f"on_{call}" for call in _ALWAYS),
 )
 _TRACEPOINTS_ON_DEMAND = ("on_close", *(f"on_{call}" for call in _ON_DEMAND))
 _CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_release", "on_egress", "on_ingress")
+#: System calls that are looked at when they succeed (bpf/calls.h), by their numbers (arch/x86/entry/syscalls/syscall_64.tbl).
+SYSTEM_CALLS: Final = {
+    "open": 2, "creat": 85, "openat": 257, "openat2": 437, "dup": 32, "dup2": 33, "dup3": 292, "fcntl": 72, "socket": 41,
+    "rename": 82, "renameat": 264, "renameat2": 316, "unlink": 87, "unlinkat": 263, "chmod": 90, "fchmod": 91,
+    "fchmodat": 268, "fchmodat2": 452, "ptrace": 101, "process_vm_writev": 311, "memfd_create": 319, "chroot": 161,
+    "pivot_root": 155, "mount": 165, "move_mount": 429, "init_module": 175, "finit_module": 313, "bpf": 321, "keyctl": 250,
+    "settimeofday": 164, "clock_settime": 227, "setuid": 105, "setgid": 106, "setreuid": 113, "setregid": 114,
+    "setresuid": 117, "setresgid": 119, "capset": 126, "unshare": 272, "setns": 308,
+}  # fmt: skip
 _UPROBES = ("on_call", "on_done", "on_go_call", "on_go_done", "on_plain", "on_plain_done")
+
+
+def told_bits() -> list[int]:
+    """SYSTEM_CALLS as the kernel's settings have them: one bit a call, in eight words."""
+    words = [0] * 8
+    for number in SYSTEM_CALLS.values():
+        words[number >> 6] |= 1 << (number & 63)
+    return words
 
 
 def load(sizes: dict[str, int]) -> tuple[Object, bool]:

@@ -19,6 +19,9 @@ typedef signed long long s64;
 #define CORE __attribute__((preserve_access_index))
 #define HAS(field) __builtin_preserve_field_info(field, 2 /* BPF_FIELD_EXISTS */)
 #define READ(dst, src) bpf_probe_read_kernel(&(dst), sizeof(dst), __builtin_preserve_access_index(&(src)))
+/* Where a member lies in the running kernel's struct; the struct that holds `pointer` as that member. */
+#define OFFSET(type, field) __builtin_preserve_field_info(((type *)0)->field, 0 /* BPF_FIELD_BYTE_OFFSET */)
+#define HOLDER(type, field, pointer) ((type *)((u64)(pointer) - OFFSET(type, field)))
 #define bswap16(x) __builtin_bswap16(x)
 
 enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11, MAP_RINGBUF = 27 };
@@ -39,8 +42,10 @@ static u64 (*bpf_get_current_cgroup_id)(void) = (void *)80;
 static long (*bpf_probe_read_user)(void *dst, u32 size, const void *src) = (void *)112;
 static long (*bpf_probe_read_kernel)(void *dst, u32 size, const void *src) = (void *)113;
 static long (*bpf_send_signal_thread)(u32 signal) = (void *)117;
+static long (*bpf_probe_read_user_str)(void *dst, u32 size, const void *src) = (void *)114;
 static long (*bpf_probe_read_kernel_str)(void *dst, u32 size, const void *src) = (void *)115;
 static long (*bpf_seq_write)(void *seq, const void *data, u32 len) = (void *)127;
+static long (*bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 static void *(*bpf_ringbuf_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 static void (*bpf_ringbuf_discard)(void *data, u64 flags) = (void *)133;
@@ -58,10 +63,21 @@ struct pt_regs {
 #define ARG5(ctx) ((ctx)->r8)
 #define RESULT(ctx) ((ctx)->ax)
 
-struct super_block { u32 s_dev; } CORE;
-struct inode { u16 i_mode; struct super_block *i_sb; u64 i_ino; } CORE;
+typedef struct { u32 val; } kuid_t;
+typedef struct { u32 val; } kgid_t;
+typedef struct { u64 val; } kernel_cap_t;
+struct cred { kuid_t uid, euid; kgid_t gid; kernel_cap_t cap_effective; void *user_ns; } CORE;
+struct file_system_type { const char *name; } CORE;
+struct super_block { u32 s_dev; u64 s_magic; struct file_system_type *s_type; } CORE;
+struct inode { u16 i_mode; u32 i_nlink, i_rdev; kuid_t i_uid; struct super_block *i_sb; u64 i_ino; void *i_private; } CORE;
+struct qstr { u64 hash_len; const u8 *name; } CORE;
+struct dentry { struct dentry *d_parent; struct qstr d_name; struct inode *d_inode; } CORE;
+struct vfsmount { struct dentry *mnt_root; struct super_block *mnt_sb; } CORE;
+struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; } CORE;
+struct path { struct vfsmount *mnt; struct dentry *dentry; } CORE;
+struct fs_struct { struct path pwd; } CORE;
 typedef struct { s64 counter; } atomic64_t;
-struct file { struct inode *f_inode; void *private_data; atomic64_t f_count; } CORE;
+struct file { struct inode *f_inode; struct path f_path; u32 f_mode; void *private_data; atomic64_t f_count; } CORE;
 struct file_ref { atomic64_t refcnt; } CORE;
 struct file___since_6_13 { struct file_ref f_ref; } CORE;
 struct fdtable { u32 max_fds; struct file **fd; } CORE;
@@ -69,15 +85,34 @@ struct files_struct { struct fdtable *fdt; } CORE;
 struct mm_struct { u64 arg_start, arg_end; } CORE;
 typedef struct { s32 counter; } atomic_t;
 struct signal_struct { atomic_t live; } CORE;
+struct list_head { struct list_head *next; } CORE;
+struct hlist_node { struct hlist_node *next; } CORE;
+struct hlist_head { struct hlist_node *first; } CORE;
+struct upid { s32 nr; void *ns; } CORE;
+struct pid { u32 level; struct hlist_head tasks[4]; struct upid numbers[1]; } CORE;
+struct thread_info { u32 status; } CORE;
 struct task_struct {
+	struct thread_info thread_info;
 	s32 pid, tgid;
 	struct task_struct *real_parent, *group_leader;
 	u64 start_boottime;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	struct fs_struct *fs;
 	struct signal_struct *signal;
+	const struct cred *cred;
+	void *cgroups;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
+	struct list_head ptraced, ptrace_entry;
 } CORE;
-struct linux_binprm { const char *filename; } CORE;
+struct linux_binprm { const char *filename; struct file *file; } CORE;
+struct kernel_siginfo { s32 si_signo, si_errno, si_code; } CORE;
+struct proc_inode { struct pid *pid; struct inode vfs_inode; } CORE;
+struct tty_struct { s32 index; } CORE;
+struct tty_file_private { struct tty_struct *tty; } CORE;
+struct proc_ns_operations { s32 type; } CORE;
+struct ns_common { const struct proc_ns_operations *ops; u32 ns_type; } CORE; /* ns_type: since 6.18, before in ops */
 struct in6_addr { u8 bytes[16]; };
 struct sock_common {
 	u32 skc_daddr, skc_rcv_saddr;
@@ -87,11 +122,12 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 } CORE;
-struct sock { struct sock_common __sk_common; u16 sk_protocol, sk_type; } CORE;
+struct socket;
+struct sock { struct sock_common __sk_common; u16 sk_protocol, sk_type; struct socket *sk_socket; } CORE;
 struct sockaddr_un { u16 sun_family; u8 sun_path[108]; } CORE;
 struct unix_address { s32 len; struct sockaddr_un name[0]; } CORE;
 struct unix_sock { struct sock sk; struct unix_address *addr; struct sock *peer; } CORE;
-struct socket { struct sock *sk; } CORE;
+struct socket { struct file *file; struct sock *sk; } CORE;
 
 /* Stable user-space ABI: include/uapi/linux/bpf.h. */
 struct bpf_sock {

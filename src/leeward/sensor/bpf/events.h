@@ -11,7 +11,7 @@ enum event_type {
 	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
 	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
 	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12, EV_UNIX = 13, EV_UNIX_DATA = 14, EV_DATABASE = 15, EV_HOLD = 16,
-	EV_DENIED = 17,
+	EV_DENIED = 17, EV_SYSTEM = 18,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
 enum { PROTO_TCP = 6, PROTO_UDP = 17 };
@@ -29,11 +29,40 @@ struct tuple {
 /* Alone: EV_EXIT; EV_DATABASE, on which user space attaches the programs of the calls on sockets. */
 struct head { u64 ts; u32 type, pid; };
 
+/* What a descriptor is. number, peer: as model/raw.py's Stream. */
+enum stream_kind { STREAM_NONE, STREAM_SOCKET, STREAM_UNIX, STREAM_PIPE, STREAM_TTY, STREAM_FILE, STREAM_NULL, STREAM_OTHER };
+struct stream { u64 number, peer; u32 kind, pad; };
+/* Of a program's file: where it is. SHM: a file system in memory that anybody may write to. */
+enum origin { ORIGIN_FILE, ORIGIN_MEMFD, ORIGIN_DELETED, ORIGIN_SHM };
+/* A fork has none of what follows argv_len. setuid: the file gave rights that the process had not. */
 struct ev_process {
 	struct head h;
 	u64 start_ns;
 	u32 ppid, uid, exe_len, argv_len;
+	u32 euid, origin, setuid, pad;
+	struct stream streams[3];
 	u8 text[1536]; /* exe (512), argv (1024, NUL between) */
+};
+
+/* EV_SYSTEM: what a process asked of the kernel (calls.h). The order is that of layout.SYSTEM_KINDS. */
+enum asked {
+	ASKED_OPEN, ASKED_RENAME, ASKED_UNLINK, ASKED_CHMOD, ASKED_IDENTITY, ASKED_PTRACE, ASKED_VM_WRITE, ASKED_KILL, ASKED_MEMFD,
+	ASKED_MOUNT, ASKED_NAMESPACE, ASKED_CHROOT, ASKED_MODULE, ASKED_BPF, ASKED_KEYRING, ASKED_STREAM, ASKED_PTY, ASKED_SOCKET,
+	ASKED_CLOCK,
+};
+struct ids { u32 uid, euid, gid, pad; u64 caps; };
+enum { TARGET_IN_NAMESPACE = 1, ON_BLOCK_DEVICE = 2 };
+/* target: pid; with TARGET_IN_NAMESPACE a thread's number as the caller's PID namespace, `level` steps down, counts. text: `name_len`
+ * bytes of the path as the process gave it, `other_len` of the other one, then the components of the path that a file or folder
+ * has, from the leaf up (of a relative `name`: those of the folder it starts from). All end with NUL. */
+struct ev_system {
+	struct head h;
+	u64 number;
+	u32 kind, target, flags, level;
+	struct ids before, after;
+	struct stream stream;
+	u32 name_len, other_len, chain_len, len;
+	u8 label[32], text[2560];
 };
 struct ev_library { struct head h; u64 inode, address; u32 device, pad; };
 struct ev_socket { struct head h; u64 cookie; struct tuple t; };
@@ -75,6 +104,8 @@ struct config {
 	u32 self;         /* our own process: never watched */
 	u32 max_copy;     /* bytes copied of one call or packet */
 	u32 calls;        /* 1: the programs of the calls on sockets are attached */
+	u32 helpers[2];   /* our processes that hold others: calls of theirs are not told */
+	u64 told[8];      /* one bit a system call: which are looked at (calls.h) */
 };
 /* Where OpenSSL keeps what we read of its SSL object; one per build, index is the probe's cookie. 0xffff: not known. */
 /* reused: nothing tells that an object is freed, so one of another random is another connection. */
@@ -128,6 +159,7 @@ struct ask {
 
 enum counter {
 	LOST_CONTROL, LOST_PAYLOAD, FLOW_TABLE_FULL, TLS_TABLE_FULL, COPY_FAULT, COPY_CUT, IPV6_EXTENSION, FRAGMENT,
-	LISTENER_PAYLOAD, UNIX_TABLE_FULL, HOLD_NO_HOLDER, HOLD_RING_FULL, HOLD_NO_SIGNAL, DENIED_UNTOLD, ASKS_FULL, COUNTERS
+	LISTENER_PAYLOAD, UNIX_TABLE_FULL, HOLD_NO_HOLDER, HOLD_RING_FULL, HOLD_NO_SIGNAL, DENIED_UNTOLD, ASKS_FULL,
+	SYSTEM_CALLS_SKIPPED, COUNTERS
 };
 #endif

@@ -2,8 +2,35 @@
 /* Processes come and go; libraries are mapped into them. */
 #include "deny.h"
 #include "hold.h"
+#include "streams.h"
+#include "rights.h"
 
-INLINE struct task_struct *current_task(void) { return (struct task_struct *)bpf_get_current_task(); }
+enum { CLONE_NEWUSER = 0x10000000, TMPFS_MAGIC = 0x01021994, WRITABLE_BY_ALL = 2 };
+#define MEMFD 0x3a64666d656dULL /* "memfd:" is what the kernel calls them, followed by a name */
+
+/* Where a program's file is. */
+INLINE u32 origin_of(struct file *file)
+{
+	struct place_in_tree p = place_of(file);
+	struct inode *inode = 0, *top = 0;
+	struct super_block *sb = 0;
+	struct dentry *root = 0;
+	u64 begins = 0, magic = 0;
+	u32 links = 1;
+	u16 mode = 0;
+	READ(inode, file->f_inode);
+	READ(links, inode->i_nlink);
+	READ(sb, inode->i_sb);
+	READ(magic, sb->s_magic);
+	bpf_probe_read_kernel(&begins, 6, name_of(&p).name);
+	if (!links)
+		return begins == (MEMFD & 0xffffffffffffULL) ? ORIGIN_MEMFD : ORIGIN_DELETED;
+	struct vfsmount *mount = p.mount;
+	READ(root, mount->mnt_root);
+	READ(top, root->d_inode);
+	READ(mode, top->i_mode);
+	return magic == TMPFS_MAGIC && mode & WRITABLE_BY_ALL ? ORIGIN_SHM : ORIGIN_FILE;
+}
 
 INLINE void describe(struct ev_process *e, struct task_struct *task, u32 type)
 {
@@ -21,6 +48,19 @@ INLINE void describe(struct ev_process *e, struct task_struct *task, u32 type)
 	e->ppid = ppid;
 	e->uid = (u32)bpf_get_current_uid_gid();
 	e->exe_len = e->argv_len = 0;
+}
+
+/* A child in a user namespace of its own, where it has every capability. */
+INLINE void tell_new_space(struct task_struct *parent, struct task_struct *child, u32 pid)
+{
+	if (user_space_of(parent) == user_space_of(child) || !noticed(pid))
+		return;
+	struct ev_system *e = may_tell(pid, ASKED_NAMESPACE, 0) ? draft(pid, ASKED_NAMESPACE) : 0;
+	if (!e)
+		return;
+	e->number = CLONE_NEWUSER;
+	e->label[0] = 'c';
+	tell(e);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -47,7 +87,7 @@ int on_fork(u64 *ctx)
 		heir.sockets = holder->sockets;
 		bpf_map_update_elem(&callers, &c, &heir, BPF_ANY);
 	}
-	struct ev_process *e = bpf_ringbuf_reserve(&control, __builtin_offsetof(struct ev_process, text), 0);
+	struct ev_process *e = bpf_ringbuf_reserve(&control, __builtin_offsetof(struct ev_process, euid), 0);
 	if (!e) {
 		count(LOST_CONTROL);
 		return 0;
@@ -55,43 +95,10 @@ int on_fork(u64 *ctx)
 	describe(e, child, EV_FORK);
 	e->ppid = p;
 	bpf_ringbuf_submit(e, wake(&control, 1 << 20));
+	inherit_rights(child, c);
+	tell_new_space(parent, child, c);
 	return 0;
 }
-
-INLINE struct file *file_of(u32 fd)
-{
-	struct task_struct *task = current_task();
-	struct files_struct *files = 0;
-	struct fdtable *table = 0;
-	struct file **slots = 0, *file = 0;
-	u32 max = 0;
-	READ(files, task->files);
-	READ(table, files->fdt);
-	READ(max, table->max_fds);
-	READ(slots, table->fd);
-	if (fd >= max || bpf_probe_read_kernel(&file, sizeof file, slots + fd))
-		return 0;
-	return file;
-}
-
-/* Inode of a pipe or socket, 0 of something else. */
-INLINE u64 inode_in(struct file *file)
-{
-	struct inode *inode = 0;
-	u16 mode = 0;
-	u64 number = 0;
-	if (!file)
-		return 0;
-	READ(inode, file->f_inode);
-	READ(mode, inode->i_mode);
-	if ((mode & 0170000) != 0010000 /* FIFO */ && (mode & 0170000) != 0140000 /* socket */)
-		return 0;
-	READ(number, inode->i_ino);
-	return number;
-}
-
-/* The same of the one behind a descriptor of the current process. */
-INLINE u64 pipe_of(u32 fd) { return inode_in(file_of(fd)); }
 
 INLINE void sockets_left(u32 pid); /* unix.h */
 
@@ -104,6 +111,25 @@ INLINE void class_left(u32 pid)
 	READ(live, signal->live.counter);
 	if (!live)
 		bpf_map_delete_elem(&classes, &pid);
+}
+
+INLINE void describe_program(struct ev_process *e, struct linux_binprm *bprm, u32 pid)
+{
+	struct file *file = 0;
+	struct inode *inode = 0;
+	u32 owner = 0;
+	u16 mode = 0;
+	READ(file, bprm->file);
+	READ(inode, file->f_inode);
+	READ(mode, inode->i_mode);
+	READ(owner, inode->i_uid.val);
+	e->euid = ids_of(cred_of(current_task())).euid;
+	e->origin = origin_of(file);
+	e->setuid = tell_rights(pid, 1) || (mode & S_ISUID && owner != e->uid);
+	e->pad = 0;
+	describe_stream(&e->streams[0], 0);
+	describe_stream(&e->streams[1], 1);
+	describe_stream(&e->streams[2], 2);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -127,6 +153,7 @@ int on_exec(u64 *ctx)
 		return 0;
 	}
 	describe(e, task, EV_EXEC);
+	describe_program(e, bprm, pid);
 	const char *name = 0;
 	READ(name, bprm->filename);
 	long n = bpf_probe_read_kernel_str(e->text, 512, name);
@@ -156,6 +183,7 @@ int on_exit(u64 *ctx)
 		return 0; /* the leader's exit stands for the process; its other threads may linger a moment */
 	sockets_left(pid);
 	bpf_map_delete_elem(&held, &pid);
+	bpf_map_delete_elem(&rights_known, &pid);
 	bpf_map_delete_elem(&tracked, &pid);
 	bpf_map_delete_elem(&callers, &pid);
 	bpf_map_delete_elem(&stdio_verdicts, &pid);
@@ -170,9 +198,6 @@ int on_exit(u64 *ctx)
 	bpf_ringbuf_submit(e, wake(&control, 1 << 20));
 	return 0;
 }
-
-struct sys_enter { u64 common; s64 nr; u64 args[6]; };
-struct sys_exit { u64 common; s64 nr, ret; };
 
 SEC("tracepoint/syscalls/sys_enter_mmap")
 int on_mmap_enter(struct sys_enter *ctx)

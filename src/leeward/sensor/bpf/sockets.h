@@ -66,24 +66,6 @@ INLINE void say_socket(u64 cookie, const struct tuple *t, u32 pid)
 	bpf_ringbuf_submit(e, wake(&control, 1 << 20));
 }
 
-INLINE struct sock *sock_in(struct file *file)
-{
-	struct inode *inode = 0;
-	struct socket *socket = 0;
-	struct sock *sk = 0;
-	u16 mode = 0;
-	READ(inode, file->f_inode);
-	READ(mode, inode->i_mode);
-	if ((mode & 0170000) != 0140000)
-		return 0;
-	READ(socket, file->private_data);
-	READ(sk, socket->sk);
-	return sk;
-}
-
-/* The socket behind a descriptor of the current process. */
-INLINE struct sock *sock_of(u32 fd) { return sock_in(file_of(fd)); }
-
 INLINE int accepted(struct sys_exit *ctx)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;

@@ -8,7 +8,7 @@
  * input and output need too, always are. */
 #include "stdio.h"
 
-enum { AF_UNIX = 1, E2BIG = 7, MOST_PATH = 108, MOST_LEFT = 512 };
+enum { E2BIG = 7, MOST_PATH = 108, MOST_LEFT = 512 };
 
 /* The connection's name in events, beside the cookies of other sockets: they count from 1. */
 INLINE u64 unix_number(u64 inode, const struct unix_socket *s)
@@ -47,16 +47,6 @@ INLINE u64 path_of(struct sock *sk, struct unix_socket *s)
 			last = i + 1;
 	bpf_probe_read_kernel(&begins, sizeof begins, text + last);
 	return begins;
-}
-
-/* The other end of a connection. */
-INLINE struct sock *peer_of(struct sock *sk)
-{
-	struct unix_sock *u = (void *)sk;
-	struct sock *peer = 0;
-	if (HAS(u->peer))
-		READ(peer, u->peer);
-	return peer;
 }
 
 /* ".s.PGSQL.5432", "mysqld.sock", "mariadb.sock" and alike: what servers and their proxies call their sockets. */
