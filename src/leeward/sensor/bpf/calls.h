@@ -132,17 +132,16 @@ INLINE int opened(u32 pid, u32 fd)
 /* Where a relative path starts from. */
 INLINE struct place_in_tree start_of(s32 fd)
 {
-	struct place_in_tree p = {};
+	struct place_in_tree nowhere = {};
 	struct fs_struct *fs = 0;
-	struct file *file = 0;
+	struct path pwd = {};
 	if (fd != AT_FDCWD) {
-		file = file_of(fd);
-		return file ? place_of(file) : p;
+		struct file *file = file_of(fd);
+		return file ? place_of(file) : nowhere;
 	}
 	READ(fs, current_task()->fs);
-	READ(p.mount, fs->pwd.mnt);
-	READ(p.dentry, fs->pwd.dentry);
-	return p;
+	READ(pwd, fs->pwd);
+	return place_at(pwd.dentry, pwd.mnt);
 }
 
 /* Takes byte `i` of the path at `at` of the draft's text; 0: it was the last. Not static: the verifier looks at it once. */
@@ -379,13 +378,13 @@ INLINE int made_memfd(u32 pid, u32 fd)
 	if (!file)
 		return 0;
 	struct place_in_tree p = place_of(file);
-	struct qstr q = name_of(&p);
-	if (!may_tell(pid, ASKED_MEMFD, hash_of((u64)q.name, q.hash_len >> 32)))
+	struct entry here = look(p.dentry);
+	if (!may_tell(pid, ASKED_MEMFD, hash_of_entry(p.dentry, &here)))
 		return 0;
 	struct ev_system *e = draft(pid, ASKED_MEMFD);
 	if (!e)
 		return 0;
-	e->name_len = add_text(e, q.name, 0);
+	e->name_len = add_text(e, (void *)here.name, 0);
 	tell(e);
 	return 0;
 }

@@ -14,7 +14,8 @@ INLINE u32 origin_of(struct file *file)
 	struct place_in_tree p = place_of(file);
 	struct inode *inode = 0, *top = 0;
 	struct super_block *sb = 0;
-	struct dentry *root = 0;
+	struct dentry *root = p.root;
+	struct entry e = look(p.dentry);
 	u64 begins = 0, magic = 0;
 	u32 links = 1;
 	u16 mode = 0;
@@ -22,11 +23,9 @@ INLINE u32 origin_of(struct file *file)
 	READ(links, inode->i_nlink);
 	READ(sb, inode->i_sb);
 	READ(magic, sb->s_magic);
-	bpf_probe_read_kernel(&begins, 6, name_of(&p).name);
+	bpf_probe_read_kernel(&begins, 6, (void *)e.name);
 	if (!links)
 		return begins == (MEMFD & 0xffffffffffffULL) ? ORIGIN_MEMFD : ORIGIN_DELETED;
-	struct vfsmount *mount = p.mount;
-	READ(root, mount->mnt_root);
 	READ(top, root->d_inode);
 	READ(mode, top->i_mode);
 	return magic == TMPFS_MAGIC && mode & WRITABLE_BY_ALL ? ORIGIN_SHM : ORIGIN_FILE;

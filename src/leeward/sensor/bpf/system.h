@@ -114,55 +114,66 @@ INLINE u32 add_text(struct ev_system *e, const void *string, int of_user)
 	return n;
 }
 
-/* Where somebody stands in the tree of files. */
-struct place_in_tree { struct dentry *dentry; struct vfsmount *mount; };
+/* Where somebody stands in the tree of files. root: of the mount. */
+struct place_in_tree { struct dentry *dentry; struct vfsmount *mount; struct dentry *root; };
+/* What lies together in struct dentry, d_parent to d_iname (d_shortname): one look instead of four. */
+struct entry { u64 parent, hash_len, name, inode, short_name[5]; };
+
+INLINE struct place_in_tree place_at(struct dentry *dentry, struct vfsmount *mount)
+{
+	struct place_in_tree p = {.dentry = dentry, .mount = mount};
+	READ(p.root, mount->mnt_root);
+	return p;
+}
 
 INLINE struct place_in_tree place_of(struct file *file)
 {
-	struct place_in_tree p = {};
-	READ(p.mount, file->f_path.mnt);
-	READ(p.dentry, file->f_path.dentry);
-	return p;
+	struct path path = {};
+	READ(path, file->f_path);
+	return place_at(path.dentry, path.mnt);
+}
+
+INLINE struct entry look(struct dentry *d)
+{
+	struct entry e = {};
+	if (OFFSET(struct dentry, d_name) == OFFSET(struct dentry, d_parent) + 8)
+		bpf_probe_read_kernel(&e, sizeof e, (void *)((u64)d + OFFSET(struct dentry, d_parent)));
+	else {
+		READ(e.parent, d->d_parent);
+		READ(e.hash_len, d->d_name.hash_len);
+		READ(e.name, d->d_name.name);
+	}
+	return e;
 }
 
 /* From the root of a mount to where it is mounted. 0: this is the root of all. */
 INLINE int leave_mount(struct place_in_tree *p)
 {
-	struct dentry *root = 0;
 	for (u32 i = 0; i < 4; i++) { /* mounts may lie upon each other */
-		struct vfsmount *at = p->mount;
-		READ(root, at->mnt_root);
-		if (root != p->dentry)
+		if (p->root != p->dentry)
 			return 1;
-		struct mount *mount = HOLDER(struct mount, mnt, at), *parent = 0;
+		struct mount *mount = HOLDER(struct mount, mnt, p->mount), *parent = 0;
+		struct dentry *at = 0;
 		READ(parent, mount->mnt_parent);
 		if (!parent || parent == mount)
 			return 0;
-		READ(p->dentry, mount->mnt_mountpoint);
-		p->mount = (void *)((u64)parent + OFFSET(struct mount, mnt));
+		READ(at, mount->mnt_mountpoint);
+		*p = place_at(at, (void *)((u64)parent + OFFSET(struct mount, mnt)));
 	}
 	return 0;
 }
 
 /* To the folder that holds it. 0: there is none. */
-INLINE int go_up(struct place_in_tree *p)
+INLINE int go_up(struct place_in_tree *p, const struct entry *e)
 {
-	struct dentry *here = p->dentry, *parent = 0;
-	READ(parent, here->d_parent);
-	if (!parent || parent == here)
+	struct dentry *parent = (void *)e->parent;
+	if (!parent || parent == p->dentry)
 		return 0;
 	p->dentry = parent;
 	return leave_mount(p);
 }
 
-INLINE struct qstr name_of(const struct place_in_tree *p)
-{
-	struct dentry *here = p->dentry;
-	struct qstr q = {};
-	READ(q.hash_len, here->d_name.hash_len);
-	READ(q.name, here->d_name.name);
-	return q;
-}
+INLINE u32 len_of(const struct entry *e) { return e->hash_len >> 32; }
 
 /* Of `len` bytes of the kernel's memory, 64 at most; 0 of more. sensor/layout.py hashes the same. */
 INLINE u64 hash_bytes(const void *from, u64 len)
@@ -179,6 +190,24 @@ INLINE u64 hash_bytes(const void *from, u64 len)
 	return h;
 }
 
+__attribute__((noinline)) u64 hash_of(u64 name, u64 len) { return hash_bytes((void *)name, len); }
+
+/* The same of an entry's name, which mostly is in it. */
+INLINE u64 hash_of_entry(struct dentry *d, const struct entry *e)
+{
+	u32 len = len_of(e);
+	u64 h = FACTOR;
+	if (e->name != (u64)d + OFFSET(struct dentry, d_parent) + __builtin_offsetof(struct entry, short_name) || len > 40)
+		return hash_of(e->name, len);
+	for (u32 i = 0; i < 5; i++) {
+		if (i * 8 >= len)
+			break;
+		u64 left = len - i * 8, word = e->short_name[i];
+		h = mixed(h, left < 8 ? word & ((1ULL << left * 8) - 1) : word);
+	}
+	return len ? h : 0;
+}
+
 /* Of the name's last dot and what follows it; 0: it has none within its last 16 bytes. */
 INLINE u64 hash_end(const void *name, u64 len)
 {
@@ -193,7 +222,6 @@ INLINE u64 hash_end(const void *name, u64 len)
 	return dot < n ? hash_bytes(name + len - n + dot, n - dot) : 0;
 }
 
-__attribute__((noinline)) u64 hash_of(u64 name, u64 len) { return hash_bytes((void *)name, len); }
 __attribute__((noinline)) u64 hash_of_suffix(u64 name, u64 len) { return hash_end((void *)name, len); }
 
 /* The same of bytes of the draft's text. */
@@ -237,18 +265,18 @@ INLINE int wanted_folder(u64 folder, u64 below, u32 access)
  * first; below: of the folder that does. */
 __attribute__((noinline)) int wanted_above(u64 dentry, u64 mount, u64 name, u64 below, u32 access)
 {
-	struct place_in_tree p = {(void *)dentry, (void *)mount};
+	struct place_in_tree p = place_at((void *)dentry, (void *)mount);
 	for (u32 i = 0; i < FOLDERS_WRITTEN; i++) {
 		if (i >= FOLDERS_READ && !(access & OPENED_TO_WRITE))
 			return 0;
-		struct qstr q = name_of(&p);
-		u64 folder = hash_of((u64)q.name, q.hash_len >> 32);
+		struct entry e = look(p.dentry);
+		u64 folder = hash_of_entry(p.dentry, &e);
 		if (wanted_folder(folder, below, access))
 			return 1;
 		if (!i && folder && name && of_interest(mixed(folder, name) ^ KEY_PAIR, access))
 			return 1;
 		below = folder;
-		if (!go_up(&p))
+		if (!go_up(&p, &e))
 			return 0;
 	}
 	return 0;
@@ -258,29 +286,28 @@ INLINE int wanted_file(struct place_in_tree p, u32 access)
 {
 	if (!leave_mount(&p)) /* a file may be a mount's root itself */
 		return 0;
-	struct qstr q = name_of(&p);
-	u64 name = (u64)q.name, len = q.hash_len >> 32, hash = hash_of(name, len);
-	if (wanted_name(hash, hash_of_suffix(name, len), access))
+	struct entry e = look(p.dentry);
+	u64 hash = hash_of_entry(p.dentry, &e);
+	if (wanted_name(hash, hash_of_suffix(e.name, len_of(&e)), access))
 		return 1;
-	return go_up(&p) && wanted_above((u64)p.dentry, (u64)p.mount, hash, 0, access);
+	return go_up(&p, &e) && wanted_above((u64)p.dentry, (u64)p.mount, hash, 0, access);
 }
 
 /* Adds the components of a path, from the leaf up, to the draft's text. across: mounts too. */
 __attribute__((noinline)) int add_chain(u64 dentry, u64 mount, u32 across)
 {
-	struct place_in_tree p = {(void *)dentry, (void *)mount};
+	struct place_in_tree p = place_at((void *)dentry, (void *)mount);
 	struct ev_system *e = drafted();
 	if (!e || !dentry || (across && !leave_mount(&p)))
 		return 0;
 	for (u32 i = 0; i < COMPONENTS; i++) {
-		struct dentry *here = p.dentry, *parent = 0;
-		READ(parent, here->d_parent);
-		if (parent == here)
+		struct entry here = look(p.dentry);
+		if (here.parent == (u64)p.dentry)
 			return 0;
-		e->chain_len += add_text(e, name_of(&p).name, 0);
+		e->chain_len += add_text(e, (void *)here.name, 0);
 		if (!across)
-			p.dentry = parent;
-		else if (!go_up(&p))
+			p.dentry = (void *)here.parent;
+		else if (!go_up(&p, &here))
 			return 0;
 	}
 	return 0;
