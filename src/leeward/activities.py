@@ -77,7 +77,7 @@ class Activities:
             ts=ts, process=self.who(flow.pid, ts), flow=msgspec.structs.replace(flow),
             sent=max(0, flow.bytes_sent - sent), received=max(0, flow.bytes_received - received),
             packets_out=max(0, flow.packets_sent - packets), began=began, ended=socket.closed,
-            peer=self.who(peer, ts) if peer else None,
+            peer=self.who(peer, ts) if peer else None, sock=socket.sock,
         )  # fmt: skip
 
     def names(self, ts: int, pid: int, message: DnsMessage, size: int, server: Endpoint) -> list[Activity]:

@@ -47,24 +47,27 @@ class System(Activity, frozen=True, kw_only=True):
     """Something a process asked of the kernel that matters for security. Only what succeeded, unless `failed`.
 
     kind, and what the other fields then mean (those not named are empty):
-      open      path: file of interest; number: 1 if for writing; label: its class (sensor/files.yaml), e.g. "ssh-key"
+      open      path: file of interest; number: 1 if for writing; label: its class (sensor/files.yaml), e.g. "ssh-key"; target: of
+                files in /proc/PID, that process. For label "runtime-socket": connected to; path: as its server bound it
       rename    path: new name of a file of interest; source: the old one; label: as above
-      unlink, chmod   path, label; number: the new mode, of chmod
-      identity  user ids or capabilities changed: before, after: (uid, euid, gid, effective capabilities)
+      unlink, chmod   path, label; number: the new mode, of chmod. chmod that sets the set-user-ID bit: of any file; label "setuid"
+      identity  user ids changed, or capabilities were gained: before, after: (uid, euid, gid, effective capabilities); label: how:
+                "exec" (a program's file gave them) | "call" | "user-namespace" (capabilities count in a new one only)
       ptrace    target: the other process; number: the request (sys/ptrace.h)
       vm-write  process_vm_writev: target
       kill      number: the signal; target. Only of signals to processes of another workload
       memfd     source: its name
       exec-map  memory made executable that a file does not back: number: bytes  (not every sensor tells it)
       mount     path: where; source: of what; label: file system type; number: flags (sys/mount.h)
-      namespace unshare or setns; number: flags (CLONE_NEW*); label: "unshare" | "setns"
+      namespace unshare or setns; number: flags (CLONE_NEW*); label: "unshare" | "setns" | "clone" (the process began in a user
+                namespace of its own); of setns source: which ("mnt:[inode]"), path: "host" if it is the host's
       chroot    path, also for pivot_root
       module    a kernel module was loaded; path or source if known
       bpf       a BPF program was loaded; source: its name; number: its type
       keyring   keys of the kernel's were read; number: request
       stream    a standard stream became something else (dup2): number: 0, 1 or 2; stream: what
       pty       a pseudo-terminal was made: number: its minor
-      socket    a socket that is neither TCP, UDP nor UNIX: label: "packet" | "raw" | "icmp" | "netlink-..." ; number: protocol
+      socket    a socket that is neither TCP, UDP nor UNIX: label: "packet" | "raw" | "icmp" | "xdp"; number: protocol
       icmp      totals of what a process sent: number: bytes since the last; path: the address
       route     this host's routes changed (process: NOBODY): path: destination; source: the gateway and device
       device    a network device appeared: source: its name; label: its kind ("tun", "wireguard", "vxlan" ...)
@@ -88,7 +91,7 @@ class FlowSeen(Activity, frozen=True, kw_only=True):
 
     flow: a copy, with the totals so far. sent, received: bytes since it was told last, about a second ago. packets_out: packets
     sent since then. began, ended: is this the first, the last that is told of it? peer: the process at its other end, if that is
-    on this host."""
+    on this host. sock: the socket's number, as Stream.number has it; 0 if it is not known."""
 
     flow: Flow
     sent: int = 0
@@ -97,6 +100,7 @@ class FlowSeen(Activity, frozen=True, kw_only=True):
     began: bool = False
     ended: bool = False
     peer: Process | None = None
+    sock: int = 0
 
 
 class NameAsked(Activity, frozen=True, kw_only=True):

@@ -94,7 +94,12 @@ class SystemCalls:
         self._hosts = host_namespaces()
         self._fields: dict[str, Callable[[Call], dict[str, object]]] = {
             "memfd": lambda c: {"source": c.name.removeprefix("memfd:")},
-            "mount": lambda c: {"path": whole(c.name, c.chain), "source": c.other, "label": c.label, "number": c.number},
+            "mount": lambda c: {
+                "path": whole(c.name, c.chain),
+                "source": c.other,
+                "label": c.label,
+                "number": c.number,
+            },
             "chroot": lambda c: {"path": whole(c.name, c.chain)},
             "module": lambda c: {"path": "" if c.chain == "/" else c.chain},
             "bpf": lambda c: {"source": c.name, "number": c.number},

@@ -85,7 +85,9 @@ def key_of(pattern: str, access: str) -> Key:
             return Key("folders", lower, upper)
     if near:
         return Key("folder", folder=near[0][0])
-    raise InputError(f"{pattern}: names no file, suffix or folder within {REACH[access]} steps: the kernel cannot find it")
+    raise InputError(
+        f"{pattern}: names no file, suffix or folder within {REACH[access]} steps: the kernel cannot find it"
+    )
 
 
 def _folders(parts: list[str], access: str) -> list[tuple[str, str]]:

@@ -26,16 +26,18 @@ from leeward.sensor import layout as L
 from leeward.sensor.calls import SystemCalls
 from leeward.sensor.files import Files, files_of_interest
 from leeward.sensor.libbpf import BpfError, Map
+from leeward.sensor.pings import ping_events
 from leeward.sensor.proc_sockets import open_sockets
 from leeward.sensor.programs import OBJECT as OBJECT
 from leeward.sensor.programs import load as load
 from leeward.sensor.programs import missing_programs as missing_programs
+from leeward.sensor.rights import rights_of
 from leeward.sensor.ring import Ring
 from leeward.sensor.target import Target, Unseen
 from leeward.sensor.unix_counts import UnixCounts, unix_stats
 
 _SHARED = ("flows", "flow_verdicts", "tls_conns", "tls_verdicts", "boring", "callers", "stdio_verdicts", "unix_sockets")
-_OWN = ("settings", "tracked", "libraries", "layouts", "counters", "name_keys", "name_filter")
+_OWN = ("settings", "tracked", "libraries", "layouts", "counters", "name_keys", "name_filter", "rights_known", "pings")
 _BATCH = 8192
 _IDLE_FLOW_NS = 600 * 10**9  # a flow without a packet for so long is forgotten by the kernel's table
 _HEADS = 1 << 16  # copied of a call beyond a message's bytes, for heads and the framing of chunks
@@ -84,6 +86,7 @@ class KernelSensor:
         self._horizon = 0
         self._flow_counts: dict[bytes, tuple[int, ...]] = {}
         self._unix_counts: UnixCounts = {}
+        self._pings: dict[bytes, int] = {}
         self._told: Counter[str] = Counter()
         self.epoch = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         sizes = {"payload": options.payload_ring, "control": options.control_ring}
@@ -151,6 +154,8 @@ class KernelSensor:
             if entry.isdigit() and int(entry) != os.getpid():
                 self._scan_process(int(entry), None)
                 self._scan_stdio(int(entry))
+                if (rights := rights_of(int(entry))) is not None:
+                    self._maps["rights_known"][_U32.pack(int(entry))] = rights
         if self._object.iterate("on_each_file"):
             self._watch_calls()
 
@@ -410,7 +415,9 @@ class KernelSensor:
                 )
                 events.append(stats)
         self._flow_counts = counts
-        return events + self._unix_stats(now + self.epoch) + self._losses(now + self.epoch)
+        found = self._maps["pings"].items(L.FLOW_KEY.size, L.PINGED.size, 4096)
+        pings, self._pings = ping_events(found, self._pings, now + self.epoch)
+        return [*events, *pings, *self._unix_stats(now + self.epoch), *self._losses(now + self.epoch)]
 
     def _unix_stats(self, ts: int) -> list[RawEvent]:
         found = self._maps["unix_sockets"].items(8, L.UNIX_SOCKET.size, 16384)

@@ -33,6 +33,7 @@ FORMATS: Final[dict[str, str]] = {
     "tls_layout": "<HHHHHHH2x",
     "flow_key": "<Q16sII",
     "flow": "<QQQQ" + _TUPLE + "IIIIQ",
+    "pinged": "<QQII",
     "tls_key": "<QII",
     "library_key": "<QII",
     "caller": "<QQIIIIII",
@@ -58,6 +59,7 @@ TLS_CONN: Final = Struct(FORMATS["ev_tls_conn"])
 TLS_DATA: Final = Struct(FORMATS["ev_tls_data"])
 TLS_FREE: Final = Struct(FORMATS["ev_tls_free"])
 RIGHTS: Final = Struct(FORMATS["rights"])
+PINGED: Final = Struct(FORMATS["pinged"])
 HOLD: Final = Struct(FORMATS["ev_hold"])
 HEART: Final = Struct(FORMATS["heart"])
 PACKET: Final = Struct(FORMATS["ev_packet"])
@@ -111,7 +113,20 @@ ALLOW, DENY, ASK, PASS = range(1, 5)
 REASONS: Final = ("", "address", "unknown", "quic", "name", "no-name", "unreadable", "limit")
 #: enum asked: kinds of activity.System.
 SYSTEM_KINDS: Final = (
-    *("open", "rename", "unlink", "chmod", "identity", "ptrace", "vm-write", "kill", "memfd", "mount", "namespace", "chroot"),
+    *(
+        "open",
+        "rename",
+        "unlink",
+        "chmod",
+        "identity",
+        "ptrace",
+        "vm-write",
+        "kill",
+        "memfd",
+        "mount",
+        "namespace",
+        "chroot",
+    ),
     *("module", "bpf", "keyring", "stream", "pty", "socket", "clock"),
 )
 TARGET_IN_NAMESPACE, ON_BLOCK_DEVICE = 1, 2

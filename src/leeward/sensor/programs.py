@@ -24,7 +24,17 @@ _TRACEPOINTS = (
     *(f"on_{call}" for call in _ALWAYS),
 )
 _TRACEPOINTS_ON_DEMAND = ("on_close", *(f"on_{call}" for call in _ON_DEMAND))
-_CGROUP = ("on_connect4", "on_connect6", "on_sendmsg4", "on_sendmsg6", "on_release", "on_egress", "on_ingress")
+_CGROUP = (
+    "on_connect4",
+    "on_connect6",
+    "on_sendmsg4",
+    "on_sendmsg6",
+    "on_release",
+    "on_egress",
+    "on_ingress",
+    "on_create",
+    "on_established",
+)
 #: System calls that are looked at when they succeed (bpf/calls.h), by their numbers (arch/x86/entry/syscalls/syscall_64.tbl).
 SYSTEM_CALLS: Final = {
     "open": 2, "creat": 85, "openat": 257, "openat2": 437, "dup": 32, "dup2": 33, "dup3": 292, "fcntl": 72, "socket": 41,

@@ -26,7 +26,7 @@ typedef signed long long s64;
 
 enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11, MAP_RINGBUF = 27 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_F_NO_PREALLOC = 1 };
-enum { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
+enum { SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3 };
 enum { RB_NO_WAKEUP = 1, RB_FORCE_WAKEUP = 2 };
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -145,6 +145,7 @@ struct __sk_buff {
 	u32 wire_len, gso_segs;
 	struct bpf_sock *sk;
 };
+struct bpf_sock_ops { u32 op; };
 struct bpf_sock_addr {
 	u32 user_family, user_ip4, user_ip6[4], user_port, family, type, protocol, msg_src_ip4, msg_src_ip6[4];
 };

@@ -14,7 +14,7 @@ enum event_type {
 	EV_DENIED = 17, EV_SYSTEM = 18,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
-enum { PROTO_TCP = 6, PROTO_UDP = 17 };
+enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58 };
 /* Why the kernel copies a connection's payload, or not. */
 enum verdict { COPY = 0, DORMANT = 1, IGNORE = 2 };
 enum { FLAG_WRITTEN = 1, FLAG_LATE = 2, FLAG_WOKE = 4, FLAG_FAULT = 8, FLAG_SYN = 16 };
@@ -120,6 +120,7 @@ struct flow {
 	u64 last;
 };
 struct owner { u32 pid, role; };
+struct pinged { u64 bytes, packets; u32 pid, family; };
 struct tls_key { u64 tls; u32 pid, pad; };
 /* seq[written]: calls so far, each direction by itself, since a program may read and write at the same time. random: its
  * first bytes, if the layout says `reused`. */

@@ -17,6 +17,8 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 8192); __type(key, u64)
 /* Sockets and what passed through them. A flow leaves when its socket closes; user space sweeps idle ones. */
 struct { __uint(type, MAP_HASH); __uint(max_entries, 131072); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, struct flow_key); __type(value, struct flow); } flows SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 131072); __type(key, u64); __type(value, struct owner); } owners SEC(".maps");
+/* ICMP that processes sent, by socket and address (port 0). */
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 4096); __type(key, struct flow_key); __type(value, struct pinged); } pings SEC(".maps");
 /* User space's word on a socket (key: cookie) and on a TLS object; a table of its own because both sides write. */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 131072); __type(key, u64); __type(value, u32); } flow_verdicts SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, u32); } tls_verdicts SEC(".maps");

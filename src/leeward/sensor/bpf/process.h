@@ -3,6 +3,7 @@
 #include "deny.h"
 #include "hold.h"
 #include "streams.h"
+#include "paths.h"
 #include "rights.h"
 
 enum { CLONE_NEWUSER = 0x10000000, TMPFS_MAGIC = 0x01021994, WRITABLE_BY_ALL = 2 };

@@ -19,6 +19,24 @@ SEC("cgroup/connect6") int on_connect6(struct bpf_sock_addr *ctx) { own(ctx, ROL
 SEC("cgroup/sendmsg4") int on_sendmsg4(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go4(ctx); }
 SEC("cgroup/sendmsg6") int on_sendmsg6(struct bpf_sock_addr *ctx) { own(ctx, ROLE_CLIENT); return may_go6(ctx); }
 
+/* Sockets that send without connecting. */
+SEC("cgroup/sock_create")
+int on_create(struct bpf_sock *sk)
+{
+	if (sk->type == SOCK_RAW || sk->protocol == PROTO_ICMP || sk->protocol == PROTO_ICMP6)
+		own(sk, ROLE_CLIENT);
+	return 1;
+}
+
+/* Gives a socket its cookie when its connection is there, so that it has one when it is accepted. */
+SEC("sockops")
+int on_established(struct bpf_sock_ops *ctx)
+{
+	if (ctx->op == 5 /* BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB */)
+		bpf_get_socket_cookie(ctx);
+	return 1;
+}
+
 /* A socket that never left TCP_CLOSE, since its connect failed, ends without a change of state. */
 SEC("cgroup/sock_release")
 int on_release(struct bpf_sock *sk)
@@ -178,7 +196,8 @@ INLINE int parse(struct __sk_buff *skb, struct packet *p)
 		p->offset = at + 8;
 		__builtin_memcpy(p->key.remote, p->t.remote, 16);
 	} else {
-		if (p->t.family == 6 && proto != 58 /* ICMPv6 */)
+		p->t.proto = proto;
+		if (p->t.family == 6 && proto != PROTO_ICMP6)
 			count(IPV6_EXTENSION);
 		return 0;
 	}
@@ -328,12 +347,36 @@ INLINE struct flow *flow_of(struct packet *p, u32 state)
 	return bpf_map_lookup_elem(&flows, &p->key);
 }
 
+/* Counts ICMP of a process's socket; what the kernel answers by itself comes from sockets without owner. */
+INLINE void ping(struct __sk_buff *skb, struct packet *p)
+{
+	p->key.cookie = bpf_get_socket_cookie(skb);
+	struct owner *o = bpf_map_lookup_elem(&owners, &p->key.cookie);
+	if (!o || !watched(o->pid))
+		return;
+	__builtin_memcpy(p->key.remote, p->t.remote, 16);
+	struct pinged fresh = {.pid = o->pid, .family = p->t.family}, *sum = bpf_map_lookup_elem(&pings, &p->key);
+	if (!sum) {
+		bpf_map_update_elem(&pings, &p->key, &fresh, BPF_NOEXIST);
+		sum = bpf_map_lookup_elem(&pings, &p->key);
+	}
+	if (!sum)
+		return;
+	__sync_fetch_and_add(&sum->bytes, skb->len);
+	__sync_fetch_and_add(&sum->packets, 1);
+}
+
 INLINE int packet(struct __sk_buff *skb, u32 egress)
 {
 	struct packet p = {.egress = egress};
 	struct bpf_sock *sk = skb->sk;
-	if (!sk || !parse(skb, &p))
+	if (!sk)
 		return 1;
+	if (!parse(skb, &p)) {
+		if (egress && (p.t.proto == PROTO_ICMP || p.t.proto == PROTO_ICMP6))
+			ping(skb, &p);
+		return 1;
+	}
 	u32 state = sk->state;
 	if (egress && p.t.proto == PROTO_TCP && p.size) {
 		u32 why = judge_segment(skb, p.offset, p.size, p.seq + !!(p.flags & 2 /* SYN: TCP fast open */));
