@@ -93,6 +93,7 @@ class Guard:
             self._sensor.batch = _BATCH
             self._enforcer = Enforcer(self._sensor, self._paths, self._key, self._config)
             self._enforcer.ready()
+            self._sensor.helpers(self._enforcer.pids().values())
         self._write_down([("policies-loaded", self._loaded())])
 
     def _loaded(self) -> dict[str, Any]:
@@ -253,6 +254,7 @@ class Guard:
         if self._enforcer is None:
             return [*news]
         decided = self._enforcer.poll()
+        self._sensor.helpers(self._enforcer.pids().values())
         self._write_down([("verdict", verdict_entry(one)) for one in decided])
         return [*news, *(CallJudged(d.ts, d.pid, d.tls, d.action, d.held_us, d.why, d.decided) for d in decided)]
 

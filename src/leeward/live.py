@@ -7,6 +7,7 @@ swallowed: the loop ends and says so, and with it every probe is gone.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,15 +18,18 @@ from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
 from leeward.guard import Enforced, Guard
 from leeward.identity.processes import ProcessTable
+from leeward.identity.procfs import ProcFs
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
-from leeward.model.raw import CallJudged, ProcessStarted, TlsOpened
+from leeward.model.raw import CallJudged, ProcessExec, ProcessStarted, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.policing import Policing
 from leeward.sensor import layout as L
 from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
+from leeward.sensor.routes import Routes
+from leeward.surroundings import surrounded
 
 _TICK_NS = 10**9
 _FINISH_S = 3.0
@@ -80,6 +84,8 @@ class Live:
             policing=_policing(self.guard),
         )
         self._names = names
+        self._forms, self._proc = catalogue.key_forms, ProcFs(Path("/proc"), Counter())
+        self._routes = Routes() if tree is None else None
         self._tick = time.time_ns()
         for event in self.sensor.sockets():
             self.pipeline.feed(event)
@@ -108,6 +114,8 @@ class Live:
             if type(event) is TlsOpened and not event.sock:
                 seen = bool(self.pipeline.flows.by_random(event.client_random))
                 event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
+            if type(event) is ProcessExec and (self._tree is None or event.pid in self._tree):
+                event = self._look_around(event)
             if self.guard is not None:
                 self.guard.first(event)
             yield from self.pipeline.feed(event)
@@ -119,6 +127,14 @@ class Live:
             self._tick = now
             yield from self._totals()
             yield from self.pipeline.tick(now)
+
+    def _look_around(self, event: ProcessExec) -> ProcessExec:
+        """The event with what the program was given, if it still runs."""
+        files = self._proc.process(event.pid)
+        if files is None:
+            return surrounded(event, b"", self._forms)
+        with files:
+            return surrounded(event, files.environ(), self._forms)
 
     def _judged(self) -> Iterator[Record]:
         """What became of writes that were held."""
@@ -146,6 +162,9 @@ class Live:
     def _totals(self) -> Iterator[Record]:
         for event in self.sensor.stats():
             yield from self.pipeline.feed(event)
+        if self._routes is not None:
+            for told in self._routes.events(time.time_ns()):
+                yield from self.pipeline.feed(told)
 
     def finish(self) -> Iterator[Record]:
         """Drains what is on its way, as long as that is not for ever on a busy host, and ends the observation."""
@@ -160,11 +179,14 @@ class Live:
     def close(self) -> None:
         if self.guard is not None:
             self.guard.close()
+        if self._routes is not None:
+            self._routes.close()
         self.sensor.close()
 
     def counters(self) -> dict[str, int]:
         """The sensor's and the stages' counters."""
-        sensor = {f"sensor_{name}": count for name, count in sorted(self.sensor.counters.items())}
+        counts = self.sensor.counters | (self._routes.counters if self._routes is not None else {})
+        sensor = {f"sensor_{name}": count for name, count in sorted(counts.items())}
         guard = self.guard.totals() if self.guard is not None else {}
         return sensor | self.pipeline.totals() | guard
 

@@ -218,6 +218,10 @@ class Pipeline:
 
     def _on_system(self, event: SystemCalled) -> list[Record]:
         self.counters["system_calls"] += 1
+        if event.kind == "kill" and self._processes is not None:
+            sender, target = (self._processes.get(pid, event.ts).workload.id for pid in (event.pid, event.target))
+            if sender == target:
+                return []
         if not event.pid or self._may_show(event.pid):
             self._acts.append(self.activities.system(event))
         return []

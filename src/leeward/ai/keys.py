@@ -67,6 +67,10 @@ class KeyForms:
         match = self._whole.fullmatch(secret)
         return self._providers[match.lastindex - 1] if match and match.lastindex else ""
 
+    def found(self, text: str) -> list[tuple[str, str]]:
+        """(provider, credential) of each credential of a known form in `text`."""
+        return [(self._providers[m.lastindex - 1], m[0]) for m in self._inside.finditer(text) if m.lastindex]
+
     def redact(self, text: str) -> str:
         """`text` with every credential of a known form replaced."""
         return self._inside.sub(SECRET, text)
@@ -87,9 +91,13 @@ def find_key(headers: Iterable[tuple[str, str]], target: str, forms: KeyForms) -
     return first
 
 
+def fingerprint(secret: str) -> str:
+    """What a credential is known by."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
 def _key(provider: str, secret: str, where: str) -> Key:
-    digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
-    return Key(provider, digest[:16], where)
+    return Key(provider, fingerprint(secret), where)
 
 
 def _candidates(headers: Iterable[tuple[str, str]], target: str) -> list[tuple[str, str]]:

@@ -199,6 +199,10 @@ class ProcessFiles:
     def argv(self) -> tuple[str, ...]:
         return parse_cmdline(self._read("cmdline", ARGV_LIMIT))
 
+    def environ(self) -> bytes:
+        """The environment as it was at exec; a program may have written over it."""
+        return self._read("environ")
+
     def descriptor(self, number: int) -> str:
         """What a descriptor is: "pipe:[inode]", "socket:[inode]" or a path; "" if it cannot be told."""
         return self._reader.link(f"fd/{number}", self._fd)

@@ -50,9 +50,10 @@ class System(Activity, frozen=True, kw_only=True):
       open      path: file of interest; number: 1 if for writing; label: its class (sensor/files.yaml), e.g. "ssh-key"; target: of
                 files in /proc/PID, that process. For label "runtime-socket": connected to; path: as its server bound it
       rename    path: new name of a file of interest; source: the old one; label: as above
-      unlink, chmod   path, label; number: the new mode, of chmod. chmod that sets the set-user-ID bit: of any file; label "setuid"
-      identity  user ids changed, or capabilities were gained: before, after: (uid, euid, gid, effective capabilities); label: how:
-                "exec" (a program's file gave them) | "call" | "user-namespace" (capabilities count in a new one only)
+      unlink, chmod   path, label; number: the new mode, of chmod. With the set-user-ID bit of any file; label
+                "setuid"
+      identity  user ids changed, or capabilities were gained: before, after: (uid, euid, gid, effective capabilities); label:
+                how: "exec" (a program's file gave them) | "call" | "user-namespace" (capabilities count in a new one only)
       ptrace    target: the other process; number: the request (sys/ptrace.h)
       vm-write  process_vm_writev: target
       kill      number: the signal; target. Only of signals to processes of another workload
@@ -69,7 +70,8 @@ class System(Activity, frozen=True, kw_only=True):
       pty       a pseudo-terminal was made: number: its minor
       socket    a socket that is neither TCP, UDP nor UNIX: label: "packet" | "raw" | "icmp" | "xdp"; number: protocol
       icmp      totals of what a process sent: number: bytes since the last; path: the address
-      route     this host's routes changed (process: NOBODY): path: destination; source: the gateway and device
+      route     this host's routes changed (process: NOBODY): path: destination; source: the gateway and device; label:
+                "added" | "removed"
       device    a network device appeared: source: its name; label: its kind ("tun", "wireguard", "vxlan" ...)
       clock     the host's clock was set
     """

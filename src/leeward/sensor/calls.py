@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from posixpath import normpath
+from typing import Any
 
 import msgspec
 
@@ -68,10 +69,11 @@ def parse(memory: mmap.mmap | bytes, at: int, epoch: int) -> Call:
     raw = bytes(memory[text : text + min(length, 2560)])
     parts = (raw[:name], raw[name : name + other], raw[name + other : name + other + chain])
     kind = L.SYSTEM_KINDS[kind] if kind < len(L.SYSTEM_KINDS) else ""
-    rights = ((uid, euid, gid, caps), (uid2, euid2, gid2, caps2)) if kind == "identity" else ((), ())
+    before = (uid, euid, gid, caps) if kind == "identity" else ()
+    after = (uid2, euid2, gid2, caps2) if kind == "identity" else ()
     components = [c for c in parts[2].rstrip(b"\0").split(b"\0") if c]
     return Call(
-        ts + epoch, pid, kind, number, target, flags, level, *rights, values[18:22], _text(label), _text(parts[0]),
+        ts + epoch, pid, kind, number, target, flags, level, before, after, values[18:22], _text(label), _text(parts[0]),
         _text(parts[1]), "/" + _text(b"/".join(reversed(components))),
     )  # fmt: skip
 
@@ -87,12 +89,13 @@ def whole(name: str, start: str) -> str:
 
 
 class SystemCalls:
-    """files: which are of interest. process_in: whom a thread's number means in the PID namespace of a process, `level` steps down."""
+    """files: which are of interest. process_in: whom a thread's number means in the PID namespace of a process, `level` steps
+    down."""
 
     def __init__(self, files: Files, process_in: Callable[[int, int, int], int] | None = None) -> None:
         self._files, self._process_in = files, process_in or process_in_namespace
         self._hosts = host_namespaces()
-        self._fields: dict[str, Callable[[Call], dict[str, object]]] = {
+        self._fields: dict[str, Callable[[Call], dict[str, Any]]] = {
             "memfd": lambda c: {"source": c.name.removeprefix("memfd:")},
             "mount": lambda c: {
                 "path": whole(c.name, c.chain),
@@ -114,13 +117,13 @@ class SystemCalls:
         call = parse(memory, at, epoch)
         if call.kind in _FILES:
             return self._on_file(call)
-        fields = self._fields.get(call.kind, lambda c: {"number": c.number})(call)
+        fields = self._fields.get(call.kind, _numbered)(call)
         target = call.target
         if target and call.flags & L.TARGET_IN_NAMESPACE:
             target = self._process_in(call.pid, target, call.level)
             if target == call.pid:
                 return None
-        return SystemCalled(call.ts, call.pid, call.kind, target=target, **fields)  # type: ignore[arg-type]
+        return SystemCalled(call.ts, call.pid, call.kind, target=target, **fields)
 
     def _on_file(self, call: Call) -> SystemCalled | None:
         path = whole(call.name, call.chain) if call.name else call.chain
@@ -135,7 +138,7 @@ class SystemCalls:
             return None
         return SystemCalled(call.ts, call.pid, call.kind, path, source, label, call.number, call.target)
 
-    def _namespace(self, call: Call) -> dict[str, object]:
+    def _namespace(self, call: Call) -> dict[str, Any]:
         inode = call.stream[0]
         kind = _NAMESPACES.get(call.number, "")
         return {
@@ -146,7 +149,11 @@ class SystemCalls:
         }
 
 
-def _socket(call: Call) -> dict[str, object]:
+def _numbered(call: Call) -> dict[str, Any]:
+    return {"number": call.number}
+
+
+def _socket(call: Call) -> dict[str, Any]:
     """number: protocol, family and type of socket(2), in 32, 16 and 16 bits."""
     protocol, family, kind = call.number & 0xFFFFFFFF, call.number >> 32 & 0xFFFF, call.number >> 48
     return {"number": protocol, "label": _FAMILIES.get(family) or ("raw" if kind == _SOCK_RAW else "icmp")}

@@ -36,7 +36,7 @@ class FileClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What the kernel compares. kind: "name" | "suffix" | "folder" | "pair" (folder and name) | "folders" (of which `name` lies in the
+    """What the kernel compares. kind: "name" | "suffix" | "folder" | "pair" (folder and name) | "folders" (`name` lies in the
     other)."""
 
     kind: str
@@ -91,8 +91,8 @@ def key_of(pattern: str, access: str) -> Key:
 
 
 def _folders(parts: list[str], access: str) -> list[tuple[str, str]]:
-    """Folders of the pattern that are certain to be looked at, nearest first, each with the one that it lies in, if that is named and
-    looked at too. Of what is written, those above `**` count: it stands for few folders."""
+    """Folders of the pattern that are certain to be looked at, nearest first, each with the one that it lies in, if that is
+    named and looked at too. Of what is written, those above `**` count: it stands for few folders."""
     if "**" in parts[1:] and access != "write":
         parts = parts[len(parts) - 1 - parts[::-1].index("**") :]
     above = parts[-2::-1][: REACH[access]]

@@ -1,4 +1,4 @@
-"""Whose rights the processes have that began before the sensor: the kernel's table `rights_known` (bpf/rights.h) is filled from /proc."""
+"""Whose rights the processes have that began before the sensor, from /proc, for the kernel's table (bpf/rights.h)."""
 
 from __future__ import annotations
 
