@@ -160,11 +160,13 @@ def _socket(call: Call) -> dict[str, Any]:
 
 
 def host_namespaces(proc: Path = Path("/proc")) -> frozenset[int]:
-    """Inode numbers of the namespaces of process 1."""
+    """Inode numbers of the namespaces of process 1; of our own where we may not look at its."""
     found = set()
     for kind in _NAMESPACES.values():
-        with suppress(OSError):
-            found.add(os.stat(proc / "1/ns" / kind).st_ino)
+        for whose in ("1", "self"):
+            with suppress(OSError):
+                found.add(os.stat(proc / whose / "ns" / kind).st_ino)
+                break
     return frozenset(found)
 
 

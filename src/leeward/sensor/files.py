@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -97,11 +98,11 @@ def _folders(parts: list[str], access: str) -> list[tuple[str, str]]:
         parts = parts[len(parts) - 1 - parts[::-1].index("**") :]
     above = parts[-2::-1][: REACH[access]]
     named = ["" if "*" in folder else folder for folder in above]
-    return [(lower, upper) for lower, upper in zip(named, [*named[1:], ""], strict=True) if lower]
+    return [(lower, upper) for lower, upper in pairwise([*named, ""]) if lower]
 
 
 def _compiled(patterns: Iterable[str]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{_expression(p)})" for p in patterns))
+    return re.compile("|".join(f"(?:{_expression(p)})" for p in patterns), re.DOTALL)
 
 
 def _expression(pattern: str) -> str:
