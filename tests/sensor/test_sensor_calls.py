@@ -152,6 +152,19 @@ def test_the_same_file_again_and_again_is_told_once_a_second(watcher: Watcher, h
     assert len(told) in (1, 2)  # two if a second passed
 
 
+def test_files_of_the_same_name_are_told_apart(watcher: Watcher, home: Path) -> None:
+    code = """
+for folder in ("a" * 60 + "/b", "a" * 60 + "/c"):
+    os.makedirs(f"{sys.argv[1]}/{folder}")
+    os.chdir(f"{sys.argv[1]}/{folder}")
+    open("AGENTS.md", "w"); os.chmod("AGENTS.md", 0o600); os.unlink(f"{sys.argv[1]}/{folder}/AGENTS.md")
+"""
+    told = watcher.calls(code, str(home))
+    assert [(t.kind, Path(t.path).parent.name) for t in told] == [
+        (kind, folder) for folder in "bc" for kind in ("open", "chmod", "unlink")
+    ]
+
+
 def test_a_runtimes_socket(watcher: Watcher, home: Path) -> None:
     code = """
 path = sys.argv[1] + "/docker.sock"

@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leeward.sensor import layout
+from leeward.sensor import layout, programs
 from leeward.sensor.kernel import OBJECT
 
 
@@ -53,6 +53,17 @@ def test_layout_is_what_the_kernel_writes(name: str) -> None:
     size, offsets = c_structs()[name]
     assert struct.calcsize(layout.FORMATS[name]) == size
     assert set(offsets) <= field_offsets(layout.FORMATS[name])
+
+
+def test_numbers_of_system_calls_match_the_enum() -> None:
+    """Those with a name in C have that of Python; a list of C counts on by itself."""
+    body = re.search(r"enum syscall_number \{(.*?)\};", OBJECT.with_name("calls.h").read_text(), re.S)
+    assert body is not None
+    found, number = {}, 0
+    for name, value in re.findall(r"NR_(\w+)(?: = (\d+))?", body.group(1)):
+        number = int(value) if value else number + 1
+        found[name.lower()] = number
+    assert found == programs.SYSTEM_CALLS
 
 
 def test_counter_names_match_the_enum() -> None:

@@ -63,6 +63,15 @@ class Files:
                 access = WRITE if entry.access == "write" else READ | WRITE
                 self.keys[key] = self.keys.get(key, 0) | access
 
+    def tables(self) -> tuple[dict[int, int], bytes]:
+        """What the kernel's `name_keys` and `name_filter` have: access by key, and one bit a key."""
+        numbers = {key.number(): access for key, access in self.keys.items()}
+        words = [0] * 1024
+        for number in numbers:
+            word, bit = L.filter_place(number)
+            words[word] |= 1 << bit
+        return numbers, L.NAME_FILTER.pack(*words)
+
     def label(self, path: str, write: bool) -> str:
         """The class of the file, "" if it is of none. write: is it to be changed?"""
         for label, readers, fits, exceptions in self._classes:

@@ -128,13 +128,10 @@ class KernelSensor:
 
     def _look_for(self, files: Files) -> None:
         """Tells the kernel which files are of interest."""
-        words = [0] * 1024
-        for key, access in files.keys.items():
-            number = key.number()
-            word, bit = L.filter_place(number)
-            words[word] |= 1 << bit
+        keys, bits = files.tables()
+        for number, access in keys.items():
             self._maps["name_keys"][_U64.pack(number)] = _U32.pack(access)
-        self._maps["name_filter"][_U32.pack(0)] = Struct("<1024Q").pack(*words)
+        self._maps["name_filter"][_U32.pack(0)] = bits
 
     def helpers(self, pids: Iterable[int]) -> None:
         """Processes of ours, two at most, whose system calls are no news."""

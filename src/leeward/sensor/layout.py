@@ -16,6 +16,7 @@ FORMATS: Final[dict[str, str]] = {
     "tuple": "<" + _TUPLE,
     "stream": "<QQII",
     "ev_process": "<QIIQIIIIIIII" + "QQII" * 3 + "1536s",
+    "name_bits": "<1024Q",
     "ids": "<IIIIQ",
     "rights": "<IIIIQQ",
     "ev_system": "<QIIQIIIIIIIIQIIIIQQQIIIIII32s2560s",
@@ -59,6 +60,7 @@ TLS_CONN: Final = Struct(FORMATS["ev_tls_conn"])
 TLS_DATA: Final = Struct(FORMATS["ev_tls_data"])
 TLS_FREE: Final = Struct(FORMATS["ev_tls_free"])
 RIGHTS: Final = Struct(FORMATS["rights"])
+NAME_FILTER: Final = Struct(FORMATS["name_bits"])
 PINGED: Final = Struct(FORMATS["pinged"])
 HOLD: Final = Struct(FORMATS["ev_hold"])
 HEART: Final = Struct(FORMATS["heart"])

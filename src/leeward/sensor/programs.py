@@ -38,6 +38,7 @@ _CGROUP = (
 #: System calls that are looked at when they succeed (bpf/calls.h), by their numbers (arch/x86/entry/syscalls/syscall_64.tbl).
 SYSTEM_CALLS: Final = {
     "open": 2, "creat": 85, "openat": 257, "openat2": 437, "dup": 32, "dup2": 33, "dup3": 292, "fcntl": 72, "socket": 41,
+    "connect": 42,
     "rename": 82, "renameat": 264, "renameat2": 316, "unlink": 87, "unlinkat": 263, "chmod": 90, "fchmod": 91,
     "fchmodat": 268, "fchmodat2": 452, "ptrace": 101, "process_vm_writev": 311, "memfd_create": 319, "chroot": 161,
     "pivot_root": 155, "mount": 165, "move_mount": 429, "init_module": 175, "finit_module": 313, "bpf": 321, "keyctl": 250,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /* System calls that matter for security, told when they succeeded. One program sees the exits of all system calls, where the
  * arguments still are in the task's registers and what a descriptor is can be read off it; a bit tells whether the call is one of
- * these. (A tracepoint for each call costs more when it is hit, and the kernel takes 40 ms to detach each.) A path comes from the opened file,
- * so that links and relative names are as the kernel resolved them; calls that only name a path are told by what they named. Not seen:
+ * these. (A tracepoint for each call costs more when it is hit, and the kernel takes 40 ms to detach each.) A path comes from the
+ * opened file, so that links and relative names are as the kernel resolved them; calls that only name a path are told by what they named. Not seen:
  * io_uring, 32-bit system calls. */
-#include "descriptors.h"
+#include "opens.h"
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
 enum syscall_number {
-	NR_OPEN = 2, NR_DUP = 32, NR_DUP2, NR_SOCKET = 41, NR_FCNTL = 72, NR_RENAME = 82, NR_RMDIR = 84, NR_UNLINK = 87, NR_CREAT = 85, NR_CHMOD = 90, NR_FCHMOD,
+	NR_OPEN = 2, NR_DUP = 32, NR_DUP2, NR_SOCKET = 41, NR_CONNECT, NR_FCNTL = 72, NR_RENAME = 82, NR_UNLINK = 87, NR_CREAT = 85, NR_CHMOD = 90, NR_FCHMOD,
 	NR_PTRACE = 101, NR_SETUID = 105, NR_SETGID, NR_SETREUID = 113, NR_SETREGID, NR_SETRESUID = 117, NR_SETRESGID = 119,
 	NR_CAPSET = 126, NR_PIVOT_ROOT = 155, NR_CHROOT = 161, NR_SETTIMEOFDAY = 164, NR_MOUNT, NR_INIT_MODULE = 175,
 	NR_CLOCK_SETTIME = 227, NR_KEYCTL = 250, NR_OPENAT = 257, NR_UNLINKAT = 263, NR_RENAMEAT, NR_FCHMODAT = 268, NR_UNSHARE = 272, NR_DUP3 = 292,
@@ -16,168 +16,9 @@ enum syscall_number {
 	NR_MOVE_MOUNT = 429, NR_OPENAT2 = 437, NR_FCHMODAT2 = 452,
 };
 enum { PTRACE_POKETEXT = 4, PTRACE_POKEUSR = 6, PTRACE_SETREGS = 13, PTRACE_ATTACH = 16, PTRACE_SETREGSET = 0x4205, PTRACE_SEIZE };
-enum { F_DUPFD = 0, F_DUPFD_CLOEXEC = 1030, KEYCTL_READ = 11, BPF_PROG_LOAD = 5, PTMX = 5 << 20 | 2, TS_COMPAT = 2, AF_PACKET = 17, AF_XDP = 44 };
-enum { PROC_SUPER_MAGIC = 0x9fa0, MS_PROPAGATION = 0x1e0000 /* shared, private, slave, unbindable */, MS_BIND = 4096 };
+enum { F_DUPFD = 0, F_DUPFD_CLOEXEC = 1030, KEYCTL_READ = 11, BPF_PROG_LOAD = 5, TS_COMPAT = 2, AF_PACKET = 17, AF_XDP = 44 };
+enum { MS_PROPAGATION = 0x1e0000 /* shared, private, slave, unbindable */, MS_BIND = 4096 };
 enum { MOST_TRACEES = 64 };
-
-INLINE int told_path(struct ev_system *e, struct place_in_tree p)
-{
-	add_chain((u64)p.dentry, (u64)p.mount, 1);
-	tell(e);
-	return 0;
-}
-
-INLINE int simply(u32 pid, u32 kind, u64 number)
-{
-	if (!may_tell(pid, kind, number))
-		return 0;
-	struct ev_system *e = draft(pid, kind);
-	if (!e)
-		return 0;
-	e->number = number;
-	tell(e);
-	return 0;
-}
-
-/* -- opens ---------------------------------------------------------------------------------------------------------- */
-
-/* Of a file in proc: the process that it is of. */
-INLINE u32 process_of(struct inode *inode)
-{
-	struct proc_inode *proc = HOLDER(struct proc_inode, vfs_inode, inode);
-	struct pid *pid = 0;
-	struct hlist_node *link = 0;
-	s32 tgid = 0;
-	if (!HAS(proc->pid))
-		return 0;
-	READ(pid, proc->pid);
-	READ(link, pid->tasks[0].first);
-	if (!pid || !link)
-		return 0;
-	struct task_struct *task = HOLDER(struct task_struct, pid_links[0], link);
-	READ(tgid, task->tgid);
-	return tgid;
-}
-
-__attribute__((noinline)) int tell_open(u64 opened, u32 mode, u32 block)
-{
-	struct file *file = (void *)opened;
-	u32 pid = bpf_get_current_pid_tgid() >> 32, target = 0, access = mode & (OPENED_TO_READ | OPENED_TO_WRITE);
-	struct inode *inode = 0;
-	struct super_block *sb = 0;
-	u64 magic = 0, number = 0;
-	READ(inode, file->f_inode);
-	READ(sb, inode->i_sb);
-	READ(magic, sb->s_magic);
-	READ(number, inode->i_ino);
-	if (magic == PROC_SUPER_MAGIC) {
-		target = process_of(inode);
-		if (target == pid)
-			return 0; /* what is one's own is no news */
-	}
-	if (!may_tell(pid, ASKED_OPEN, mixed(number, access)))
-		return 0;
-	struct ev_system *e = draft(pid, ASKED_OPEN);
-	if (!e)
-		return 0;
-	e->number = !!(access & OPENED_TO_WRITE);
-	e->target = target;
-	e->flags = block ? ON_BLOCK_DEVICE : 0;
-	return told_path(e, place_of(file));
-}
-
-INLINE u32 device_of(struct inode *inode)
-{
-	u32 device = 0;
-	READ(device, inode->i_rdev);
-	return device;
-}
-
-INLINE int tell_pty(u32 pid, struct file *file)
-{
-	struct tty_file_private *opened = 0;
-	struct tty_struct *tty = 0;
-	s32 index = 0;
-	READ(opened, file->private_data);
-	READ(tty, opened->tty);
-	READ(index, tty->index);
-	return simply(pid, ASKED_PTY, index);
-}
-
-INLINE int opened(u32 pid, u32 fd)
-{
-	struct inode *inode = 0;
-	u32 flags = 0;
-	u16 mode = 0;
-	struct file *file = file_of(fd);
-	if (!file)
-		return 0;
-	READ(inode, file->f_inode);
-	READ(mode, inode->i_mode);
-	READ(flags, file->f_mode);
-	u32 kind = mode & S_IFMT, access = flags & (OPENED_TO_READ | OPENED_TO_WRITE);
-	if (flags & ONLY_A_PATH || !access)
-		return 0;
-	if (kind == S_IFBLK)
-		return tell_open((u64)file, access, 1);
-	if (kind == S_IFCHR && device_of(inode) == PTMX)
-		return tell_pty(pid, file);
-	if ((kind == S_IFREG || kind == S_IFCHR) && wanted_file(place_of(file), access))
-		return tell_open((u64)file, access, 0);
-	return 0;
-}
-
-/* -- paths that are named ---------------------------------------------------------------------------------------------- */
-
-INLINE int renamed(u32 pid, s32 from_fd, u64 from, s32 to_fd, u64 to)
-{
-	struct ev_system *e = draft(pid, ASKED_RENAME);
-	if (!e)
-		return 0;
-	add_name(e, to);
-	e->other_len = add_text(e, (void *)from, 1);
-	if (!wanted_path(0, e->name_len, to_fd) && !wanted_path(e->name_len, e->other_len, from_fd))
-		return 0;
-	if (!may_tell(pid, ASKED_RENAME, hash_of_name(e)))
-		return 0;
-	add_start(e, to_fd);
-	tell(e);
-	return 0;
-}
-
-/* kind: ASKED_UNLINK, ASKED_CHMOD. mode: of the latter. */
-INLINE int named_path(u32 pid, u32 kind, s32 fd, u64 path, u64 mode)
-{
-	struct ev_system *e = draft(pid, kind);
-	if (!e)
-		return 0;
-	e->number = mode;
-	add_name(e, path);
-	if (!(mode & S_ISUID) && !wanted_path(0, e->name_len, fd))
-		return 0;
-	if (!may_tell(pid, kind, mixed(hash_of_name(e), mode)))
-		return 0;
-	add_start(e, fd);
-	tell(e);
-	return 0;
-}
-
-INLINE int chmod_of_descriptor(u32 pid, u32 fd, u64 mode)
-{
-	struct file *file = file_of(fd);
-	if (!file)
-		return 0;
-	struct place_in_tree p = place_of(file);
-	if (!(mode & S_ISUID) && !wanted_file(p, OPENED_TO_WRITE))
-		return 0;
-	if (!may_tell(pid, ASKED_CHMOD, mixed((u64)p.dentry, mode)))
-		return 0;
-	struct ev_system *e = draft(pid, ASKED_CHMOD);
-	if (!e)
-		return 0;
-	e->number = mode;
-	return told_path(e, p);
-}
 
 /* -- other processes ------------------------------------------------------------------------------------------------------- */
 
@@ -318,7 +159,7 @@ INLINE int mounted(u32 pid, u64 source, u64 target, u64 type, u64 flags)
 		return 0;
 	e->number = flags;
 	add_name(e, target);
-	if (!may_tell(pid, ASKED_MOUNT, mixed(hash_of_name(e), flags)))
+	if (!may_tell(pid, ASKED_MOUNT, mixed(hash_of_path(AT_FDCWD), flags)))
 		return 0;
 	e->other_len = add_text(e, (void *)source, 1);
 	bpf_probe_read_user_str(e->label, sizeof e->label, (void *)type);
@@ -338,7 +179,7 @@ INLINE int moved_mount(u32 pid, s32 from, s32 to_fd, u64 to)
 	if (!e)
 		return 0;
 	add_name(e, to);
-	if (!may_tell(pid, ASKED_MOUNT, hash_of_name(e)))
+	if (!may_tell(pid, ASKED_MOUNT, hash_of_path(to_fd)))
 		return 0;
 	if (file) {
 		struct place_in_tree p = place_of(file);
@@ -360,7 +201,7 @@ INLINE int new_root(u32 pid, u64 path)
 	if (!e)
 		return 0;
 	add_name(e, path);
-	if (!may_tell(pid, ASKED_CHROOT, hash_of_name(e)))
+	if (!may_tell(pid, ASKED_CHROOT, hash_of_path(AT_FDCWD)))
 		return 0;
 	add_start(e, AT_FDCWD);
 	tell(e);
@@ -436,7 +277,7 @@ INLINE int loaded_program(u32 pid, u64 attr)
 		return 0;
 	e->number = type;
 	e->name_len = add_text(e, (void *)(attr + 48), 1);
-	if (may_tell(pid, ASKED_BPF, mixed(type, hash_of_name(e))))
+	if (may_tell(pid, ASKED_BPF, mixed(type, hash_of_text(0, e->name_len))))
 		tell(e);
 	return 0;
 }
@@ -463,6 +304,7 @@ INLINE int called(u32 pid, struct pt_regs *r, s64 ret)
 	case NR_OPEN: case NR_CREAT: case NR_OPENAT: case NR_OPENAT2: return opened(pid, ret);
 	case NR_DUP: case NR_DUP2: case NR_DUP3: return duplicated(pid, ret);
 	case NR_FCNTL: return b == F_DUPFD || b == F_DUPFD_CLOEXEC ? duplicated(pid, ret) : 0;
+	case NR_CONNECT: return connected(pid, a);
 	case NR_SOCKET: return made_socket(pid, a, b, c);
 	case NR_RENAME: return renamed(pid, AT_FDCWD, a, AT_FDCWD, b);
 	case NR_RENAMEAT: case NR_RENAMEAT2: return renamed(pid, a, b, c, d);

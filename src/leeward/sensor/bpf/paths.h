@@ -79,8 +79,19 @@ INLINE void add_name(struct ev_system *e, u64 path)
 	e->name_len = add_text(e, (void *)path, 1);
 }
 
-INLINE u64 hash_of_name(struct ev_system *e)
+/* Tells this path from others: all of it, and where it starts from if it is relative. */
+__attribute__((noinline)) u64 hash_of_path(s32 fd)
 {
-	return hash_of_text(0, e->len < 64 ? e->len : 64);
+	struct ev_system *e = drafted();
+	u64 h = FACTOR;
+	if (!e)
+		return 0;
+	for (u32 i = 0; i < STRING / 64; i++) {
+		u32 at = i * 64, left = e->name_len - at;
+		if (at >= e->name_len)
+			break;
+		h = mixed(h, hash_of_text(at, left < 64 ? left : 64));
+	}
+	return e->text[0] == '/' ? h : mixed(h, (u64)start_of(fd).dentry);
 }
 #endif

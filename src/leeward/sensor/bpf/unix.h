@@ -122,18 +122,6 @@ INLINE void say_unix_closed(u64 inode, struct unix_socket *s, u32 pid)
 	forget_unix(inode, pid);
 }
 
-/* Tells who connects to a socket of a name of interest: a container runtime's. path: its address, ending with NUL. */
-INLINE void tell_socket_file(u32 pid, const u8 *path)
-{
-	struct ev_system *e = noticed(pid) ? draft(pid, ASKED_OPEN) : 0;
-	if (!e)
-		return;
-	e->number = 1;
-	e->name_len = add_text(e, path, 0);
-	if (wanted_path(0, e->name_len, AT_FDCWD) && may_tell(pid, ASKED_OPEN, hash_of_name(e)))
-		tell(e);
-}
-
 SEC("tracepoint/syscalls/sys_enter_connect")
 int on_connect_enter(struct sys_enter *ctx)
 {
@@ -159,8 +147,6 @@ int on_connect_exit(struct sys_exit *ctx)
 	if (ctx->ret || !inode || !cfg)
 		return 0;
 	u64 name = path_of(peer_of(sock_in(file)), &fresh);
-	if (fresh.len && fresh.path[0])
-		tell_socket_file(id >> 32, fresh.path);
 	fresh.flags = cfg->calls ? 0 : FLAG_LATE; /* calls may pass that are not seen */
 	if (names_database(name)) {
 		fresh.class = SQL;
