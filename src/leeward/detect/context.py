@@ -29,6 +29,7 @@ _EXCHANGES = 4_096
 _NAMES = 32_768
 _ARGUMENTS = 5  # of a command line that may name the program's file
 _UP = 6  # generations
+_NAMED = 60  # characters of a command line, where it stands for the process
 _PIPED_NS = 60 * 10**9  # both ends of a pipe begin together: a shell starts them
 _FILE_NS = 24 * 3600 * 10**9
 _YOUNG_NS = 600 * 10**9
@@ -80,7 +81,8 @@ class Node(msgspec.Struct):
 
     def named(self) -> str:
         """As a person reads it: command line, pid."""
-        return f"{' '.join(self.argv) or self.exe} ({self.key[0]})"
+        line = " ".join(self.argv) or self.exe
+        return f"{line if len(line) <= _NAMED else line[: _NAMED - 1] + '…'} ({self.key[0]})"
 
 
 class Talk(msgspec.Struct, frozen=True):
@@ -220,10 +222,12 @@ class Context:
     def _piped(self, node: Node, pipe: int, end: int, parent: int, ts: int) -> None:
         """The other end of this pipe is another process's, begun by the same parent: curl | sh."""
         held = self._pipes.pop(pipe, None)
-        if held is not None and held[0] != node.key and held[1] == parent and ts - held[2] < _PIPED_NS:
-            if (other := self._nodes.get(held[0])) is not None:
-                writer, reader = (other, node) if end == 0 else (node, other)
-                self._join(writer, reader, "pipe", ts, f"what {writer.named()} wrote went into {reader.named()}")
+        other = (
+            self._nodes.get(held[0]) if held is not None and held[1] == parent and ts - held[2] < _PIPED_NS else None
+        )
+        if other is not None and other is not node:
+            writer, reader = (other, node) if end == 0 else (node, other)
+            self._join(writer, reader, "pipe", ts, f"what {writer.named()} wrote went into {reader.named()}")
         self._pipes[pipe] = (node.key, parent, ts)
         if len(self._pipes) > _PIPES:
             self._pipes.popitem(last=False)

@@ -120,7 +120,7 @@ def _exchange(id_: str, finding: Finding, context: Context) -> Step | None:
         return None
     words = [f"{talk.operation or 'exchange'} with {talk.model or talk.provider} at {talk.host}"]
     if talk.results:
-        words.append(f"{talk.results} tool results were read")
+        words.append(f"it read {talk.results} tool result{'s' if talk.results > 1 else ''}")
     if talk.calls:
         words.append(f"the model asked for {', '.join(talk.calls)}")
     process = finding.process
@@ -194,7 +194,8 @@ def _loopback(to: Destination) -> bool:
 
 def _rank(step: Step) -> int:
     """Of steps of the same moment: what leads to a finding stands before it."""
-    return _ORDER.get(step.layer, 2) + (10 if step.severity else 0)
+    used = bool(step.refs) and step.refs[0].get("type") == "file"  # after the process that used it
+    return 2 * _ORDER.get(step.layer, 2) + used + (20 if step.severity else 0)
 
 
 def _worth(step: Step) -> int:

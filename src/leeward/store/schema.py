@@ -131,7 +131,56 @@ FINDINGS = Table(
         json VARCHAR 2
     """),
 )
-TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE, FINDINGS)
+INCIDENTS = Table(
+    "incidents",
+    ("id",),
+    _columns("""
+        id VARCHAR 4
+        time TIMESTAMP 4
+        recorded TIMESTAMP 4
+        severity VARCHAR 4
+        confidence DOUBLE 4
+        status VARCHAR 4
+        title VARCHAR 4
+        workload_id VARCHAR 4
+        workload_name VARCHAR 4
+        rules VARCHAR 4
+        json VARCHAR 4
+    """),
+)
+SYSTEM_EVENTS = Table(
+    "system_events",
+    ("id",),
+    _columns("""
+        id VARCHAR 4
+        time TIMESTAMP 4
+        recorded TIMESTAMP 4
+        kind VARCHAR 4
+        pid BIGINT 4
+        exe VARCHAR 4
+        label VARCHAR 4
+        path VARCHAR 4
+        workload_id VARCHAR 4
+        workload_name VARCHAR 4
+        json VARCHAR 4
+    """),
+)
+TRIAGE = Table(
+    "triage",
+    ("id",),
+    _columns("""
+        id VARCHAR 4
+        time TIMESTAMP 4
+        recorded TIMESTAMP 4
+        kind VARCHAR 4
+        target VARCHAR 4
+        state VARCHAR 4
+        actor VARCHAR 4
+        until TIMESTAMP 4
+        json VARCHAR 4
+    """),
+)
+TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE, FINDINGS, INCIDENTS, SYSTEM_EVENTS, TRIAGE)
 
 STEPS: Mapping[int, Sequence[str]] = {}
 """Version → statements to run after that version's columns were added (fill a new column from `json`, say)."""
