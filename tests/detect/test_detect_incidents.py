@@ -60,8 +60,10 @@ def test_one_attack_is_one_incident_told_in_order() -> None:
     told = [step.what for step in incident.chain]
     order = [
         next(i for i, what in enumerate(told) if words in what)
-        for words in ("the model asked for shell", "Hidden order", "process started: sh -c", "process started: curl",
-                      "/tmp/x, written by", "process started: x", "beaconing", "data-exfiltration")
+        for words in (
+            "the model asked for shell", "Hidden order", "process started: sh -c", "process started: curl", "203.0.113.7:80",
+            "process started: x", "/tmp/x, written by", "203.0.113.7:443, 9 times", "beaconing", "data-exfiltration",
+        )
     ]  # fmt: skip
     assert order == sorted(order), told
     connection = next(step for step in incident.chain if step.layer == "4" and "4.0 MB out" in step.what)

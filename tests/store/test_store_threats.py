@@ -86,7 +86,7 @@ def test_what_people_said_filters_until_there_is_news(store: EventStore) -> None
     assert store.findings(FindingQuery(triage="active", now=now)) == []
     store.add(incident(50, id=f"{1:032x}"))
     store.flush()
-    assert [found["id"] for found in store.incidents(IncidentQuery(triage="active", now=now))][0] == f"{1:032x}"
+    assert ids(store, triage="active", now=now)[0] == 1
     store.add(triage(f"{2:032x}", "assigned", 30, assignee="bob"))
     store.flush()
     words = [msgspec.json.decode(item, type=Triage) for item in store.triage_page(TriageQuery(kind="incident")).items]
