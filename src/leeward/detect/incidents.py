@@ -176,7 +176,7 @@ class Incidents:
         if held.traits.rank >= _MEDIUM:
             return True
         group = [held, *(other for other in loose if other.traits.rank)]
-        return len(group) > 1 and len({tactic for one in group for tactic in one.traits.tactics}) > 1
+        return len(group) > 1 and len({one.traits.tactic for one in group} - {""}) > 1
 
     def _related(self, held: Held) -> tuple[list[tuple[Opened, str]], list[tuple[Held, str]]]:
         """The incidents, oldest first, and the loose findings that it belongs to, and why."""

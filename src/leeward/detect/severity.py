@@ -31,12 +31,11 @@ def weigh(members: Iterable[Traits], confidences: Mapping[str, float]) -> Weighe
     ordered = sorted(members, key=lambda t: (t.first, t.id))
     worst = max((t.rank for t in ordered), default=0)
     telling = [t for t in ordered if t.rank and confidences.get(t.id, 0.0) >= _SURE]
-    served = list(dict.fromkeys(tactic for t in ordered for tactic in t.tactics))
-    together = {tactic for t in telling for tactic in t.tactics}
+    served = list(dict.fromkeys(t.tactic for t in ordered if t.tactic))
     course = tactics().longest(t.tactic for t in telling)
     why = ""
     if len(telling) > 1 and worst < len(SEVERITIES) - 1:
-        if whole(together):
+        if whole([(t.tactic, t.tactics) for t in telling]):
             why = "a way in, something run and a way out are together"
         elif len(course) >= _CHAIN and _onward(course):
             why = f"{', '.join(course)} follow each other"

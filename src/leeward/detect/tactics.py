@@ -27,10 +27,11 @@ class Technique(msgspec.Struct, frozen=True):
 
 
 class Tactics(msgspec.Struct, frozen=True):
-    """phase: of each tactic, by name, in the order of an intrusion."""
+    """phase: of each tactic, by name, in the order of an intrusion. aimless: rules whose techniques are only possibilities."""
 
     phase: dict[str, int]
     techniques: dict[str, Technique]
+    aimless: frozenset[str]
 
     def served(self, tags: Tags) -> list[Technique]:
         """The techniques of these tags that are known; a sub-technique that is not counts as its parent."""
@@ -64,9 +65,14 @@ class Tactics(msgspec.Struct, frozen=True):
         return self.techniques.get(id_) or self.techniques.get(id_.rpartition(".")[0])
 
 
-def whole(served: set[str]) -> bool:
-    """Somebody got in, ran something, and has a way out: together that is an intrusion, whatever each is alone."""
-    return _ENTRY in served and _RUN in served and not served.isdisjoint(_TAKEN)
+def whole(findings: list[tuple[str, tuple[str, ...]]]) -> bool:
+    """Somebody got in and ran something, and another finding is about the way out: together that is an intrusion, whatever each is
+    alone. findings: of each the tactic that it is about, and all that it serves."""
+    for number, (about, _) in enumerate(findings):
+        others = {tactic for place, (_, served) in enumerate(findings) if place != number for tactic in served}
+        if about in _TAKEN and _ENTRY in others and _RUN in others:
+            return True
+    return False
 
 
 @functools.cache
@@ -79,4 +85,4 @@ def tactics() -> Tactics:
         if unknown := [name for name in entry["tactics"] if name not in phase]:
             raise InputError(f"{FILE}:1: {entry['id']}: {unknown[0]} is no tactic of this file")
         techniques[entry["id"]] = Technique(entry["id"], entry["name"], tuple(entry["tactics"]))
-    return Tactics(phase, techniques)
+    return Tactics(phase, techniques, frozenset(record["aimless"]))

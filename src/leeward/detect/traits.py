@@ -17,9 +17,12 @@ from leeward.detect.tactics import tactics
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.times import nanoseconds
 
-_DESTINATION = ("destination", "domain", "host", "dst", "address", "remote", "server", "target", "peer", "sni", "ip")
+_DESTINATION = ("destination", "domain", "host", "dst", "address", "remote", "server", "target", "peer", "sni", "ip",
+                "source")  # fmt: skip
 _KEY = ("key", "fingerprint", "key_fingerprint", "identity")
-_FILE = ("file", "path", "target", "script", "dropped")
+_FILE = ("file", "path", "script", "dropped")
+_WEB = ("http", "dns")  # evidence whose path is none of a file
+_OF_A_KEY = ("ai-key-misdirected", "ai-key-exposed")  # their provider is the key's, not the destination's
 _PROCESSES = 8
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _HOST = re.compile(
@@ -64,7 +67,8 @@ def traits(finding: Finding, ts: int, context: Context) -> Traits:
     """ts: when it was told, for findings without a time."""
     evidence = [entry for entry in finding.evidence if isinstance(entry, dict)]
     named = [finding.subject, *evidence]
-    served = tactics().served(finding.tags)
+    files = [entry for entry in named if entry.get("type") not in _WEB]
+    served = tactics().served(finding.tags) if finding.rule not in tactics().aimless else []
     first = nanoseconds(finding.first_seen or finding.time) or ts
     provider = finding.subject.get("provider", "")
     return Traits(
@@ -81,9 +85,9 @@ def traits(finding: Finding, ts: int, context: Context) -> Traits:
         exchanges=_ids(evidence, "exchange"),
         flows=_ids(evidence, "flow"),
         destinations=frozenset(host(value) for value in _texts(named, _DESTINATION)) - {""},
-        common=bool(provider) and provider != "unknown",
+        common=provider not in ("", "unknown") and finding.rule not in _OF_A_KEY,
         keys=frozenset(value for value in _texts(named, _KEY) if _FINGERPRINT.fullmatch(value)),
-        files=frozenset(value for value in _texts(named, _FILE) if value.startswith("/")),
+        files=frozenset(value for value in _texts(files, _FILE) if value.startswith("/")),
         values=_values(evidence),
     )
 
@@ -118,6 +122,8 @@ def _texts(entries: Sequence[Mapping[str, Any]], names: tuple[str, ...]) -> Iter
     """The texts under these names and their plurals."""
     for entry in entries:
         for name in names:
+            if name == "source" and "destination" in entry:  # our own end
+                continue
             for value in (entry.get(name), entry.get(f"{name}s")):
                 if isinstance(value, str):
                     yield value
