@@ -14,9 +14,10 @@ from store_samples import finding, incident, system
 
 from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
+from leeward.api.screens import Paper
 from leeward.model.incident import Incident
 from leeward.model.system import SystemRecord
-from leeward.policy.audit import Audit, Entry, verify
+from leeward.policy.audit import Entry, verify
 
 ONE = f"{1:032x}"
 
@@ -29,13 +30,13 @@ def world(tmp_path: Path) -> World:
         made.store.add(finding(n))
         made.store.add(system(n, kind="exec" if n else "ptrace"))
     made.store.flush()
-    made.app = create_app(made.store, made.hub, made.tokens, dict, clock=lambda: made.clock["now"],
-                          audit=Audit(tmp_path / "audit.jsonl"))  # fmt: skip
+    paper = Paper((), tmp_path, tmp_path / "audit.jsonl")
+    made.app = create_app(made.store, made.hub, made.tokens, dict, clock=lambda: made.clock["now"], paper=paper)
     return made
 
 
 def say(client: TestClient, kind: str = "incident", id_: str = ONE, **body: Any) -> Any:
-    return client.post(f"/api/v1/{kind}s/{id_}/triage", json=body)
+    return client.put(f"/api/v1/{kind}s/{id_}/triage", json=body)
 
 
 def test_incidents_by_pages_and_one_by_its_id(world: World) -> None:
@@ -66,43 +67,44 @@ def test_a_viewer_reads_no_command_lines(world: World, path: str) -> None:
 
 def test_triage_is_kept_audited_and_filters(world: World, tmp_path: Path) -> None:
     client = world.client("analyst")
-    answer = say(client, action="suppress", reason="a test of ours", until="7d")
+    assert client.get(f"/api/v1/incidents/{ONE}/triage").json()["state"] == ""
+    answer = say(client, state="suppressed", reason="a test of ours", until="7d")
     assert answer.status_code == 200
     assert answer.json()["until"] == "2026-11-08T12:10:00.000000Z"
-    assert say(client, "finding", action="assign", assignee="bob").json()["state"] == "assigned"
+    assert client.get(f"/api/v1/incidents/{ONE}/triage").json() == answer.json()
+    assert say(client, "finding", state="acknowledged", assignee="bob").json()["assignee"] == "bob"
     left = client.get("/api/v1/incidents", params={"triage": "active"}).json()["incidents"]
     assert [found["id"][-1] for found in left] == ["2", "0"]
     words = client.get("/api/v1/triage").json()["triage"]
-    assert {(word["kind"], word["state"], word["by"]) for word in words} == {
-        ("incident", "suppressed", "a-analyst"), ("finding", "assigned", "a-analyst"),
+    assert {(word["kind"], word["state"], word["who"]) for word in words} == {
+        ("incident", "suppressed", "a-analyst"), ("finding", "acknowledged", "a-analyst"),
     }  # fmt: skip
-    assert say(client, action="reopen").json()["state"] == "open"
+    assert say(client, state="open").json()["state"] == "open"
     assert len(client.get("/api/v1/incidents", params={"triage": "active"}).json()["incidents"]) == 3
     log = tmp_path / "audit.jsonl"
     entries = [msgspec.json.decode(line, type=Entry) for line in log.read_bytes().splitlines()]
     assert [(entry.actor, entry.detail["state"]) for entry in entries] == [
-        ("a-analyst", "suppressed"), ("a-analyst", "assigned"), ("a-analyst", "open"),
+        ("a-analyst", "suppressed"), ("a-analyst", "acknowledged"), ("a-analyst", "open"),
     ]  # fmt: skip
     assert entries[0].detail["reason"] == "a test of ours"
     assert not verify(log).wrong
 
 
 def test_a_viewer_changes_nothing(world: World) -> None:
-    assert say(world.client("viewer"), action="acknowledge").status_code == 403
-    assert say(world.client(""), action="acknowledge").status_code == 401
+    assert say(world.client("viewer"), state="acknowledged").status_code == 403
+    assert say(world.client(""), state="acknowledged").status_code == 401
     assert world.client().get("/api/v1/triage").json()["triage"] == []
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"action": "explode"}, {}, {"action": "suppress", "until": "7d"}, {"action": "suppress", "reason": "x"},
-        {"action": "suppress", "reason": "x", "until": "9999-01-01T00:00:00Z"},
-        {"action": "suppress", "reason": "x", "until": "2020-01-01T00:00:00Z"},
-        {"action": "suppress", "reason": "x", "until": "soon"}, {"action": "close"}, {"action": "close", "reason": "  "},
-        {"action": "assign"}, {"action": "acknowledge", "assignee": "bob"}, {"action": "acknowledge", "until": "7d"},
-        {"action": "close", "reason": "x" * 1001}, {"action": "acknowledge", "more": 1}, {"action": 5},
-        {"action": "close", "reason": "x" * 10_000},
+        {"state": "explode"}, {}, {"state": "suppressed", "until": "7d"}, {"state": "suppressed", "reason": "x"},
+        {"state": "suppressed", "reason": "x", "until": "9999-01-01T00:00:00Z"},
+        {"state": "suppressed", "reason": "x", "until": "2020-01-01T00:00:00Z"},
+        {"state": "suppressed", "reason": "x", "until": "soon"}, {"state": "suppressed", "reason": "  ", "until": "1d"},
+        {"state": "acknowledged", "until": "7d"}, {"state": "closed", "reason": "x" * 1001}, {"state": "open", "more": 1},
+        {"state": 5}, {"state": "closed", "reason": "x" * 10_000},
     ],
 )  # fmt: skip
 def test_triage_that_says_nothing_clear_is_refused(world: World, body: dict[str, Any]) -> None:
@@ -113,18 +115,16 @@ def test_triage_that_says_nothing_clear_is_refused(world: World, body: dict[str,
 
 
 def test_triage_of_what_is_not_there(world: World) -> None:
-    assert say(world.client(), id_="none", action="acknowledge").status_code == 404
-    assert say(world.client(), "exchange", action="acknowledge").status_code == 404
-    assert say(world.client(), "finding", id_="none", action="acknowledge").status_code == 404
+    assert say(world.client(), id_="none", state="acknowledged").status_code == 404
+    assert say(world.client(), "exchange", state="acknowledged").status_code == 404
+    assert say(world.client(), "finding", id_="none", state="acknowledged").status_code == 404
 
 
 def test_what_cannot_be_written_down_is_not_done(world: World, tmp_path: Path) -> None:
-    folder = tmp_path / "gone"
-    app = create_app(
-        world.store, world.hub, world.tokens, dict, clock=lambda: world.clock["now"], audit=Audit(folder / "a")
-    )
+    paper = Paper((), tmp_path, tmp_path / "gone" / "audit.jsonl")
+    app = create_app(world.store, world.hub, world.tokens, dict, clock=lambda: world.clock["now"], paper=paper)
     client = TestClient(app, base_url=BASE, headers={"authorization": f"Bearer {world.secrets['admin']}"})
-    assert say(client, action="acknowledge").status_code == 503
+    assert say(client, state="acknowledged").status_code == 503
     assert client.get("/api/v1/triage").json()["triage"] == []
 
 

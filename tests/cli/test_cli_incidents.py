@@ -34,6 +34,14 @@ from leeward.store.event_store import EventStore
 EVIL = "evil\x1b[2J\x1b]0;title\x07\r\n\u202e\u200b"
 
 
+NETWORK = {
+    "exposure": "any", "listening": [{"address": f"0.0.0.0:80{EVIL}", "exposure": "any"}],
+    "inbound": {"outside": 3, "first_outside": "2026-11-01T12:00:00Z", "peers": [{"peer": EVIL}]},
+    "outbound": {"outside": 2, "destinations": [{"peer": "203.0.113.7", "port": 443}]},
+    "routes": [{"path": "10/8"}], "devices": [],
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, dict[str, str]]]:
     world = make_world(tmp_path_factory.mktemp("incidents"))
@@ -41,9 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, di
         world.store.add(incident(n))
         world.store.add(finding(n))
     evil = Step(time="2026-11-01T12:00:00.000000Z", layer="host", what=EVIL, pid=3, exe=EVIL)
-    world.store.add(
-        incident(9, title=EVIL, chain=[evil], because=[EVIL], do=[EVIL], network={EVIL: [EVIL]}, image=EVIL)
-    )
+    world.store.add(incident(9, title=EVIL, chain=[evil], because=[EVIL], do=[EVIL], network=NETWORK, image=EVIL))
     world.store.add(system(1))
     world.store.add(system(2, kind="open", path=EVIL, label="ssh-key"))
     assert world.store.flush()
@@ -70,13 +76,14 @@ def test_the_list_as_a_table_and_as_json(served: tuple[World, dict[str, str]]) -
 
 def test_one_incident_on_a_page(served: tuple[World, dict[str, str]]) -> None:
     world, env = served
-    said = world.client().post(f"/api/v1/incidents/{1:032x}/triage", json={"action": "assign", "assignee": "bob"})
+    said = world.client().put(f"/api/v1/incidents/{1:032x}/triage", json={"state": "acknowledged", "assignee": "bob"})
     assert said.status_code == 200
     text = ask(env, "incidents", f"{1:032x}").stdout
     for words in (
         "CRITICAL  Hidden order, then data sent out in app0", "app0 (pod:prod/app0/app)", "Initial Access > Exfiltration",
         "What happened", "process started: sh -c argv secret", "! high: Data sent out: to 203.0.113.7  (Exfiltration)",
-        "What to do", "isolate the workload", "Why this is one incident", "assigned to bob by a-admin", "high     1 x",
+        "What to do", "isolate the workload", "Why this is one incident", "acknowledged by a-admin, bob looks after it",
+        "high     1 x",
         "nothing was stopped",
     ):  # fmt: skip
         assert words in text
@@ -91,6 +98,17 @@ def test_traffic_cannot_drive_the_terminal(served: tuple[World, dict[str, str]],
     text = ask(served[1], *args).stdout
     assert "evil" in text
     assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_the_posture_is_on_the_page() -> None:
+    text = "\n".join(page({"network": NETWORK}, width=10_000))
+    for words in (
+        "(from anywhere)",
+        "3 connections from outside, since 2026-11-01T12:00:00",
+        "203.0.113.7:443",
+        "new routes: 10/8",
+    ):
+        assert words in text
 
 
 def test_system_events_as_a_table(served: tuple[World, dict[str, str]]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from store_samples import T0, exchange, finding, incident, moment, system
 
+from leeward.model.exchange import ProcessRef
 from leeward.model.incident import Incident
 from leeward.model.system import SystemRecord
 from leeward.model.triage import Triage
@@ -31,7 +32,7 @@ def store() -> Iterator[EventStore]:
 
 
 def triage(target: str, state: str, n: int = 0, **changes: Any) -> Triage:
-    fields: dict[str, Any] = {"kind": "incident", "time": moment(n), "by": "ann"}
+    fields: dict[str, Any] = {"kind": "incident", "when": moment(n), "who": "ann"}
     fields |= changes
     return Triage(id=f"{fields['kind']}:{target}", target=target, state=state, **fields)
 
@@ -87,11 +88,11 @@ def test_what_people_said_filters_until_there_is_news(store: EventStore) -> None
     store.add(incident(50, id=f"{1:032x}"))
     store.flush()
     assert ids(store, triage="active", now=now)[0] == 1
-    store.add(triage(f"{2:032x}", "assigned", 30, assignee="bob"))
+    store.add(triage(f"{2:032x}", "acknowledged", 30, assignee="bob"))
     store.flush()
     words = [msgspec.json.decode(item, type=Triage) for item in store.triage_page(TriageQuery(kind="incident")).items]
     assert [(word.target[-1], word.state) for word in words] == [
-        ("2", "assigned"),
+        ("2", "acknowledged"),
         ("1", "closed"),
         ("0", "suppressed"),
     ]
@@ -100,6 +101,11 @@ def test_what_people_said_filters_until_there_is_news(store: EventStore) -> None
 def test_system_events_and_their_filters(store: EventStore) -> None:
     store.add(system(0))
     store.add(system(1, kind="open", label="ssh-key", path="/root/.ssh/id_ed25519"))
+    child = ProcessRef(
+        pid=77, exe="/bin/sh", argv=["sh"], ancestors=[{"pid": 1001, "exe": "/usr/bin/app0", "argv": []}]
+    )
+    store.add(system(3, process=child, time=moment(-1), workload=None))
+    store.add(system(4, kind="mount", process=child, time=moment(-2), workload=None))
     store.add(system(2, kind="route", process=None, workload=None, source="via 10.0.0.1"))
     store.flush()
 
@@ -107,8 +113,9 @@ def test_system_events_and_their_filters(store: EventStore) -> None:
         page = store.system_page(SystemQuery(**query))
         return [msgspec.json.decode(item, type=SystemRecord).kind for item in page.items]
 
-    assert found() == ["route", "open", "exec"]
-    assert found(kind="exec") == ["exec"]
+    assert found() == ["route", "open", "exec", "exec", "mount"]
+    assert found(kind="exec") == ["exec", "exec"]
+    assert found(pid=1001) == ["open", "exec"], "its own, and the programs that it started"
     assert found(label="ssh-key", path="ID_ED") == ["open"]
     assert found(pid=1000, exe="app0", workload="app0") == ["exec"]
     assert found(limit=1) == ["route"]
@@ -139,7 +146,7 @@ def test_old_ones_go_with_age_and_system_events_with_size(monkeypatch: pytest.Mo
         store.close()
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_store_of_an_older_schema_is_brought_forward(tmp_path: Path, version: int) -> None:
     path = tmp_path / "old.duckdb"
     con = duckdb.connect(str(path))

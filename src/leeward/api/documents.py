@@ -62,10 +62,10 @@ class TriagePage(msgspec.Struct):
 
 
 class TriageRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """action: acknowledge, assign (to `assignee`), suppress (with a reason, `until` a time or for a span such as 7d), close (with
-    a reason), reopen."""
+    """state: open, acknowledged, suppressed (with a reason, `until` a time or for a span such as 7d), closed. assignee: who looks
+    after it."""
 
-    action: str
+    state: str
     reason: str = ""
     assignee: str = ""
     until: str = ""

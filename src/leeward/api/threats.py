@@ -28,10 +28,10 @@ from leeward.store.query import IncidentQuery, SystemQuery, TriageQuery
 
 _LONGEST = timedelta(days=366)
 _TEXT = 1_000
-_REASONED = ("suppress", "close")
 _Severity = Annotated[str, Query(max_length=16, description="info, low, medium, high, critical: this and worse")]
 TriageState = Annotated[
-    str, Query(max_length=16, description="active (neither closed nor suppressed now), or acknowledged, assigned ...")
+    str,
+    Query(max_length=16, description="active (neither closed nor suppressed now), or acknowledged, suppressed, closed"),
 ]
 
 
@@ -90,7 +90,17 @@ def threats_router(
         page = store.triage_page(TriageQuery(limit=limit, cursor=cursor, kind=kind, target=target, state=state))
         return page_answer("triage", page.items, page.next)
 
-    @router.post(
+    @router.get("/{kind}s/{id}/triage", tags=["triage"], responses=answers("Triage", code_404="No such record"))
+    def word(kind: str, id: str) -> Response:
+        """The latest word on a finding or an incident; an empty state while there is none."""
+        if kind not in KINDS:
+            return _no_triage(kind)
+        page = store.triage_page(TriageQuery(kind=kind, target=id, limit=1))
+        if page.items:
+            return json_answer(page.items[0].encode())
+        return json_answer(msgspec.json.encode(Triage(id=f"{kind}:{id}", kind=kind, target=id)))
+
+    @router.put(
         "/{kind}s/{id}/triage",
         tags=["triage"],
         responses=answers("Triage", code_403="Not for viewers", code_404="No such record"),
@@ -104,40 +114,42 @@ def threats_router(
     async def triage(request: Request, kind: str, id: str) -> Response:
         """Say what became of a finding or an incident. Analysts and admins only; it is in the audit log."""
         if kind not in KINDS:
-            return JSONResponse({"detail": f"{kind[:20]}s have no triage: findings and incidents do"}, 404)
+            return _no_triage(kind)
         who = principal(request)
         if not who.may("analyst"):
             return JSONResponse({"detail": "a viewer's token may not change anything: use an analyst's"}, 403)
-        word = word_of(await small_body(request), kind, id, who.name, clock())
-        return await run_in_threadpool(_keep, store, live, audit, word)
+        asked = word_of(await small_body(request), kind, id, who.name, clock())
+        return await run_in_threadpool(_keep, store, live, audit, asked)
 
     return router
 
 
-def word_of(body: bytes, kind: str, target: str, by: str, now: datetime) -> Triage:
+def word_of(body: bytes, kind: str, target: str, who: str, now: datetime) -> Triage:
     """What a request says. Raises QueryError."""
     try:
         asked = msgspec.json.decode(body, type=TriageRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise QueryError(f"the body is no triage: {error}") from None
-    if asked.action not in STATES:
-        raise QueryError(f"action {asked.action[:20]!r} is none: say {', '.join(STATES)}")
+    if asked.state not in STATES:
+        raise QueryError(f"state {asked.state[:20]!r} is none: say {', '.join(STATES)}")
     if max(len(asked.reason), len(asked.assignee)) > _TEXT:
         raise QueryError(f"reason and assignee have at most {_TEXT} characters")
-    if asked.action in _REASONED and not asked.reason.strip():
-        raise QueryError(f"{asked.action} needs a reason: whoever reads it next month must understand it")
-    if (asked.action == "assign") != bool(asked.assignee):
-        raise QueryError("assign names an assignee, and nothing else does")
+    if asked.state == "suppressed" and not asked.reason.strip():
+        raise QueryError("suppressed needs a reason: whoever reads it next month must understand it")
     return Triage(
-        id=f"{kind}:{target}", kind=kind, target=target, time=_text(now), state=STATES[asked.action], by=by,
-        assignee=asked.assignee, reason=asked.reason, until=_until(asked, now),
+        id=f"{kind}:{target}", kind=kind, target=target, state=asked.state, assignee=asked.assignee, reason=asked.reason,
+        until=_until(asked, now), who=who, when=_text(now),
     )  # fmt: skip
 
 
+def _no_triage(kind: str) -> Response:
+    return JSONResponse({"detail": f"{kind[:20]}s have no triage: findings and incidents do"}, 404)
+
+
 def _until(asked: TriageRequest, now: datetime) -> str:
-    if (asked.action == "suppress") != bool(asked.until):
+    if (asked.state == "suppressed") != bool(asked.until):
         raise QueryError(
-            "suppress needs until (a time, or a span such as 7d), and nothing else does: nothing is for ever"
+            "suppressed needs until (a time, or a span such as 7d), and nothing else does: nothing is for ever"
         )
     if not asked.until:
         return ""
@@ -157,7 +169,7 @@ def _keep(store: EventStore, live: LiveHub, audit: Audit | None, word: Triage) -
     if audit is not None:
         detail = {name: getattr(word, name) for name in ("kind", "target", "state", "assignee", "reason", "until")}
         try:
-            audit.append(word.time, word.by, "triage", detail)
+            audit.append(word.when, word.who, "triage", detail)
         except AuditError as error:
             return JSONResponse({"detail": str(error)}, 503)
     if not store.add(word) or not store.flush():

@@ -9,6 +9,7 @@ from typing import Any
 
 WIDTH = 110
 _LABEL = 10
+_REACHED = {"any": "from anywhere", "private": "from inside", "loopback": "this host only"}
 _LAYERS = {"3": "L3", "4": "L4", "7": "L7", "host": "host", "ai": "AI"}
 
 
@@ -60,12 +61,12 @@ def _facts(incident: dict[str, Any]) -> dict[str, str]:
 
 
 def _triage(triage: dict[str, Any]) -> str:
-    if not triage:
+    if not triage.get("state"):
         return ""
-    to = f" to {triage['assignee']}" if triage.get("assignee") else ""
+    to = f", {triage['assignee']} looks after it" if triage.get("assignee") else ""
     until = f" until {str(triage['until'])[:19].replace('T', ' ')}" if triage.get("until") else ""
     why = f": {triage['reason']}" if triage.get("reason") else ""
-    return f"{triage.get('state')}{to}{until} by {triage.get('by')}{why}"
+    return f"{triage.get('state')} by {triage.get('who')}{until}{to}{why}"
 
 
 def _when(first: str, last: str) -> str:
@@ -82,16 +83,29 @@ def _when(first: str, last: str) -> str:
     return f"{shown} ({span})"
 
 
-def _posture(value: dict[str, Any]) -> Iterator[str]:
-    """Whatever the posture says, by its own names."""
-    for name, what in value.items():
-        if what in (None, "", [], {}, False):
-            continue
-        if isinstance(what, dict):
-            what = ", ".join(f"{k} {v}" for k, v in what.items() if v not in (None, "", [], {}))
-        elif isinstance(what, list):
-            what = ", ".join(str(item) for item in what[:5]) + (f" and {len(what) - 5} more" if len(what) > 5 else "")
-        yield name.replace("_", " ") if what is True else f"{name.replace('_', ' ')}: {what}"
+def _posture(network: dict[str, Any]) -> Iterator[str]:
+    """Who can reach the workload, who did, where it goes (detect/reach.py)."""
+    listening = network.get("listening") or []
+    if listening:
+        yield "listens on " + _few(
+            f"{at.get('address')} ({_REACHED.get(at.get('exposure'), 'inside')})" for at in listening
+        )
+    inbound, outbound = network.get("inbound") or {}, network.get("outbound") or {}
+    if inbound.get("outside"):
+        peers = _few(str(peer.get("peer")) for peer in inbound.get("peers") or [])
+        yield f"{inbound['outside']} connections from outside, since {str(inbound.get('first_outside'))[:19]}: {peers}"
+    if outbound.get("outside"):
+        yield f"{outbound['outside']} connections to outside: " + _few(
+            f"{to.get('peer')}:{to.get('port')}" for to in outbound.get("destinations") or []
+        )
+    for name in ("routes", "devices"):
+        if changed := network.get(name):
+            yield f"new {name}: " + _few(" ".join(str(value) for value in one.values()) for one in changed)
+
+
+def _few(names: Iterable[str]) -> str:
+    shown = list(names)
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
 def _step(step: dict[str, Any], with_day: bool, width: int) -> Iterator[str]:

@@ -29,7 +29,7 @@ def incidents(
     status: Annotated[str, typer.Option(help="open, closed or merged.")] = "",
     rule: Annotated[str, typer.Option(help="With a finding of this rule.")] = "",
     workload: Annotated[str, typer.Option(help="Part of its name or id.")] = "",
-    triage: Annotated[str, typer.Option(help="active, acknowledged, assigned, suppressed, closed or open.")] = "",
+    triage: Annotated[str, typer.Option(help="active, acknowledged, suppressed, closed or open.")] = "",
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """What belongs together: incidents, last changed first."""
@@ -40,8 +40,7 @@ def incidents(
             if as_json:
                 print_records([found], True, HEADS, row, "")
                 return
-            words = api.get("/triage", {"kind": "incident", "target": id})["triage"]
-            for line in page(found, _findings(api, found), words[0] if words else None):
+            for line in page(found, _findings(api, found), api.get(f"/incidents/{path_part(id)}/triage")):
                 print_line(line)
             return
         records = list_pages(

@@ -30,7 +30,6 @@ from leeward.model.errors import HostError, InputError
 from leeward.model.finding import Finding
 from leeward.model.incident import Incident
 from leeward.naming import NameWorker
-from leeward.policy.audit import Audit
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.store.event_store import EventStore

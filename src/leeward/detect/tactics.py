@@ -66,7 +66,7 @@ class Tactics(msgspec.Struct, frozen=True):
 
 
 def whole(findings: list[tuple[str, tuple[str, ...]]]) -> bool:
-    """Somebody got in and ran something, and another finding is about the way out: together that is an intrusion, whatever each is
+    """Somebody got in and ran something, and another finding is about the way out: that is an intrusion, whatever each is
     alone. findings: of each the tactic that it is about, and all that it serves."""
     for number, (about, _) in enumerate(findings):
         others = {tactic for place, (_, served) in enumerate(findings) if place != number for tactic in served}

@@ -96,7 +96,8 @@ class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """kind, label: exact. pid 0: any. exe, path, workload: part of it."""
+    """kind, label: exact. pid: of this process, and the programs that its children began as; 0: any. exe, path, workload: part of
+    it."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -235,7 +236,7 @@ def system_page(con: Any, query: SystemQuery) -> Page:
         if value := getattr(query, column):
             where.add(f"{column} = ?", value)
     if query.pid:
-        where.add("pid = ?", query.pid)
+        where.add("(pid = ? OR (kind = 'exec' AND parent = ?))", query.pid, query.pid)
     for column in ("exe", "path"):
         if value := getattr(query, column):
             where.add(f"contains(lower({column}), lower(?))", value)
@@ -289,8 +290,8 @@ def _workload(where: _Where, workload: str) -> None:
 def _triaged(where: _Where, kind: str, table: str, triage: str, now: datetime | None) -> None:
     if not triage:
         return
-    if triage != "active" and triage not in STATES.values():
-        raise QueryError(f"triage {triage[:20]!r} is none: say active, {', '.join(STATES.values())}")
+    if triage != "active" and triage not in STATES:
+        raise QueryError(f"triage {triage[:20]!r} is none: say active, {', '.join(STATES)}")
     about = f"SELECT 1 FROM triage t WHERE t.kind = ? AND t.target = {table}.id AND "
     if triage == "active":
         ended = (

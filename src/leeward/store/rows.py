@@ -288,11 +288,13 @@ def _incident_values(incident: Incident, recorded_us: int) -> dict[str, Any]:
 
 def _system_values(record: SystemRecord, recorded_us: int) -> dict[str, Any]:
     time = parse_iso(record.time)
+    above = record.process.ancestors[:1] if record.process else []
     return {
         "id": _text(record.id),
         "time": recorded_us if time is None else time,
         "kind": _text(record.kind),
         "pid": _int(record.process.pid) if record.process else None,
+        "parent": _int(above[0].get("pid")) if above else None,
         "exe": _text(record.process.exe if record.process else ""),
         "label": _text(record.label),
         "path": _text(record.path),
@@ -302,14 +304,14 @@ def _system_values(record: SystemRecord, recorded_us: int) -> dict[str, Any]:
 
 
 def _triage_values(triage: Triage, recorded_us: int) -> dict[str, Any]:
-    time = parse_iso(triage.time)
+    time = parse_iso(triage.when)
     return {
         "id": _text(triage.id),
         "time": recorded_us if time is None else time,
         "kind": _text(triage.kind),
         "target": _text(triage.target),
         "state": _text(triage.state),
-        "actor": _text(triage.by),
+        "who": _text(triage.who),
         "until": parse_iso(triage.until),
     }
 

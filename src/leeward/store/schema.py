@@ -14,7 +14,7 @@ import msgspec
 
 from leeward.store.errors import StoreError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the tables below. Raise it with each change; new columns get it as their `since`."""
 
 
@@ -135,49 +135,50 @@ INCIDENTS = Table(
     "incidents",
     ("id",),
     _columns("""
-        id VARCHAR 4
-        time TIMESTAMP 4
-        recorded TIMESTAMP 4
-        severity VARCHAR 4
-        confidence DOUBLE 4
-        status VARCHAR 4
-        title VARCHAR 4
-        workload_id VARCHAR 4
-        workload_name VARCHAR 4
-        rules VARCHAR 4
-        json VARCHAR 4
+        id VARCHAR 5
+        time TIMESTAMP 5
+        recorded TIMESTAMP 5
+        severity VARCHAR 5
+        confidence DOUBLE 5
+        status VARCHAR 5
+        title VARCHAR 5
+        workload_id VARCHAR 5
+        workload_name VARCHAR 5
+        rules VARCHAR 5
+        json VARCHAR 5
     """),
 )
 SYSTEM_EVENTS = Table(
     "system_events",
     ("id",),
     _columns("""
-        id VARCHAR 4
-        time TIMESTAMP 4
-        recorded TIMESTAMP 4
-        kind VARCHAR 4
-        pid BIGINT 4
-        exe VARCHAR 4
-        label VARCHAR 4
-        path VARCHAR 4
-        workload_id VARCHAR 4
-        workload_name VARCHAR 4
-        json VARCHAR 4
+        id VARCHAR 5
+        time TIMESTAMP 5
+        recorded TIMESTAMP 5
+        kind VARCHAR 5
+        pid BIGINT 5
+        parent BIGINT 5
+        exe VARCHAR 5
+        label VARCHAR 5
+        path VARCHAR 5
+        workload_id VARCHAR 5
+        workload_name VARCHAR 5
+        json VARCHAR 5
     """),
 )
 TRIAGE = Table(
     "triage",
     ("id",),
     _columns("""
-        id VARCHAR 4
-        time TIMESTAMP 4
-        recorded TIMESTAMP 4
-        kind VARCHAR 4
-        target VARCHAR 4
-        state VARCHAR 4
-        actor VARCHAR 4
-        until TIMESTAMP 4
-        json VARCHAR 4
+        id VARCHAR 5
+        time TIMESTAMP 5
+        recorded TIMESTAMP 5
+        kind VARCHAR 5
+        target VARCHAR 5
+        state VARCHAR 5
+        who VARCHAR 5
+        until TIMESTAMP 5
+        json VARCHAR 5
     """),
 )
 TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE, FINDINGS, INCIDENTS, SYSTEM_EVENTS, TRIAGE)
