@@ -31,6 +31,7 @@ _MEMBERS = 128  # findings of an incident
 _STEPS = 400
 _BECAUSE = 32
 _ALIKE = 64  # findings that are looked at for one trait: the latest
+_REFRESHED = 8  # findings of an incident, the latest, whose steps are brought up to date when it is told
 _AT_ONCE = 16  # findings that one may bring along
 _LOOSE_NS = 6 * 3600 * 10**9
 _QUIET_NS = 24 * 3600 * 10**9
@@ -73,6 +74,7 @@ class Incidents:
         self._held: OrderedDict[str, Held] = OrderedDict()  # of no incident, the latest last
         self._joined: dict[str, Held] = {}
         self._open: OrderedDict[str, Opened] = OrderedDict()  # the one with the latest news last
+        self._late: list[Incident] = []  # closed since the last tick, for want of room
         self._alike: dict[Token, OrderedDict[str, None]] = {}
 
     @property
@@ -97,17 +99,18 @@ class Incidents:
             fresh = about.rank > held.traits.rank or not set(_tokens(about, self._context)) <= set(held.tokens)
             held.finding, held.traits = finding, about
         self._index(held)
-        if not held.incident:
+        if held.incident:
+            self._renew(self._open[held.incident], held)
+        else:
             self._held[finding.id] = held
         out = self._place(held, ts) if fresh else []
-        if not out and held.incident and (worse := self._renewed(self._open[held.incident], held, ts)):
-            out = [worse]
         self._bound()
         return out
 
     def tick(self, ts: int) -> list[Incident]:
         """About once a second: incidents with news, those that came to an end, and what is old is forgotten."""
-        out = [self._tell(opened, ts) for opened in list(self._open.values()) if opened.changed]
+        out, self._late = self._late, []
+        out += [self._tell(opened, ts) for opened in list(self._open.values()) if opened.changed]
         while self._open and ts - (oldest := next(iter(self._open.values()))).last > _QUIET_NS:
             out.append(self._close(oldest, ts))
         while self._held and ts - (loose := next(iter(self._held.values()))).traits.last > _LOOSE_NS:
@@ -181,30 +184,33 @@ class Incidents:
     def _related(self, held: Held) -> tuple[list[tuple[Opened, str]], list[tuple[Held, str]]]:
         """The incidents, oldest first, and the loose findings that it belongs to, and why."""
         by_incident: dict[str, list[tuple[Held, list[Tie]]]] = {}
+        settled: dict[str, str] = {held.incident: ""} if held.incident else {}
         loose: list[tuple[Held, str]] = []
         for other in self._candidates(held):
-            found = ties(held.traits, other.traits, self._context)
-            if not found or (other.incident and other.incident == held.incident):
+            if other.incident and (other.incident in settled or not other.traits.rank):  # context leads nowhere
                 continue
-            if other.incident:
-                if other.traits.rank:  # context leads nowhere
-                    by_incident.setdefault(other.incident, []).append((other, found))
-            elif score(found)[0] >= ENOUGH:
-                loose.append((other, _why(other, held, score(found)[1])))
-        incidents = []
-        for id_, pairs in by_incident.items():
-            nearest, alone = max(pairs, key=lambda pair: score(pair[1])[0])
-            total, why = score([tie for _, found in pairs for tie in found])
-            if total >= ENOUGH:
-                own, because = score(alone)
-                incidents.append((self._open[id_], _why(nearest, held, because if own >= ENOUGH else why)))
+            found = ties(held.traits, other.traits, self._context)
+            total, because = score(found)
+            if not other.incident:
+                loose += [(other, _why(other, held, because))] if total >= ENOUGH else []
+            elif total >= ENOUGH:
+                settled[other.incident] = _why(other, held, because)
+            elif found:
+                by_incident.setdefault(other.incident, []).append((other, found))
+        for id_, pairs in by_incident.items():  # none is enough alone: all of them together?
+            total, because = score([tie for _, found in pairs for tie in found])
+            if id_ not in settled and total >= ENOUGH:
+                nearest, _ = max(pairs, key=lambda pair: score(pair[1])[0])
+                settled[id_] = _why(nearest, held, because)
+        settled.pop(held.incident, None)
+        incidents = [(self._open[id_], why) for id_, why in settled.items()]
         return sorted(incidents, key=lambda pair: (pair[0].first, pair[0].id)), loose
 
     def _candidates(self, held: Held) -> list[Held]:
         """Findings that share anything with it."""
         ids: dict[str, None] = {}
         for token in (*held.tokens, *_ends(held.traits, self._context)):
-            ids |= self._alike.get(token, {})
+            ids |= dict.fromkeys(reversed(self._alike.get(token, {})))  # the latest first
         ids.pop(held.finding.id, None)
         return [found for id_ in ids if (found := self._joined.get(id_) or self._held.get(id_)) is not None]
 
@@ -241,18 +247,17 @@ class Incidents:
         self._open[opened.id] = opened
         self._counters["incidents"] += 1
         if len(self._open) > _OPEN:
-            self._drop(next(iter(self._open.values())))
+            self._late.append(self._close(next(iter(self._open.values())), about.last))
             self._counters["incidents_evicted"] += 1
         return opened
 
     def _join(self, opened: Opened, held: Held, because: str) -> None:
         self._held.pop(held.finding.id, None)
-        if len(opened.members) >= _MEMBERS:
-            held.incident = ""
-            self._joined.pop(held.finding.id, None)
-            self._held[held.finding.id] = held
-            self._counters["incident_members_refused"] += 1
-            return
+        if len(opened.members) >= _MEMBERS:  # the least leaves; what it told stays
+            least = min(opened.members.values(), key=lambda member: (member.traits.rank, member.traits.last))
+            del opened.members[least.finding.id]
+            self._forget(least)
+            self._counters["incident_members_evicted"] += 1
         held.incident = opened.id
         opened.members[held.finding.id] = self._joined[held.finding.id] = held
         if because and len(opened.because) < _BECAUSE:
@@ -282,16 +287,14 @@ class Incidents:
         if opened.id in self._open:
             self._open.move_to_end(opened.id)
 
-    def _renewed(self, opened: Opened, held: Held, ts: int) -> Incident | None:
-        self._renew(opened, held)
-        return self._tell(opened, ts) if self._worse(opened) else None
-
     def _worse(self, opened: Opened) -> bool:
         weighed = weigh([held.traits for held in opened.members.values()], _confidences(opened))
         return SEVERITIES.index(weighed.severity) > SEVERITIES.index(opened.weighed.severity)
 
     def _tell(self, opened: Opened, ts: int, status: str = "open") -> Incident:
-        for held in opened.members.values():  # connections went on since
+        for held in sorted(opened.members.values(), key=lambda held: held.traits.last)[
+            -_REFRESHED:
+        ]:  # connections went on
             for name, step in steps_of(held.finding, held.traits, self._context):
                 if name in opened.steps:
                     opened.steps[name] = step

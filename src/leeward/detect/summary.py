@@ -14,6 +14,7 @@ from leeward.model.times import iso
 
 _DO = 6
 _WORKLOADS = 16
+_NAMED = 256
 
 
 def told(
@@ -43,13 +44,13 @@ def told(
         container=_container(who) or known.container,
         image=(who.image if who is not None else "") or known.image,
         rules=list(dict.fromkeys((*known.rules, *(f.rule for f in ordered)))),
-        findings=list(dict.fromkeys((*known.findings, *(f.id for f in ordered)))),
+        findings=_few(list(dict.fromkeys((*known.findings, *(f.id for f in ordered))))),
         tactics=list(dict.fromkeys((*weighed.tactics, *known.tactics))),
         because=[*reasons, weighed.why] if weighed.why else reasons,
         chain=line,
         dropped=dropped + left_out,
         do=_advice(f.rule for f in worst_first),
-        actions=list(dict.fromkeys((*known.actions, *(f"{f.action}: {f.title}" for f in ordered if f.action)))),
+        actions=_few(list(dict.fromkeys((*known.actions, *(f"{f.action}: {f.title}" for f in ordered if f.action))))),
         network=next((f.network for f in worst_first if f.network), known.network),
     )
 
@@ -68,6 +69,11 @@ def _title(ordered: list[Finding], workloads: list[Workload]) -> str:
         end = names[-1]
     rest = len(names) - 2
     return f"{names[0]}, then {end}{f' and {rest} more' if rest else ''}{_in(workloads)}"
+
+
+def _few(names: list[str]) -> list[str]:
+    """The first quarter of what there is room for, and the latest."""
+    return names if len(names) <= _NAMED else [*names[: _NAMED // 4], *names[-_NAMED * 3 // 4 :]]
 
 
 def _in(workloads: list[Workload]) -> str:

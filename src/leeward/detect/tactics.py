@@ -46,11 +46,14 @@ class Tactics(msgspec.Struct, frozen=True):
         return before < after or (earlier == _COMMAND and after >= 3)
 
     def longest(self, served: Iterable[str]) -> list[str]:
-        """The longest chain of different tactics, in the order given (that of time), each of which may follow the one before."""
+        """The longest chain of different tactics, in the order given (that of time), each of which may follow the one before. Of
+        each tactic the first time and the last are tried."""
+        known = [tactic for tactic in served if tactic in self.phase]
+        edges = {known.index(tactic) for tactic in known} | {
+            len(known) - 1 - known[::-1].index(tactic) for tactic in set(known)
+        }
         best: list[list[str]] = []
-        for tactic in served:
-            if tactic not in self.phase:
-                continue
+        for tactic in (known[place] for place in sorted(edges)):
             fitting = [
                 c for c in best if tactic not in c and (self.follows(c[-1], tactic) or self._beside(c[-1], tactic))
             ]
@@ -68,11 +71,11 @@ class Tactics(msgspec.Struct, frozen=True):
 def whole(findings: list[tuple[str, tuple[str, ...]]]) -> bool:
     """Somebody got in and ran something, and another finding is about the way out: that is an intrusion, whatever each is
     alone. findings: of each the tactic that it is about, and all that it serves."""
-    for number, (about, _) in enumerate(findings):
-        others = {tactic for place, (_, served) in enumerate(findings) if place != number for tactic in served}
-        if about in _TAKEN and _ENTRY in others and _RUN in others:
-            return True
-    return False
+    entries = sum(_ENTRY in served for _, served in findings)
+    runs = sum(_RUN in served for _, served in findings)
+    return any(
+        about in _TAKEN and entries > (_ENTRY in served) and runs > (_RUN in served) for about, served in findings
+    )
 
 
 @functools.cache

@@ -17,10 +17,14 @@ from leeward.detect.tactics import tactics
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.times import nanoseconds
 
-_DESTINATION = ("destination", "domain", "host", "dst", "address", "remote", "server", "target", "peer", "sni", "ip",
-                "source")  # fmt: skip
-_KEY = ("key", "fingerprint", "key_fingerprint", "identity")
-_FILE = ("file", "path", "script", "dropped")
+
+def _also_many(names: str) -> frozenset[str]:
+    return frozenset(form for name in names.split() for form in (name, f"{name}s", f"{name}es"))
+
+
+_DESTINATION = _also_many("destination domain host dst address remote server target peer sni ip source")
+_KEY = _also_many("key fingerprint key_fingerprint identity")
+_FILE = _also_many("file path script dropped")
 _WEB = ("http", "dns")  # evidence whose path is none of a file
 _OF_A_KEY = ("ai-key-misdirected", "ai-key-exposed")  # their provider is the key's, not the destination's
 _PROCESSES = 8
@@ -118,17 +122,17 @@ def _ids(evidence: list[dict[str, Any]], kind: str) -> frozenset[str]:
     return frozenset(value for value in found if isinstance(value, str) and value)
 
 
-def _texts(entries: Sequence[Mapping[str, Any]], names: tuple[str, ...]) -> Iterator[str]:
-    """The texts under these names and their plurals."""
+def _texts(entries: Sequence[Mapping[str, Any]], names: frozenset[str]) -> Iterator[str]:
+    """The texts under these names."""
     for entry in entries:
-        for name in names:
+        for name in names & entry.keys():
             if name == "source" and "destination" in entry:  # our own end
                 continue
-            for value in (entry.get(name), entry.get(f"{name}s")):
-                if isinstance(value, str):
-                    yield value
-                elif isinstance(value, list | tuple):
-                    yield from (item for item in value[:16] if isinstance(item, str))
+            value = entry[name]
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, list | tuple):
+                yield from (item for item in value[:16] if isinstance(item, str))
 
 
 def _values(evidence: list[dict[str, Any]]) -> dict[str, bool]:
