@@ -32,11 +32,11 @@ class Incident(msgspec.Struct, kw_only=True):
     """Findings that belong together.
 
     id: made of its first finding and when that opened it, so that it stays the same while it grows. severity: of the chain, which
-    may be more than that of any finding. findings: their ids (of very many the first and the latest). tactics: in order of time. because: why these findings belong
-    together, one line each, and why the severity is what it is. workloads: all that take part, the first is where it began.
-    status: open | closed (nothing new for long) | merged (it belongs to `merged_into`, which has its findings). dropped: steps
-    that are left out of a long chain. do: what its rules say is to be done, the worst first. actions: what was done already.
-    network: who can reach the first workload (Finding.network).
+    may be more than that of any finding. findings: their ids; of very many the first and the latest. tactics: in order of time.
+    because: why these findings belong together, one line each, and why the severity is what it is. workloads: all that take part,
+    the first is where it began. status: open | closed (nothing new for long) | merged (it belongs to `merged_into`, which has its
+    findings). dropped: steps that are left out of a long chain. do: what its rules say is to be done, the worst first. actions:
+    what was done already. network: who can reach the first workload (Finding.network).
     """
 
     type: str = "incident"
