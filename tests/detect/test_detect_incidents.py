@@ -18,6 +18,7 @@ from leeward.model.data import DataMatch
 from leeward.model.finding import Finding
 from leeward.model.process import Workload
 from leeward.model.raw import Stream
+from leeward.model.times import iso
 
 
 def agent_attack(stage: Stage) -> list[str]:
@@ -175,6 +176,17 @@ def test_serious_findings_of_one_workload_in_order_are_one_within_minutes_only()
         assert len(stage.open()) == count
 
 
+def test_the_same_rule_again_in_one_workload_is_one_if_serious() -> None:
+    for severity, count in (("medium", 1), ("low", 0)):
+        stage = Stage()
+        for number in range(5):
+            stage.find(
+                "data-leak", stage.process("/usr/bin/curl", parent=None), severity, destination=f"10.0.0.{number}"
+            )
+            stage.wait(20)
+        assert len(stage.open()) == count
+
+
 def test_a_file_that_one_wrote_and_the_other_ran() -> None:
     stage = Stage()
     npm = stage.process("/usr/bin/node", "postinstall.js", workload=OTHER)
@@ -263,6 +275,42 @@ def test_an_address_that_everybody_talks_to_says_nothing() -> None:
             destination="198.51.100.77:443",
         )
     assert len(stage.open()) == 2
+
+
+def test_an_ai_service_is_nobodys_own_address_even_if_only_two_use_it() -> None:
+    stage = Stage()
+    for workload in (POD, OTHER):
+        process = stage.process("/bin/a", workload=workload, age=90_000)
+        stage.exchange(process)
+        stage.find("token-spike", process, "medium", destination="api.openai.com", title=workload.name)
+    assert len(stage.open()) == 2
+
+
+def test_a_finding_stands_where_its_evidence_was_not_where_it_was_sure() -> None:
+    stage = Stage()
+    shell = stage.process("/bin/sh")
+    began = iso(stage.now)
+    stage.now += 30 * S
+    stage.find("unexpected-process", shell, "medium")
+    stage.find("beaconing", shell, "medium", evidence={"time": began}, destination="203.0.113.5")
+    told = [step.what for step in stage.one().chain if step.severity]
+    assert told[0].startswith("beaconing")
+
+
+def test_connections_that_tell_nothing_are_not_told() -> None:
+    stage = Stage()
+    probe = stage.process("/bin/probe")
+    for ip, port, sent in (
+        ("10.0.0.2", 53, 900),
+        ("10.0.0.3", 80, 60),
+        ("127.0.0.1", 80, 9_000),
+        ("10.0.0.4", 80, 9_000),
+    ):
+        stage.flow(probe, ip, port, sent=sent, received=40)
+    stage.find("port-scan", probe, "medium", title="scan")
+    assert [step.what[:24] for step in stage.one().chain if step.layer == "4" and not step.severity] == [
+        "connection to 10.0.0.4:8"
+    ]
 
 
 def test_two_incidents_become_one_when_a_finding_joins_them() -> None:

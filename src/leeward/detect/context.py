@@ -27,6 +27,9 @@ _FILES = 8_192
 _PIPES = 4_096
 _EXCHANGES = 4_096
 _NAMES = 32_768
+_MANY = 4  # workloads that talk to an address: more are not told apart
+_SERVICES = 1_024
+_NO_SERVICE = ("", "openai_compatible")  # what an unknown host says of itself by speaking like one
 _ARGUMENTS = 5  # of a command line that may name the program's file
 _UP = 6  # generations
 _NAMED = 60  # characters of a command line, where it stands for the process
@@ -109,6 +112,7 @@ class Context:
         self._written: OrderedDict[str, tuple[Key, int]] = OrderedDict()
         self._pipes: OrderedDict[int, tuple[Key, int, int]] = OrderedDict()
         self._talks: OrderedDict[str, Talk] = OrderedDict()
+        self._services: OrderedDict[str, None] = OrderedDict()  # names of AI services
         self._callers: OrderedDict[str, tuple[str, ...]] = OrderedDict()  # destination → workloads, at most four
         self._handlers: dict[type[Activity], Callable[[Any], None]] = {
             FlowSeen: self._flow,
@@ -149,8 +153,8 @@ class Context:
         return self._talks.get(exchange)
 
     def callers(self, name: str) -> int:
-        """How many workloads talk to this destination, up to four; 0 if none was seen to."""
-        return len(self._callers.get(name, ()))
+        """How many workloads talk to this destination, up to four, as an AI service always has; 0 if none was seen to."""
+        return _MANY if name in self._services else len(self._callers.get(name, ()))
 
     def called(self, key: Key) -> Iterator[Destination]:
         node = self._nodes.get(key)
@@ -189,7 +193,7 @@ class Context:
 
     def _called(self, name: str, workload: str) -> None:
         callers = self._callers.pop(name, ())
-        if workload not in callers and len(callers) < 4:
+        if workload not in callers and len(callers) < _MANY:
             callers = (*callers, workload)
         self._callers[name] = callers
         if len(self._callers) > _NAMES:
@@ -281,6 +285,10 @@ class Context:
         exchange, process = activity.exchange, activity.process
         if process.pid:
             self._node(process, activity.ts)
+        if exchange.network.domain and exchange.gen_ai.provider not in _NO_SERVICE:
+            self._services[exchange.network.domain.lower()] = None
+            if len(self._services) > _SERVICES:
+                self._services.popitem(last=False)
         self._talks.pop(exchange.id, None)
         self._talks[exchange.id] = _talk(exchange, activity)
         if len(self._talks) > _EXCHANGES:

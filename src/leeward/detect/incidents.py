@@ -324,7 +324,8 @@ def _confidences(opened: Opened) -> dict[str, float]:
 
 def _why(one: Held, other: Held, because: str) -> str:
     earlier, later = sorted((one.traits, other.traits), key=lambda t: (t.first, t.id))
-    return f"{earlier.name} – {later.name}: {because}"
+    names = [t.name if earlier.name != later.name else t.title for t in (earlier, later)]
+    return f"{names[0]} – {names[1]}: {because}"
 
 
 def _of_finding(step: Step) -> bool:

@@ -124,15 +124,22 @@ def _unusual(name: str, service: bool, context: Context) -> tuple[float, str]:
         return 0.0, ""
     if service or context.callers(name) > _FEW:
         return _COMMON, f"both talk to {name}"
-    if address is not None and any(address in network for network in _INSIDE):
+    if address is not None and inside(address):
         return _NEAR, f"both talk to {name} inside"
     return STRONG, f"both talk to {name}, which hardly anybody else here does"
+
+
+def inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Is it an address of a private network?"""
+    return any(address in network for network in _INSIDE)
 
 
 def _weak(earlier: Traits, later: Traits) -> list[Tie]:
     found: list[Tie] = []
     if tactics().follows(earlier.tactic, later.tactic):
         found.append(Tie("order", _ORDER, f"{later.tactic} follows {earlier.tactic}"))
+    elif earlier.rule == later.rule:
+        found.append(Tie("order", _ORDER, "the same kind of thing again"))
     if min(earlier.rank, later.rank) >= _MEDIUM:
         found.append(Tie("serious", _SERIOUS, "each is serious alone"))
     return found

@@ -31,7 +31,7 @@ def weigh(members: Iterable[Traits], confidences: Mapping[str, float]) -> Weighe
     ordered = sorted(members, key=lambda t: (t.first, t.id))
     worst = max((t.rank for t in ordered), default=0)
     telling = [t for t in ordered if t.rank and confidences.get(t.id, 0.0) >= _SURE]
-    served = list(dict.fromkeys(t.tactic for t in ordered if t.tactic))
+    served = list(dict.fromkeys(t.tactic for t in ordered if t.tactic and (t.rank or not worst)))
     course = tactics().longest(t.tactic for t in telling)
     why = ""
     if len(telling) > 1 and worst < len(SEVERITIES) - 1:

@@ -68,6 +68,8 @@ def _title(ordered: list[Finding], workloads: list[Workload]) -> str:
     if end == names[0]:
         end = names[-1]
     rest = len(names) - 2
+    if end[1:2] == " " or end[1:2].islower():  # not an abbreviation
+        end = end[0].lower() + end[1:]
     return f"{names[0]}, then {end}{f' and {rest} more' if rest else ''}{_in(workloads)}"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from leeward.detect.context import Context, Destination, Link, Node
+from leeward.detect.linking import inside
 from leeward.detect.traits import Traits
 from leeward.model.finding import Finding
 from leeward.model.incident import Step
@@ -20,10 +21,14 @@ STEPS = 40  # told of a chain: what fits on a page
 _BEFORE_NS = 600 * 10**9  # what led to a finding began at most so long before it
 _TALKS = 3  # connections of a process
 _TEXT = 160
-_NETWORK = {
-    "beaconing": "4", "data-exfiltration": "4", "dns-tunnel": "7", "lateral-movement": "4", "port-scan": "4",
-    "metadata-service-access": "7", "cryptomining": "4", "reverse-shell": "4", "api-access-violation": "7",
-    "unauthenticated-model-server": "7", "model-enumeration": "7",
+_KNOCK = 400  # bytes: a TCP handshake that was accepted and closed again (RFC 9293, 6 or 7 segments of up to 60)
+_LAYERS = {
+    "new-ai-destination": "ai", "token-spike": "ai", "llmjacking": "ai", "model-extraction": "ai", "ai-key-shared": "ai",
+    "ai-key-misdirected": "ai", "ai-key-exposed": "ai",
+    "dns-tunnel": "7", "metadata-service-access": "7", "api-access-violation": "7", "unauthenticated-model-server": "7",
+    "model-enumeration": "7",
+    "beaconing": "4", "data-exfiltration": "4", "lateral-movement": "4", "port-scan": "4", "cryptomining": "4",
+    "reverse-shell": "4",
 }  # fmt: skip
 """On which layer a rule's findings are, where the type of their evidence does not say it."""
 _EVIDENCE = {
@@ -85,7 +90,7 @@ def _finding(finding: Finding, traits: Traits) -> Step:
     done = f" [{finding.action}]" if finding.action else ""
     process = finding.process
     return Step(
-        time=finding.first_seen or finding.time or iso(traits.first),
+        time=min([*_times(finding), finding.first_seen or finding.time or iso(traits.first)]),
         layer=_layer(finding),
         what=f"{_cut(finding.title)}{times}{done}",
         tactic=traits.tactic,
@@ -97,8 +102,14 @@ def _finding(finding: Finding, traits: Traits) -> Step:
     )
 
 
+def _times(finding: Finding) -> list[str]:
+    """When its evidence was: it happened before it was sure."""
+    times = (entry.get("time") for entry in finding.evidence if isinstance(entry, dict))
+    return [time for time in times if isinstance(time, str) and nanoseconds(time)]
+
+
 def _layer(finding: Finding) -> str:
-    if layer := _NETWORK.get(finding.rule):
+    if layer := _LAYERS.get(finding.rule):
         return layer
     kinds = [str(entry.get("type")) for entry in finding.evidence if isinstance(entry, dict)]
     return next((_EVIDENCE[kind] for kind in kinds if kind in _EVIDENCE), "host")
@@ -159,9 +170,8 @@ def _connections(node: Node, traits: Traits, old: bool) -> Iterator[tuple[str, S
     telling = [
         to
         for to in node.to.values()
-        if (_address(to) in traits.destinations or to.name.lower() in traits.destinations or not old)
-        and not _loopback(to)
-        and to.last >= traits.first - _BEFORE_NS
+        if to.last >= traits.first - _BEFORE_NS
+        and (not {_address(to), to.name.lower()}.isdisjoint(traits.destinations) or (not old and _worth_telling(to)))
     ]
     for to in sorted(telling, key=lambda to: (-to.sent, to.first, to.address))[:_TALKS]:
         yield f"flow {node.key} {to.address}", _connection(node, to)
@@ -185,11 +195,15 @@ def _address(to: Destination) -> str:
     return to.address.rpartition(":")[0].strip("[]")
 
 
-def _loopback(to: Destination) -> bool:
+def _worth_telling(to: Destination) -> bool:
+    """No name service, nothing on this host, and inside only what carried more than a knock."""
     try:
-        return ipaddress.ip_address(_address(to)).is_loopback
+        address = ipaddress.ip_address(_address(to))
     except ValueError:
         return False
+    if address.is_loopback or to.address.endswith(":53"):
+        return False
+    return not inside(address) or to.sent + to.received > _KNOCK
 
 
 def _rank(step: Step) -> int:

@@ -28,6 +28,7 @@ _FILE = _also_many("file path script dropped")
 _WEB = ("http", "dns")  # evidence whose path is none of a file
 _OF_A_KEY = ("ai-key-misdirected", "ai-key-exposed")  # their provider is the key's, not the destination's
 _PROCESSES = 8
+_TITLE = 100
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _HOST = re.compile(
     r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]*[a-z0-9_-]))(?::[0-9]{1,5})?|(?P<bare>[0-9a-f]*:[0-9a-f:.]+)"
@@ -45,11 +46,14 @@ _SURE_KINDS = (
 
 
 class Traits(msgspec.Struct, frozen=True):
-    """rank: of its severity. first, last: Unix ns. tactic: the one that it is about, "" if its techniques are not known; tactics:
-    all of them. common: its destination is an AI service. values: hash → does it stand for one person, account or lock?"""
+    """name: its rule's title. rank: of its severity. first, last: Unix ns. tactic: the one that it is about, "" if its techniques
+    are not known; tactics: all of them. common: its destination is an AI service. values: hash → does it stand for one person,
+    account or lock?"""
 
     id: str
+    rule: str
     name: str
+    title: str
     rank: int
     first: int
     last: int
@@ -77,7 +81,9 @@ def traits(finding: Finding, ts: int, context: Context) -> Traits:
     provider = finding.subject.get("provider", "")
     return Traits(
         id=finding.id,
+        rule=finding.rule,
         name=finding.title.split(":", 1)[0],
+        title=finding.title if len(finding.title) <= _TITLE else finding.title[: _TITLE - 1] + "…",
         rank=SEVERITIES.index(finding.severity),
         first=first,
         last=max(first, nanoseconds(finding.last_seen or finding.time) or ts),
