@@ -20,7 +20,7 @@ from api_server import World, make_world, serve
 from store_samples import coverage, exchange, finding, incident, system
 
 from leeward.ai.catalogue import load_catalogue
-from leeward.cli import incidents, watch
+from leeward.cli import findings, incidents, watch
 from leeward.cli.incident_page import WIDTH, page
 from leeward.cli.printer import _Lines, _People
 from leeward.cli.run import _restore_incidents
@@ -62,6 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, di
 def ask(env: dict[str, str], *args: str) -> Any:
     app = typer.Typer(pretty_exceptions_enable=False)
     incidents.register(app)
+    findings.register(app)
     return CliRunner().invoke(app, args, env=env)
 
 
@@ -98,6 +99,31 @@ def test_traffic_cannot_drive_the_terminal(served: tuple[World, dict[str, str]],
     text = ask(served[1], *args).stdout
     assert "evil" in text
     assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_one_finding_says_its_evidence_whatever_its_kind(served: tuple[World, dict[str, str]]) -> None:
+    world, env = served
+    evidence = [
+        {
+            "type": "flow",
+            "time": "2026-11-01T12:00:00.5Z",
+            "flow": "f1",
+            "value": 0.123456,
+            "threshold": 3,
+            "ports": [22, 80],
+        },
+        {"type": "process", "time": "", "argv": ["sh", EVIL], "signs": {"a": 1}},
+    ]
+    world.store.add(finding(55, evidence=evidence, subject={"destination": "203.0.113.7"}, network=NETWORK))
+    world.store.flush()
+    text = ask(env, "findings", f"{55:032x}").stdout
+    assert "flow at 2026-11-01 12:00:00.5Z: flow f1, value 0.123456, threshold 3, ports 22 80" in text
+    assert "signs a=1" in text
+    assert "about: destination 203.0.113.7" in text
+    assert "connections from outside" in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+    old = ask(env, "findings", f"{1:032x}").stdout
+    assert f"evidence: exchange {1:032x} at" in old
 
 
 def test_the_posture_is_on_the_page() -> None:

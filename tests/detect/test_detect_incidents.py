@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from incident_play import OTHER, POD, S, Stage
 
+from leeward.cli.incident_page import page
 from leeward.detect import incidents as module
 from leeward.detect.incidents import Incidents
 from leeward.detect.rule import rules
@@ -476,6 +480,51 @@ def test_order_of_arrival_of_an_attack_does_not_matter_much() -> None:
         [told] = incidents.tick(stage.now) or [None]
         assert told is not None
         assert len(told.findings) == 4
+
+
+_WORDS = (
+    "type",
+    "id",
+    "time",
+    "pid",
+    "start_ns",
+    "dst",
+    "destination",
+    "key",
+    "path",
+    "data",
+    "hash",
+    "kind",
+    "exchange",
+    "flow",
+)
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(("exchange", "/etc/x", "a.b:1", 0.5)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_WORDS) | st.text(max_size=5), inner, max_size=5),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from(_WORDS), _ANY, max_size=6), max_size=4),
+    st.text(max_size=30),
+    st.booleans(),
+)
+def test_evidence_in_any_words_is_taken(evidence: list[dict[str, Any]], title: str, with_time: bool) -> None:
+    """Detectors and Sigma rules write their own: whatever it is, an incident comes of it that can be written out."""
+    incidents = Incidents()
+    told = []
+    for number in range(2):
+        finding = Finding(id=f"{number}", rule="sigma", title=title, severity="high", confidence=0.5, evidence=evidence,
+                          time="2026-11-18T11:06:40Z" if with_time else title)  # fmt: skip
+        told += incidents.feed(finding, 1_795_000_000 * S)
+    told += incidents.tick(1_795_000_001 * S)
+    last = {incident.id: incident for incident in told}
+    assert sum(len(incident.findings) for incident in last.values() if incident.status == "open") == 2
+    for incident in told:
+        assert msgspec.json.encode(incident)
+        assert all(len(line) < 2_000 for line in page(msgspec.to_builtins(incident)))
 
 
 def test_every_technique_of_our_rules_has_a_tactic() -> None:

@@ -55,7 +55,7 @@ def _facts(incident: dict[str, Any]) -> dict[str, str]:
         "image": str(incident.get("image") or ""),
         "container": f"{container.get('name')} ({str(container.get('id'))[:12]})" if container else "",
         "tactics": " > ".join(incident.get("tactics") or []),
-        "network": "; ".join(_posture(incident.get("network") or {})),
+        "network": "; ".join(posture(incident.get("network") or {})),
         "done": "; ".join(incident.get("actions") or []) or "nothing was stopped",
     }  # fmt: skip
 
@@ -83,7 +83,7 @@ def _when(first: str, last: str) -> str:
     return f"{shown} ({span})"
 
 
-def _posture(network: dict[str, Any]) -> Iterator[str]:
+def posture(network: dict[str, Any]) -> Iterator[str]:
     """Who can reach the workload, who did, where it goes (detect/reach.py)."""
     listening = network.get("listening") or []
     if listening:
