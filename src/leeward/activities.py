@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable
 import msgspec
 
 from leeward.ai.keys import KeyForms, find_key, redact_argv, redact_url
+from leeward.detect.detector import reference
+from leeward.detect.findings import identity
 from leeward.model.activity import (
     Activity,
     Blinded,
@@ -28,6 +30,8 @@ from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.process import NOBODY, Process
 from leeward.model.raw import ProcessExec, ProcessExited, SystemCalled
+from leeward.model.system import SystemRecord, Target
+from leeward.model.times import iso
 from leeward.wire.connections import Connection
 from leeward.wire.dns import DnsMessage
 from leeward.wire.flows import Socket
@@ -149,3 +153,32 @@ class Activities:
         if len(self._redacted) > _PROCESSES:
             self._redacted.popitem(last=False)
         return redacted
+
+
+def system_record(activity: Activity, origin: str) -> SystemRecord | None:
+    """The activity as it is kept, if it is an exec or a system call. origin: id of the boot or capture."""
+    if not isinstance(activity, Started | System):
+        return None
+    process, ts = activity.process, activity.ts
+    kind = activity.kind if isinstance(activity, System) else "exec"
+    container = process.container
+    record = SystemRecord(
+        id=identity("system", origin, process.pid, process.start_ns, ts, kind, getattr(activity, "path", "")),
+        time=iso(ts), kind=kind,
+        process=reference(process) if process.pid else None,
+        workload=process.workload if process.workload.id else None,
+        container=msgspec.structs.replace(container, labels={}) if container is not None else None,
+    )  # fmt: skip
+    if isinstance(activity, Started):
+        record.path, record.origin, record.setuid = process.exe, activity.origin, activity.setuid
+        record.euid = activity.euid if activity.euid >= 0 else None
+        return record
+    record.path, record.source, record.label, record.number = (
+        activity.path,
+        activity.source,
+        activity.label,
+        activity.number,
+    )
+    record.before, record.after, record.failed = activity.before, activity.after, activity.failed
+    record.target = Target(activity.target.pid, activity.target.exe) if activity.target is not None else None
+    return record

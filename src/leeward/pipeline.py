@@ -1,4 +1,4 @@
-"""Which stage follows which: raw events in; exchanges, flows, findings and coverage rows out.
+"""Which stage follows which: raw events in; exchanges, flows, findings, incidents, system events and coverage rows out.
 
     raw event ─► flows (names, SNI) ─► connections ─► http and sql parsers ─► ai.hearing ─┐
                                         standard input and output ──► ai.stdio ───┴► placing ─► data ─► Exchange, masked
@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from leeward.activities import Activities
+from leeward.activities import Activities, system_record
 from leeward.ai.bodies import framing, read
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.hearing import Hearing
@@ -59,6 +59,7 @@ from leeward.model.raw import (
     UnixData,
 )
 from leeward.model.sql import SqlResult
+from leeward.model.system import SystemRecord
 from leeward.model.times import iso
 from leeward.placing import Placing, bare
 from leeward.policing import Policing
@@ -71,7 +72,7 @@ from leeward.wire.keylog import KeyLog
 from leeward.wire.quic import QuicHellos, is_quic
 from leeward.wire.sql import SqlEvent
 
-Record = Exchange | Flow | Coverage | Finding | Incident
+Record = Exchange | Flow | Coverage | Finding | Incident | SystemRecord
 
 
 class Processes(Protocol):
@@ -193,6 +194,9 @@ class Pipeline:
             if self._settings.record is not None:
                 self._settings.record(act)
             self.incidents.heed(act)
+            if (kept := system_record(act, self._settings.origin)) is not None:
+                self.counters["system_events"] += 1
+                records.append(kept)
             for finding in self.detection.feed(act):
                 records += self.discovery.findings.add(finding, act.ts)
         return records + self._told_of(records, ts)

@@ -20,8 +20,10 @@ from leeward.model.exchange import (
     ToolCall,
 )
 from leeward.model.finding import Finding
+from leeward.model.incident import Incident, Step
 from leeward.model.net import Endpoint, Flow
 from leeward.model.process import Workload
+from leeward.model.system import SystemRecord
 
 T0 = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
 T0_NS = int(T0.timestamp()) * 1_000_000_000
@@ -123,3 +125,42 @@ def finding(n: int = 0, **changes: Any) -> Finding:
         "evidence": [evidence],
     }
     return Finding(**{**fields, **changes})
+
+
+def incident(n: int = 0, **changes: Any) -> Incident:
+    """The n-th incident, last seen n seconds after T0."""
+    fields: dict[str, Any] = {
+        "id": f"{n:032x}",
+        "title": "Hidden order, then data sent out in app0",
+        "severity": "critical",
+        "confidence": 0.99,
+        "time": moment(n),
+        "first_seen": moment(0),
+        "last_seen": moment(n),
+        "workload": Workload(id="pod:prod/app0/app", name="app0", kind="pod"),
+        "workloads": [Workload(id="pod:prod/app0/app", name="app0", kind="pod")],
+        "rules": ["data-leak", "beaconing"],
+        "findings": [f"{1:032x}"],
+        "tactics": ["Initial Access", "Exfiltration"],
+        "because": ["Hidden order – data sent out: sh -c 'argv secret' started it"],
+        "chain": [
+            Step(time=moment(0), layer="host", what="process started: sh -c argv secret", pid=7, exe="/bin/sh"),
+            Step(
+                time=moment(1), layer="4", what="Data sent out: to 203.0.113.7", severity="high", tactic="Exfiltration"
+            ),
+        ],
+        "do": ["Data sent out: isolate the workload"],
+    }
+    return Incident(**{**fields, **changes})
+
+
+def system(n: int = 0, **changes: Any) -> SystemRecord:
+    fields: dict[str, Any] = {
+        "id": f"{n:032x}",
+        "time": moment(n),
+        "kind": "exec",
+        "process": ProcessRef(pid=1000 + n, exe="/usr/bin/app0", argv=["app0", "--prompt", "argv secret"]),
+        "workload": Workload(id="exe:/usr/bin/app0", name="app0", kind="executable"),
+        "path": "/usr/bin/app0",
+    }
+    return SystemRecord(**{**fields, **changes})

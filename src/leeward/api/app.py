@@ -14,17 +14,19 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from leeward import __version__
+from leeward.api.bodies import small_body
 from leeward.api.documents import install_openapi
 from leeward.api.guard import COOKIE, SESSION_SECONDS, Guard, Sessions
 from leeward.api.hub import LiveHub
 from leeward.api.page import CSP, STATIC, built_page, login_page
 from leeward.api.routes import HEARTBEAT_SECONDS, api_router
 from leeward.api.screens import Paper, screens_router
+from leeward.api.threats import threats_router
 from leeward.api.tokens import TokenStore
+from leeward.policy.audit import Audit
 from leeward.store.errors import QueryError
 from leeward.store.event_store import EventStore
 
-FORM_BYTES = 4_096
 _MEDIA = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
@@ -58,6 +60,7 @@ def create_app(
     sessions = Sessions(tokens, monotonic)
     app.include_router(api_router(store, live, tokens, status, clock, counters, heartbeat))
     app.include_router(screens_router(store, clock, paper))
+    app.include_router(threats_router(store, live, clock, Audit(paper.audit) if paper is not None else None))
     _add_page(app, tokens, sessions, counters)
     app.add_exception_handler(QueryError, _bad_question)
     install_openapi(app)
@@ -88,7 +91,7 @@ def _add_page(app: FastAPI, tokens: TokenStore, sessions: Sessions, counters: Co
 
     @app.post("/login", include_in_schema=False)
     async def login(request: Request) -> Response:
-        token = _form_token(await _small_body(request))
+        token = _form_token(await small_body(request))
         who = tokens.authenticate(token) if token else None
         if who is None:
             counters["api_bad_login"] += 1
@@ -111,15 +114,6 @@ def _add_page(app: FastAPI, tokens: TokenStore, sessions: Sessions, counters: Co
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer
-
-
-async def _small_body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            return b""
-    return body
 
 
 def _form_token(body: bytes) -> str:

@@ -11,6 +11,9 @@ from fastapi.openapi.utils import get_openapi
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange
 from leeward.model.finding import Finding
+from leeward.model.incident import Incident
+from leeward.model.system import SystemRecord
+from leeward.model.triage import Triage
 from leeward.policy.seen import Seen
 from leeward.store.history import Connected
 from leeward.store.rows import FlowRecord
@@ -35,6 +38,37 @@ class FindingPage(msgspec.Struct):
 
     findings: list[Finding]
     next: str = ""
+
+
+class IncidentPage(msgspec.Struct):
+    """incidents: last changed first. next: the cursor of the following page, "" at the end."""
+
+    incidents: list[Incident]
+    next: str = ""
+
+
+class SystemPage(msgspec.Struct):
+    """system: newest first. next: the cursor of the following page, "" at the end."""
+
+    system: list[SystemRecord]
+    next: str = ""
+
+
+class TriagePage(msgspec.Struct):
+    """triage: the latest word on each finding or incident, newest first. next: as elsewhere."""
+
+    triage: list[Triage]
+    next: str = ""
+
+
+class TriageRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """state: open, acknowledged, suppressed (with a reason, `until` a time or for a span such as 7d), closed. assignee: who looks
+    after it."""
+
+    state: str
+    reason: str = ""
+    assignee: str = ""
+    until: str = ""
 
 
 class CoverageList(msgspec.Struct):
@@ -92,6 +126,8 @@ class Summary(msgspec.Struct):
     flows: int
     coverage: int
     findings: int
+    incidents: int
+    system_events: int
     input_tokens: int
     output_tokens: int
     errors: int
@@ -120,7 +156,10 @@ class Problem(msgspec.Struct):
     detail: str
 
 
-_SCHEMAS = (ExchangePage, FlowPage, FindingPage, CoverageList, History, Connections, Health, Stats, Problem)
+_SCHEMAS = (
+    ExchangePage, FlowPage, FindingPage, IncidentPage, SystemPage, TriagePage, TriageRequest, CoverageList, History, Connections,
+    Health, Stats, Problem,
+)  # fmt: skip
 
 
 def answers(schema: str, **more: str) -> dict[int | str, dict[str, Any]]:

@@ -19,6 +19,10 @@ from leeward.store.rows import Record, to_json
 KEEP_EVENTS, KEEP_BYTES = 1_000, 8 * 1024 * 1024
 CLIENT_EVENTS, CLIENT_BYTES = 1_000, 8 * 1024 * 1024
 CLIENTS = 32
+KINDS = ("exchange", "flow", "finding", "incident", "coverage", "system", "triage")
+UNKEPT = frozenset({"system"})
+"""Too many to keep for those who come back; sent to those who ask for them, with the number of the event before."""
+USUAL = frozenset(KINDS) - UNKEPT
 
 
 class LiveEvent(msgspec.Struct, frozen=True, gc=False):
@@ -57,8 +61,9 @@ class _Bounded:
 class Subscription:
     """One client's queue. Its owner awaits `wait` and then calls `take`, in the loop it subscribed from."""
 
-    def __init__(self, hub: LiveHub, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, hub: LiveHub, loop: asyncio.AbstractEventLoop, kinds: frozenset[str]) -> None:
         self._hub = hub
+        self._kinds = kinds
         self._loop = loop
         self._ready = asyncio.Event()
         self._queue = _Bounded(CLIENT_EVENTS, CLIENT_BYTES)
@@ -81,6 +86,8 @@ class Subscription:
 
     def offer(self, event: LiveEvent) -> int:
         """Called by the hub, under its lock, from any thread. Events dropped."""
+        if event.kind not in self._kinds:
+            return 0
         woken = bool(self._queue.events)
         dropped = self._queue.push(event)
         self._lost += dropped
@@ -120,9 +127,11 @@ class LiveHub:
                 self.counters["live_unencodable"] += 1
             return
         with self.lock:
-            self._number += 1
+            if kind not in UNKEPT:
+                self._number += 1
             event = LiveEvent(self._number, kind, body)
-            self._kept.push(event)
+            if kind not in UNKEPT:
+                self._kept.push(event)
             self.counters["live_published"] += 1
             for client in tuple(self._clients):
                 try:
@@ -130,9 +139,10 @@ class LiveHub:
                 except RuntimeError:  # its loop is closed
                     self._clients.discard(client)
 
-    def subscribe(self, last_id: str = "") -> Subscription | None:
-        """A queue that begins after the event `last_id` if that is still kept, else now. None: too many clients."""
-        client = Subscription(self, asyncio.get_running_loop())
+    def subscribe(self, last_id: str = "", kinds: frozenset[str] = USUAL) -> Subscription | None:
+        """A queue of these kinds that begins after the event `last_id` if that is still kept, else now. None: too many
+        clients."""
+        client = Subscription(self, asyncio.get_running_loop(), kinds)
         with self.lock:
             if len(self._clients) >= CLIENTS or self.closed:
                 self.counters["live_refused"] += 1

@@ -33,6 +33,10 @@ def mask(record: dict[str, Any]) -> dict[str, Any]:
     from the start: of it only the command lines are hidden."""
     if record.get("type") == "finding":
         return {**record, "process": _process(record.get("process"))}
+    if record.get("type") == "system":
+        return {**record, "process": _process(record.get("process"))}
+    if record.get("type") == "incident":
+        return _incident(record)
     if record.get("type") != "exchange":
         return record
     gen_ai = record.get("gen_ai") or {}
@@ -65,6 +69,15 @@ def _process(process: dict[str, Any] | None) -> dict[str, Any] | None:
         return process
     ancestors = [{**a, "argv": _argv(a.get("argv"))} for a in process.get("ancestors") or []]
     return {**process, "argv": _argv(process.get("argv")), "ancestors": ancestors}
+
+
+def _incident(incident: dict[str, Any]) -> dict[str, Any]:
+    """Steps and reasons quote command lines: of those that lead from one finding to the next only the program stays."""
+    chain = [
+        step if step.get("severity") else {**step, "what": f"{step.get('exe') or step.get('layer')} {HIDDEN}"}
+        for step in incident.get("chain") or []
+    ]
+    return {**incident, "chain": chain, "because": [HIDDEN] * len(incident.get("because") or [])}
 
 
 def _argv(argv: list[str] | None) -> list[str]:

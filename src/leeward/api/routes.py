@@ -11,42 +11,17 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from leeward.api.answers import Cursor, Limit, Text, Time, json_answer, page_answer, principal, reads_content
 from leeward.api.documents import answers
-from leeward.api.hub import LiveEvent, LiveHub, Subscription
+from leeward.api.hub import KINDS, USUAL, LiveEvent, LiveHub, Subscription
 from leeward.api.masking import mask_json
+from leeward.api.threats import TriageState
 from leeward.api.times import parse_time
-from leeward.api.tokens import Principal, TokenStore
+from leeward.api.tokens import TokenStore
 from leeward.store.event_store import EventStore
-from leeward.store.query import LIMIT_MAX, ExchangeQuery, FindingQuery, FlowQuery
+from leeward.store.query import ExchangeQuery, FindingQuery, FlowQuery
 
 HEARTBEAT_SECONDS = 15.0
-KINDS = ("exchange", "flow", "finding", "coverage")
-
-Text = Annotated[str, Query(max_length=256)]
-Time = Annotated[str, Query(max_length=64, description="A span back from now (15m, 2h, 7d) or ISO 8601 (UTC)")]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
-Cursor = Annotated[str, Query(max_length=4096, description="`next` of the page before")]
-
-
-def principal(request: Request) -> Principal:
-    """Who asks: the guard has seen to it that there is someone."""
-    found: Principal = request.scope["state"]["principal"]
-    return found
-
-
-def reads_content(request: Request) -> bool:
-    """Whether they may read the words of a conversation."""
-    return principal(request).may("analyst")
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
-
-
-def _page(name: str, items: list[Any], next_: str | None = None) -> Response:
-    """Records are spliced in as they were stored: no second writing, no second opinion."""
-    raw: dict[str, Any] = {name: [msgspec.Raw(item) for item in items]}
-    return _json(msgspec.json.encode(raw if next_ is None else {**raw, "next": next_}))
 
 
 def api_router(
@@ -78,7 +53,7 @@ def api_router(
             )
         )  # fmt: skip
         items: list[Any] = page.items if content else [mask_json(item) for item in page.items]
-        return _page("exchanges", items, page.next)
+        return page_answer("exchanges", items, page.next)
 
     @router.get("/exchanges/{id}", tags=["records"], responses=answers("Exchange", code_404="No such exchange"))
     def exchange(request: Request, id: str) -> Response:
@@ -86,7 +61,7 @@ def api_router(
         found = store.exchange_json(id)
         if found is None:
             return JSONResponse({"detail": f"no exchange has the id {id[:80]!r}"}, 404)
-        return _json(found.encode() if reads_content(request) else mask_json(found))
+        return json_answer(found.encode() if reads_content(request) else mask_json(found))
 
     @router.get("/flows", tags=["records"], responses=answers("FlowPage"))
     def flows(
@@ -102,24 +77,24 @@ def api_router(
                 domain=domain, pid=pid, state=state, workload=workload,
             )
         )  # fmt: skip
-        return _page("flows", page.items, page.next)
+        return page_answer("flows", page.items, page.next)
 
     @router.get("/findings", tags=["records"], responses=answers("FindingPage"))
     def findings(
         request: Request, since: Time = "", until: Time = "", limit: Limit = 100, cursor: Cursor = "", rule: Text = "",
         severity: Annotated[str, Query(max_length=16, description="info, low, medium, high, critical: this and worse")] = "",
-        workload: Text = "", q: Text = "",
+        workload: Text = "", q: Text = "", triage: TriageState = "",
     ) -> Response:  # fmt: skip
         """What is wrong, last changed first."""
         now = clock()
         page = store.findings_page(
             FindingQuery(
                 since=parse_time(since, now, "since"), until=parse_time(until, now, "until"),
-                limit=limit, cursor=cursor, rule=rule, severity=severity, workload=workload, q=q,
+                limit=limit, cursor=cursor, rule=rule, severity=severity, workload=workload, q=q, triage=triage, now=now,
             )
         )  # fmt: skip
         items: list[Any] = page.items if reads_content(request) else [mask_json(item) for item in page.items]
-        return _page("findings", items, page.next)
+        return page_answer("findings", items, page.next)
 
     @router.get("/findings/{id}", tags=["records"], responses=answers("Finding", code_404="No such finding"))
     def finding(request: Request, id: str) -> Response:
@@ -127,12 +102,12 @@ def api_router(
         found = store.finding_json(id)
         if found is None:
             return JSONResponse({"detail": f"no finding has the id {id[:80]!r}"}, 404)
-        return _json(found.encode() if reads_content(request) else mask_json(found))
+        return json_answer(found.encode() if reads_content(request) else mask_json(found))
 
     @router.get("/coverage", tags=["records"], responses=answers("CoverageList"))
     def coverage() -> Response:
         """What is seen of each process that talks to AI, and why not more."""
-        return _page("coverage", store.coverage_json())
+        return page_answer("coverage", store.coverage_json())
 
     @router.get("/history/exchanges", tags=["history"], responses=answers("History", code_403="Not for viewers"))
     def history_exchanges(
@@ -143,7 +118,7 @@ def api_router(
         if not reads_content(request):
             return JSONResponse({"detail": "a viewer's token may not ask this: use an analyst's"}, 403)
         now, names = clock(), frozenset(filter(None, facts.split(",")))
-        return _json(msgspec.json.encode(
+        return json_answer(msgspec.json.encode(
             {"history": store.combinations(names, parse_time(since, now, "since"), parse_time(until, now, "until"))}
         ))  # fmt: skip
 
@@ -152,7 +127,7 @@ def api_router(
         """Where workloads that talk to AI connected to."""
         now = clock()
         found = store.connections(parse_time(since, now, "since"), parse_time(until, now, "until"))
-        return _json(msgspec.json.encode({"connections": found}))
+        return json_answer(msgspec.json.encode({"connections": found}))
 
     @router.get("/stats", tags=["agent"], responses=answers("Stats"))
     def stats() -> Response:
@@ -166,7 +141,7 @@ def api_router(
             },
             "status": status(),
         }  # fmt: skip
-        return _json(msgspec.json.encode(body, enc_hook=str))
+        return json_answer(msgspec.json.encode(body, enc_hook=str))
 
     @router.get("/health", tags=["agent"], responses=answers("Health"))
     def health() -> Response:
@@ -183,13 +158,20 @@ def api_router(
         },
     )  # fmt: skip
     async def stream(
-        request: Request, types: Annotated[str, Query(max_length=64, description="exchange,flow,finding,coverage")] = ""
+        request: Request,
+        types: Annotated[
+            str,
+            Query(
+                max_length=64,
+                description="exchange,flow,finding,incident,coverage,triage,system; all but system if not given",
+            ),
+        ] = "",
     ) -> Response:
         """What happens now. Come back with Last-Event-ID to get what is still kept of what you missed."""
-        wanted = frozenset(filter(None, types.split(","))) or frozenset(KINDS)
+        wanted = frozenset(filter(None, types.split(","))) or USUAL
         if not wanted <= frozenset(KINDS):
             return JSONResponse({"detail": f"types may be {', '.join(KINDS)}"}, 400)
-        client = live.subscribe(request.headers.get("last-event-id", "")[:64])
+        client = live.subscribe(request.headers.get("last-event-id", "")[:64], wanted)
         if client is None:
             return JSONResponse({"detail": "too many clients watch already: close one"}, 503)
         watcher, content = principal(request), reads_content(request)
@@ -198,7 +180,7 @@ def api_router(
             return tokens.still_valid(watcher)
 
         return StreamingResponse(
-            _events(live, client, wanted, content, heartbeat, still_welcome),
+            _events(live, client, content, heartbeat, still_welcome),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )
@@ -207,7 +189,7 @@ def api_router(
 
 
 async def _events(
-    live: LiveHub, client: Subscription, wanted: frozenset[str], content: bool, heartbeat: float,
+    live: LiveHub, client: Subscription, content: bool, heartbeat: float,
     still_welcome: Callable[[], bool],
 ) -> AsyncIterator[bytes]:  # fmt: skip
     """A client's events until it goes away, the hub closes or its token is revoked."""
@@ -221,12 +203,15 @@ async def _events(
             if lost:
                 yield b'event: lost\ndata: {"type":"lost","count":%d}\n\n' % lost
             for event in events:
-                if event.kind in wanted:
-                    yield _frame(live, event, content)
+                yield _frame(live, event, content)
     finally:
         live.unsubscribe(client)
 
 
 def _frame(live: LiveHub, event: LiveEvent, content: bool) -> bytes:
-    body = event.body if content or event.kind not in ("exchange", "finding") else mask_json(event.body)
+    body = (
+        event.body
+        if content or event.kind not in ("exchange", "finding", "incident", "system")
+        else mask_json(event.body)
+    )
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (live.event_id(event).encode(), event.kind.encode(), body)

@@ -14,7 +14,7 @@ import msgspec
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from leeward.api.routes import Time, principal, reads_content
+from leeward.api.answers import Time, principal, reads_content
 from leeward.api.times import parse_time
 from leeward.model.errors import InputError
 from leeward.policy.audit import Audit, AuditError, verify

@@ -115,6 +115,8 @@ def _stats(live: Live, argv: list[str], code: int, fail_on_code: int, findings: 
         "fail_on_code": fail_on_code,
         "exchanges": pipeline.counters["exchanges"],
         "findings": findings,
+        "incidents": pipeline.incidents.counters["incidents"] - pipeline.incidents.counters["incidents_merged"],
+        "system": pipeline.counters["system_events"],
         "flows": len(pipeline.flows),
         "requests": pipeline.counters["requests"],
         "duration_ms": (time.time_ns() - live.started) / 1e6,

@@ -38,8 +38,9 @@ def _top(
 
 _COMMANDS = {
     "run": "run", "exec": "exec", "watch": "watch", "exchanges": "query", "flows": "query", "coverage": "query",
-    "findings": "findings", "classify": "classify", "rules": "rules", "data": "data", "replay": "replay", "doctor": "doctor",
-    "token": "token", "demo": "demo", "policy": "policy", "gateway": "gateway",
+    "findings": "findings", "incidents": "incidents", "system": "incidents", "classify": "classify", "rules": "rules",
+    "data": "data", "replay": "replay", "doctor": "doctor", "token": "token", "demo": "demo", "policy": "policy",
+    "gateway": "gateway",
 }  # fmt: skip
 
 

@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leeward.cli.output import one_line, table
+from leeward.cli.incident_page import page
+from leeward.cli.output import one_line, table, visible
 from leeward.model.coverage import Coverage
 from leeward.model.errors import InputError
 from leeward.model.exchange import Exchange
 from leeward.model.finding import Finding
+from leeward.model.incident import Incident
 from leeward.model.net import Flow
+from leeward.model.system import SystemRecord
 from leeward.store.rows import Record, to_json
 
 SEVERITY_STYLES = {"info": "dim", "low": "cyan", "medium": "yellow", "high": "red", "critical": "bold red"}
@@ -53,6 +56,7 @@ class _Lines:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._ending = False
+        self._incidents: dict[str, tuple[bytes, bytes]] = {}  # by id: as printed, and as it is now
 
     def _say(self, line: bytes) -> None:
         self._stream.write(line.decode() + "\n")
@@ -64,12 +68,26 @@ class _Lines:
     def records(self, records: Iterable[Record]) -> None:
         for record in records:
             match record:
-                case Exchange() | Finding():
+                case Exchange() | Finding() | SystemRecord():
                     self._say(to_json(record))
+                case Incident():
+                    self._incident(record.id, to_json(record), told=record.status == "merged")
                 case Flow() if record.state == "closed" or self._ending:  # an open flow is told in the end
                     self._say(to_json(record))
 
+    def _incident(self, id_: str, now: bytes, told: bool) -> None:
+        """At once when it is new or merged into another; else in its last state, in the end."""
+        printed, _ = self._incidents.get(id_, (b"", b""))
+        if told or not printed:
+            self._say(now)
+            printed = now
+        self._incidents[id_] = (printed, now)
+
     def stats(self, stats: dict[str, Any]) -> None:
+        for printed, now in self._incidents.values():
+            if now != printed:
+                self._say(now)
+        self._incidents.clear()
         for row in stats["coverage"]:
             self._say(to_json(row))
         self._say(msgspec.json.encode(stats))
@@ -81,6 +99,7 @@ class _Lines:
 class _People:
     def __init__(self, stream: IO[str]) -> None:
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._incidents: dict[str, Incident] = {}
 
     def ending(self) -> None:
         """People are not told of flows."""
@@ -91,8 +110,20 @@ class _People:
                 self._console.print(_line(record))
             elif isinstance(record, Finding) and record.count == 1:
                 self._console.print(_finding(record))
+            elif isinstance(record, Incident):
+                if record.id not in self._incidents:
+                    self._console.print(_incident(record))
+                self._incidents[record.id] = record
 
     def stats(self, stats: dict[str, Any]) -> None:
+        for incident in self._incidents.values():
+            if incident.status != "merged":
+                self._console.print()
+                for line in page(msgspec.to_builtins(incident)):
+                    self._console.print(visible(line))
+        if self._incidents:
+            self._console.print()
+        self._incidents.clear()
         coverage = stats["coverage"]
         if coverage:
             self._console.print(_coverage(coverage))
@@ -134,6 +165,15 @@ def _finding(finding: Finding) -> Text:
         (f"{finding.severity} ", SEVERITY_STYLES[finding.severity]),
         (one_line(finding.title, 160), "bold"),
         f"  {one_line('; '.join(lineage), 200)}" if lineage else "",
+    )
+
+
+def _incident(incident: Incident) -> Text:
+    return Text.assemble(
+        (incident.time[11:23], "dim"),
+        "  ",
+        (f"incident {incident.severity} ", SEVERITY_STYLES[incident.severity]),
+        (one_line(incident.title, 160), "bold"),
     )
 
 

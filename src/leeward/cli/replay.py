@@ -37,6 +37,8 @@ def _stats(path: Path, capture: Capture, pipeline: Pipeline, first: int, last: i
         "file": str(path),
         "exchanges": pipeline.counters["exchanges"],
         "findings": len(pipeline.discovery.findings),
+        "incidents": pipeline.incidents.counters["incidents"] - pipeline.incidents.counters["incidents_merged"],
+        "system": pipeline.counters["system_events"],
         "flows": len(pipeline.flows),
         "requests": pipeline.counters["requests"],
         "duration_ms": (last - first) / 1e6,

@@ -28,12 +28,13 @@ from leeward.identity.state import RuntimePaths
 from leeward.live import Live
 from leeward.model.errors import HostError, InputError
 from leeward.model.finding import Finding
+from leeward.model.incident import Incident
 from leeward.naming import NameWorker
 from leeward.sensor.host import need_root
 from leeward.sensor.kernel import Options
 from leeward.store.event_store import EventStore
 from leeward.store.paths import CLI_TOKEN_NAME, DATABASE_NAME, TOKENS_NAME, data_key, state_dir
-from leeward.store.query import LIMIT_MAX, FindingQuery
+from leeward.store.query import LIMIT_MAX, FindingQuery, IncidentQuery
 from leeward.store.retention import Retention
 
 _MIB = 1 << 20
@@ -131,6 +132,7 @@ def watch_host(
         try:
             known = store.findings(FindingQuery(limit=LIMIT_MAX))
             live.pipeline.discovery.findings.restore(msgspec.convert(known, list[Finding]))
+            _restore_incidents(live, store)
             hub = LiveHub()
             paper = Paper(policies.paths if policies is not None else (), state / FOLDER, state / AUDIT)
             api = _Api(
@@ -145,6 +147,17 @@ def watch_host(
     finally:
         store.close()
         listener.close()
+
+
+def _restore_incidents(live: Live, store: EventStore) -> None:
+    """Incidents that were open when Leeward ended go on, with their findings as they were kept."""
+    known = store.incidents(IncidentQuery(limit=LIMIT_MAX, status="open"))
+
+    def finding(id_: str) -> Finding | None:
+        text = store.finding_json(id_)
+        return msgspec.json.decode(text, type=Finding) if text is not None else None
+
+    live.pipeline.incidents.restore(msgspec.convert(known, list[Incident]), finding)
 
 
 def _loop(live: Live, store: EventStore, hub: LiveHub, stop: threading.Event) -> None:

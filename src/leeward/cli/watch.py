@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from leeward.cli.client import Api, ApiError, connect
+from leeward.cli.incidents import what
 from leeward.cli.output import cell, console, edge, json_line, print_line, table
 from leeward.cli.query import EXCHANGE_HEADS, exchange_row, short_time
 
@@ -29,11 +30,11 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     types: Annotated[
-        str, typer.Option(help="exchange, finding, flow, coverage: one or more, with commas.")
-    ] = "exchange,finding",
+        str, typer.Option(help="exchange, finding, incident, flow, coverage, system: one or more, with commas.")
+    ] = "exchange,finding,incident",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Watch AI exchanges and findings as they happen. Ctrl-C ends it."""
+    """Watch AI exchanges, findings and incidents as they happen. Ctrl-C ends it."""
     with edge():
         events = follow(connect(), types)
         try:
@@ -89,6 +90,13 @@ def line(event: dict[str, Any]) -> str:
         return f"{short_time(event.get('time'))}  flow  {event.get('src')} -> {name}  {event.get('state')}"
     if kind == "finding":
         return f"{short_time(event.get('time'))}  {event.get('severity')}  {event.get('title')}  ({event.get('count')})"
+    if kind == "incident":
+        count = len(event.get("findings") or [])
+        title = f"INCIDENT {event.get('severity')}  {event.get('title')}"
+        return f"{short_time(event.get('time'))}  {title}  ({count} findings, {event.get('status')}, {event.get('id')})"
+    if kind == "system":
+        process = event.get("process") or {}
+        return f"{short_time(event.get('time'))}  {event.get('kind')}  {process.get('exe')} ({process.get('pid')})  {what(event)}"
     if kind == "coverage":
         return f"coverage  {event.get('exe')} ({event.get('pid')})  {event.get('visible')}  {event.get('reason')}"
     return str(kind)
@@ -109,7 +117,7 @@ def _screen(events: Iterator[dict[str, Any]]) -> None:
             _count(event, counts)
             if event.get("type") == "exchange":
                 rows.appendleft(exchange_row(event))
-            elif event.get("type") in ("flow", "finding", "coverage"):
+            elif event.get("type") in ("flow", "finding", "incident", "system", "coverage"):
                 rows.appendleft((line(event),) + ("",) * (len(EXCHANGE_HEADS) - 1))
             live.update(render(), refresh=True)
 

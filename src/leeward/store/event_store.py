@@ -19,7 +19,7 @@ from leeward.store import graph, history
 from leeward.store import query as questions
 from leeward.store.database import Database, error_line
 from leeward.store.errors import QueryError
-from leeward.store.query import ExchangeQuery, FindingQuery, FlowQuery, Page
+from leeward.store.query import ExchangeQuery, FindingQuery, FlowQuery, IncidentQuery, Page, SystemQuery, TriageQuery
 from leeward.store.retention import Retention
 from leeward.store.rows import Record, to_row
 from leeward.store.writer import Writer
@@ -33,7 +33,7 @@ CLOSE_SECONDS = 30.0
 
 
 class EventStore:
-    """Exchanges, flows, findings and coverage, on disk at `path` or in memory (None).
+    """Exchanges, flows, findings, incidents, system events, triage and coverage, on disk at `path` or in memory (None).
 
     add() may be called from any thread and never blocks on the disk. Questions run on cursors of their own, at most
     READERS at once, each at most QUERY_SECONDS. clock: Unix seconds, for `recorded` and the periodic sweep only.
@@ -116,8 +116,7 @@ class EventStore:
         return [msgspec.json.decode(item) for item in self.exchanges_page(query).items]
 
     def exchange_json(self, id_: str) -> str | None:
-        with self._reader() as con:
-            return questions.exchange_json(con, id_)
+        return self._one("exchanges", id_)
 
     def exchange(self, id_: str) -> dict[str, Any] | None:
         text = self.exchange_json(id_)
@@ -138,8 +137,29 @@ class EventStore:
         return [msgspec.json.decode(item) for item in self.findings_page(query).items]
 
     def finding_json(self, id_: str) -> str | None:
+        return self._one("findings", id_)
+
+    def incidents_page(self, query: IncidentQuery) -> Page:
         with self._reader() as con:
-            return questions.finding_json(con, id_)
+            return questions.incidents_page(con, query)
+
+    def incidents(self, query: IncidentQuery) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(item) for item in self.incidents_page(query).items]
+
+    def incident_json(self, id_: str) -> str | None:
+        return self._one("incidents", id_)
+
+    def system_page(self, query: SystemQuery) -> Page:
+        with self._reader() as con:
+            return questions.system_page(con, query)
+
+    def triage_page(self, query: TriageQuery) -> Page:
+        with self._reader() as con:
+            return questions.triage_page(con, query)
+
+    def _one(self, table: str, id_: str) -> str | None:
+        with self._reader() as con:
+            return questions.record_json(con, table, id_)
 
     def coverage_json(self) -> list[str]:
         with self._reader() as con:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from leeward.model.finding import SEVERITIES
+from leeward.model.triage import STATES
 from leeward.store.errors import QueryError
 
 LIMIT_MAX = 1_000
@@ -61,7 +62,8 @@ class FlowQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 class FindingQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Times are those of a finding's last change. rule: exact. severity: this one and worse. workload, q: part of a name; q also
-    of the title."""
+    of the title. triage: "" (all), "active" (neither closed without news since, nor suppressed at `now`), or a state that
+    somebody gave it (model/triage.py)."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -71,6 +73,52 @@ class FindingQuery(msgspec.Struct, frozen=True, kw_only=True):
     severity: str = ""
     workload: str = ""
     q: str = ""
+    triage: str = ""
+    now: datetime | None = None
+
+
+class IncidentQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are those of an incident's last change. severity: this one and worse. status: open, closed or merged; "": all but
+    those merged. rule: one of its rules. workload: part of the id or name of any that takes part. q: part of the title, a
+    workload or a rule. triage: as in FindingQuery."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+    cursor: str = ""
+    severity: str = ""
+    status: str = ""
+    rule: str = ""
+    workload: str = ""
+    q: str = ""
+    triage: str = ""
+    now: datetime | None = None
+
+
+class SystemQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """kind, label: exact. pid: of this process, and the programs that its children began as; 0: any. exe, path, workload: part of
+    it."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 100
+    cursor: str = ""
+    kind: str = ""
+    label: str = ""
+    pid: int = 0
+    exe: str = ""
+    path: str = ""
+    workload: str = ""
+
+
+class TriageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """kind: "finding" | "incident" | "". target: id of one. state: exact."""
+
+    limit: int = 100
+    cursor: str = ""
+    kind: str = ""
+    target: str = ""
+    state: str = ""
 
 
 class Page(msgspec.Struct):
@@ -120,9 +168,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
 def exchanges_page(con: Any, query: ExchangeQuery) -> Page:
     where = _Where()
     _times(where, query.since, query.until)
-    if query.workload:
-        where.add("(contains(lower(workload_id), lower(?)) OR contains(lower(workload_name), lower(?)))",
-                  query.workload, query.workload)  # fmt: skip
+    _workload(where, query.workload)
     if query.model:
         where.add("(contains(lower(request_model), lower(?)) OR contains(lower(response_model), lower(?)))",
                   query.model, query.model)  # fmt: skip
@@ -157,26 +203,58 @@ def findings_page(con: Any, query: FindingQuery) -> Page:
     _times(where, query.since, query.until)
     if query.rule:
         where.add("rule = ?", query.rule)
-    if query.severity:
-        if query.severity not in SEVERITIES:
-            raise QueryError(f"severity {query.severity[:20]!r} is none: say {', '.join(SEVERITIES)}")
-        worse = SEVERITIES[SEVERITIES.index(query.severity) :]
-        where.add(f"severity IN ({', '.join('?' * len(worse))})", *worse)
-    if query.workload:
-        where.add("(contains(lower(workload_id), lower(?)) OR contains(lower(workload_name), lower(?)))",
-                  query.workload, query.workload)  # fmt: skip
+    _severity(where, query.severity)
+    _workload(where, query.workload)
     if query.q:
         where.add("(contains(lower(title), lower(?)) OR contains(lower(workload_name), lower(?)))", query.q, query.q)
+    _triaged(where, "finding", "findings", query.triage, query.now)
     return _page(con, "findings", where, query.limit, query.cursor)
 
 
-def finding_json(con: Any, id_: str) -> str | None:
-    row = con.execute("SELECT json FROM findings WHERE id = ?", [id_]).fetchone()
-    return str(row[0]) if row else None
+def incidents_page(con: Any, query: IncidentQuery) -> Page:
+    where = _Where()
+    _times(where, query.since, query.until)
+    _severity(where, query.severity)
+    _workload(where, query.workload)
+    if query.status:
+        where.add("status = ?", query.status)
+    else:
+        where.add("status <> 'merged'")
+    if query.rule:
+        where.add("list_contains(str_split(rules, ' '), ?)", query.rule)
+    if query.q:
+        columns = ("title", "workload_name", "rules")
+        where.add(f"({' OR '.join(f'contains(lower({c}), lower(?))' for c in columns)})", *[query.q] * len(columns))
+    _triaged(where, "incident", "incidents", query.triage, query.now)
+    return _page(con, "incidents", where, query.limit, query.cursor)
 
 
-def exchange_json(con: Any, id_: str) -> str | None:
-    row = con.execute("SELECT json FROM exchanges WHERE id = ?", [id_]).fetchone()
+def system_page(con: Any, query: SystemQuery) -> Page:
+    where = _Where()
+    _times(where, query.since, query.until)
+    for column in ("kind", "label"):
+        if value := getattr(query, column):
+            where.add(f"{column} = ?", value)
+    if query.pid:
+        where.add("(pid = ? OR (kind = 'exec' AND parent = ?))", query.pid, query.pid)
+    for column in ("exe", "path"):
+        if value := getattr(query, column):
+            where.add(f"contains(lower({column}), lower(?))", value)
+    _workload(where, query.workload)
+    return _page(con, "system_events", where, query.limit, query.cursor)
+
+
+def triage_page(con: Any, query: TriageQuery) -> Page:
+    where = _Where()
+    for column in ("kind", "target", "state"):
+        if value := getattr(query, column):
+            where.add(f"{column} = ?", value)
+    return _page(con, "triage", where, query.limit, query.cursor)
+
+
+def record_json(con: Any, table: str, id_: str) -> str | None:
+    """table: one of the schema's, never a user's word."""
+    row = con.execute(f"SELECT json FROM {table} WHERE id = ?", [id_]).fetchone()
     return str(row[0]) if row else None
 
 
@@ -191,6 +269,38 @@ def _times(where: _Where, since: datetime | None, until: datetime | None) -> Non
         where.add("time >= make_timestamp(?)", microseconds(since))
     if until is not None:
         where.add("time < make_timestamp(?)", microseconds(until))
+
+
+def _severity(where: _Where, severity: str) -> None:
+    if not severity:
+        return
+    if severity not in SEVERITIES:
+        raise QueryError(f"severity {severity[:20]!r} is none: say {', '.join(SEVERITIES)}")
+    worse = SEVERITIES[SEVERITIES.index(severity) :]
+    where.add(f"severity IN ({', '.join('?' * len(worse))})", *worse)
+
+
+def _workload(where: _Where, workload: str) -> None:
+    if workload:
+        where.add(
+            "(contains(lower(workload_id), lower(?)) OR contains(lower(workload_name), lower(?)))", workload, workload
+        )
+
+
+def _triaged(where: _Where, kind: str, table: str, triage: str, now: datetime | None) -> None:
+    if not triage:
+        return
+    if triage != "active" and triage not in STATES:
+        raise QueryError(f"triage {triage[:20]!r} is none: say active, {', '.join(STATES)}")
+    about = f"SELECT 1 FROM triage t WHERE t.kind = ? AND t.target = {table}.id AND "
+    if triage == "active":
+        ended = (
+            "((t.state = 'closed' AND t.time >= {0}.time) OR (t.state = 'suppressed' AND t.until > make_timestamp(?)))"
+        )
+        moment = now if now is not None else datetime.now(UTC)
+        where.add(f"NOT EXISTS ({about}{ended.format(table)})", kind, microseconds(moment))
+    else:
+        where.add(f"EXISTS ({about}t.state = ?)", kind, triage)
 
 
 def _status(where: _Where, status: str) -> None:
@@ -268,7 +378,7 @@ def summary(con: Any) -> dict[str, Any]:
     for edge in ("first", "last"):
         moment = total[edge]
         total[edge] = f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}" if moment else ""
-    for table in ("flows", "coverage", "findings"):
+    for table in ("flows", "coverage", "findings", "incidents", "system_events"):
         total[table] = con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     model = "CASE WHEN response_model <> '' THEN response_model ELSE request_model END"
     total["by_provider"] = _by(con, "provider")

@@ -12,7 +12,9 @@ import msgspec
 
 from leeward.store.database import Database
 
-SWEPT = ("exchanges", "flows", "coverage", "findings")
+SWEPT = ("exchanges", "flows", "coverage", "findings", "incidents", "system_events", "triage")
+SIZED = ("exchanges", "flows", "system_events")
+"""The tables that grow with traffic: by size, only of these. The others are few rows, and are what somebody looks for."""
 CHUNK_MIN = 1_000
 CHUNK_SHARE = 10
 """A round deletes a tenth of the rows, at least CHUNK_MIN."""
@@ -58,18 +60,17 @@ def _delete(con: Any, table: str, where: str, *parameters: Any) -> int:
 
 
 def _delete_oldest(con: Any, deleted: dict[str, int]) -> int:
-    """One round over exchanges and flows together: the oldest tenth of both goes, whichever table it is in."""
-    total = con.execute("SELECT (SELECT count(*) FROM exchanges) + (SELECT count(*) FROM flows)").fetchone()[0]
+    """One round over the tables that grow, together: the oldest tenth of all goes, whichever table it is in."""
+    total = con.execute(f"SELECT {' + '.join(f'(SELECT count(*) FROM {table})' for table in SIZED)}").fetchone()[0]
     if not total:
         return 0
     chunk = max(CHUNK_MIN, total // CHUNK_SHARE)
+    ages = " UNION ALL ".join(f"SELECT recorded FROM {table}" for table in SIZED)
     cutoff = con.execute(
-        "SELECT epoch_us(max(recorded)) FROM (SELECT recorded FROM exchanges UNION ALL SELECT recorded FROM flows "
-        "ORDER BY recorded LIMIT ?)",
-        [chunk],
+        f"SELECT epoch_us(max(recorded)) FROM (SELECT recorded FROM ({ages}) ORDER BY recorded LIMIT ?)", [chunk]
     ).fetchone()[0]
     gone = 0
-    for table in ("exchanges", "flows"):
+    for table in SIZED:
         count = _delete(con, table, "recorded <= make_timestamp(?)", cutoff)
         deleted[table] += count
         gone += count

@@ -1,4 +1,4 @@
-"""Records become JSON here, and rows: the one place where an Exchange, Flow, Finding or Coverage is written out.
+"""Records become JSON here, and rows: the one place where an exchange, a flow, a finding or anything else kept is written out.
 
 Invariants: what comes out is valid JSON in UTF-8 without a raw newline, and its column values fit their types, whatever
 the record holds (lone surrogates, integers of a hundred digits, NaN, nesting without end): what does not fit is cut or
@@ -19,8 +19,10 @@ from leeward.model.finding import Finding
 from leeward.model.incident import Incident
 from leeward.model.net import Flow
 from leeward.model.process import Workload
+from leeward.model.system import SystemRecord
+from leeward.model.triage import Triage
 
-Record = Exchange | Flow | Coverage | Finding | Incident
+Record = Exchange | Flow | Coverage | Finding | Incident | SystemRecord | Triage
 
 TEXT_COLUMN_LIMIT = 1024
 """Characters of a text kept in a column of its own. The JSON has all of it."""
@@ -153,8 +155,15 @@ def to_row(record: Record, recorded_us: int) -> Row:
     if isinstance(record, Finding):
         values = _finding_values(record, recorded_us)
         return Row("findings", (_text(record.id),), values["time"], *_pair(values, body), cleaned)
-    if not isinstance(record, Coverage):
-        raise TypeError(f"no table holds a {type(record).__name__}")
+    if isinstance(record, Incident):
+        values = _incident_values(record, recorded_us)
+        return Row("incidents", (_text(record.id),), values["time"], *_pair(values, body), cleaned)
+    if isinstance(record, SystemRecord):
+        values = _system_values(record, recorded_us)
+        return Row("system_events", (_text(record.id),), 0, *_pair(values, body), cleaned)
+    if isinstance(record, Triage):
+        values = _triage_values(record, recorded_us)
+        return Row("triage", (_text(record.id),), values["time"], *_pair(values, body), cleaned)
     values = _coverage_values(record)
     return Row("coverage", (str(values["pid"]), values["exe"]), 0, *_pair(values, body), cleaned)
 
@@ -259,6 +268,51 @@ def _finding_values(finding: Finding, recorded_us: int) -> dict[str, Any]:
         "workload_id": _text(finding.workload.id if finding.workload else ""),
         "workload_name": _text(finding.workload.name if finding.workload else ""),
         "title": _text(finding.title),
+    }
+
+
+def _incident_values(incident: Incident, recorded_us: int) -> dict[str, Any]:
+    time = parse_iso(incident.time)
+    return {
+        "id": _text(incident.id),
+        "time": recorded_us if time is None else time,
+        "severity": _text(incident.severity),
+        "confidence": _float(incident.confidence),
+        "status": _text(incident.status),
+        "title": _text(incident.title),
+        "workload_id": _text(" ".join(workload.id for workload in incident.workloads)),
+        "workload_name": _text(" ".join(workload.name for workload in incident.workloads)),
+        "rules": _text(" ".join(incident.rules)),
+    }
+
+
+def _system_values(record: SystemRecord, recorded_us: int) -> dict[str, Any]:
+    time = parse_iso(record.time)
+    above = record.process.ancestors[:1] if record.process else []
+    return {
+        "id": _text(record.id),
+        "time": recorded_us if time is None else time,
+        "kind": _text(record.kind),
+        "pid": _int(record.process.pid) if record.process else None,
+        "parent": _int(above[0].get("pid")) if above else None,
+        "exe": _text(record.process.exe if record.process else ""),
+        "label": _text(record.label),
+        "path": _text(record.path),
+        "workload_id": _text(record.workload.id if record.workload else ""),
+        "workload_name": _text(record.workload.name if record.workload else ""),
+    }
+
+
+def _triage_values(triage: Triage, recorded_us: int) -> dict[str, Any]:
+    time = parse_iso(triage.when)
+    return {
+        "id": _text(triage.id),
+        "time": recorded_us if time is None else time,
+        "kind": _text(triage.kind),
+        "target": _text(triage.target),
+        "state": _text(triage.state),
+        "who": _text(triage.who),
+        "until": parse_iso(triage.until),
     }
 
 

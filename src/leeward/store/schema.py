@@ -14,7 +14,7 @@ import msgspec
 
 from leeward.store.errors import StoreError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the tables below. Raise it with each change; new columns get it as their `since`."""
 
 
@@ -131,7 +131,57 @@ FINDINGS = Table(
         json VARCHAR 2
     """),
 )
-TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE, FINDINGS)
+INCIDENTS = Table(
+    "incidents",
+    ("id",),
+    _columns("""
+        id VARCHAR 5
+        time TIMESTAMP 5
+        recorded TIMESTAMP 5
+        severity VARCHAR 5
+        confidence DOUBLE 5
+        status VARCHAR 5
+        title VARCHAR 5
+        workload_id VARCHAR 5
+        workload_name VARCHAR 5
+        rules VARCHAR 5
+        json VARCHAR 5
+    """),
+)
+SYSTEM_EVENTS = Table(
+    "system_events",
+    ("id",),
+    _columns("""
+        id VARCHAR 5
+        time TIMESTAMP 5
+        recorded TIMESTAMP 5
+        kind VARCHAR 5
+        pid BIGINT 5
+        parent BIGINT 5
+        exe VARCHAR 5
+        label VARCHAR 5
+        path VARCHAR 5
+        workload_id VARCHAR 5
+        workload_name VARCHAR 5
+        json VARCHAR 5
+    """),
+)
+TRIAGE = Table(
+    "triage",
+    ("id",),
+    _columns("""
+        id VARCHAR 5
+        time TIMESTAMP 5
+        recorded TIMESTAMP 5
+        kind VARCHAR 5
+        target VARCHAR 5
+        state VARCHAR 5
+        who VARCHAR 5
+        until TIMESTAMP 5
+        json VARCHAR 5
+    """),
+)
+TABLES: tuple[Table, ...] = (EXCHANGES, FLOWS, COVERAGE, FINDINGS, INCIDENTS, SYSTEM_EVENTS, TRIAGE)
 
 STEPS: Mapping[int, Sequence[str]] = {}
 """Version → statements to run after that version's columns were added (fill a new column from `json`, say)."""
