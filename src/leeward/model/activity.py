@@ -119,8 +119,8 @@ class HttpSeen(Activity, frozen=True, kw_only=True):
 
     direction: "inbound" (process is the server) | "outbound". peer: the other end's address. path: without the query and without
     credentials; at most 512 characters. status: 0 if no answer was seen. sampled: how many requests like it this one stands for.
-    identity: fingerprint of the caller's credential, "" if it showed none. user_agent: at most 128 characters. exchange: is it an
-    AI exchange too?"""
+    identity: fingerprint of the caller's credential (a key, a session cookie), "" if it showed none, "?" if that was not seen.
+    user_agent: at most 128 characters. exchange: is it an AI exchange too?"""
 
     direction: str
     peer: str = ""
