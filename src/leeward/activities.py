@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 
 import msgspec
 
-from leeward.ai.keys import KeyForms, caller_identity, redact_argv, redact_url
+from leeward.ai.keys import KeyForms, caller_key, redact_argv, redact_url
 from leeward.model.activity import (
     Activity,
     Blinded,
@@ -104,7 +104,7 @@ class Activities:
         """An HTTP exchange, once for each of its ends that is on this host. stands: how many like it passed unseen, with it."""
         flow = connection.socket.flow if connection.socket else None
         inbound = connection.role == "server"
-        identity = caller_identity(request, self._forms)
+        key = caller_key(request, self._forms)
         ts = (response.start if response is not None else 0) or request.start
         seen = HttpSeen(
             ts=ts, process=self.who(connection.pid, ts), direction="inbound" if inbound else "outbound",
@@ -113,7 +113,8 @@ class Activities:
             status=response.status if response is not None else 0,
             request_size=_size(request), response_size=_size(response) if response is not None else 0,
             content_type=response.header("content-type")[:_AGENT] if response is not None else "",
-            user_agent=request.header("user-agent")[:_AGENT], identity=identity, sampled=stands, exchange=exchange,
+            user_agent=request.header("user-agent")[:_AGENT], identity=key.fingerprint,
+            key_of=key.provider, sampled=stands, exchange=exchange,
         )  # fmt: skip
         peer = str(flow.src) if flow else ""
         servers = [] if inbound else [pid for pid in connection.observers if pid][:1]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from leeward.ai.catalogue import default_catalogue
-from leeward.ai.keys import caller_identity
+from leeward.ai.keys import caller_key
 from leeward.model.message import Message
 
 FORMS = default_catalogue().key_forms
 
 
 def identity(*headers: tuple[str, str], target: str = "/", anomalies: tuple[str, ...] = ()) -> str:
-    return caller_identity(Message(index=0, target=target, headers=list(headers), anomalies=list(anomalies)), FORMS)
+    return caller_key(Message(index=0, target=target, headers=list(headers), anomalies=list(anomalies)), FORMS).fingerprint
 
 
 @pytest.mark.parametrize(

@@ -93,17 +93,17 @@ _SESSION_COOKIE = re.compile(
 )
 
 
-def caller_identity(request: Message, forms: KeyForms) -> str:
-    """Fingerprint of the credential that a request shows: a key, else the cookies whose names say that they are a session. "" if
-    it shows none, "?" if its head was cut before that could be seen."""
+def caller_key(request: Message, forms: KeyForms) -> Key:
+    """The credential that a request shows: a key, else the cookies whose names say that they are a session. Its fingerprint is ""
+    if it shows none, "?" if its head was cut before that could be seen."""
     key = find_key(request.headers, request.target, forms)
     if key is not None:
-        return key.fingerprint
+        return key
     crumbs = [crumb.strip() for crumb in request.header("cookie").split(";")]
     session = sorted(crumb for crumb in crumbs if _SESSION_COOKIE.search(crumb.partition("=")[0]))
     if session:
-        return _key("", ";".join(session), "cookie").fingerprint
-    return "?" if "cut-head" in request.anomalies or "head-limit" in request.anomalies else ""
+        return _key("", ";".join(session), "cookie")
+    return Key("", "?" if "cut-head" in request.anomalies or "head-limit" in request.anomalies else "")
 
 
 def _key(provider: str, secret: str, where: str) -> Key:
