@@ -12,7 +12,9 @@ FORMS = default_catalogue().key_forms
 
 
 def identity(*headers: tuple[str, str], target: str = "/", anomalies: tuple[str, ...] = ()) -> str:
-    return caller_key(Message(index=0, target=target, headers=list(headers), anomalies=list(anomalies)), FORMS).fingerprint
+    return caller_key(
+        Message(index=0, target=target, headers=list(headers), anomalies=list(anomalies)), FORMS
+    ).fingerprint
 
 
 @pytest.mark.parametrize(

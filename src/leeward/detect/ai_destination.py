@@ -89,7 +89,7 @@ class NewAiDestination:
         if known is None:
             known = self._hosts.put(group, host, _Known(first=ts), ts)
         signs = self._signs(process, exchange, host, mailbox)
-        familiar = self._familiar(process, host, ts)
+        familiar = fresh and self._familiar(process, host, ts)
         severity = self._severity(signs, familiar, host, ts)
         if not fresh and (not known.told or SEVERITIES.index(severity) <= SEVERITIES.index(known.told)):
             return []

@@ -79,7 +79,7 @@ class ApiAccess:
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self._callers: Bounded[_Caller] = Bounded("api_callers", self.counters, 65536, DAY, share=4)
-        self._walks: Bounded[_Walk] = Bounded("api_walks", self.counters, 16384, HOUR, share=4)
+        self._walks: Bounded[_Walk] = Bounded("api_walks", self.counters, 16384, 2 * DAY, share=4)
         self._usual: Bounded[_Usual] = Bounded("api_routes", self.counters, 16384, 30 * DAY, share=4)
         self._set = rules()[_RULE].settings
         self._length = self._set["window_minutes"] * MINUTE
@@ -91,7 +91,7 @@ class ApiAccess:
         address = host_of(activity.peer)
         where = route(activity.path)
         found = self._seen(activity, server, (address, activity.user_agent), activity.identity)
-        if activity.identity not in ("", "?"):
+        if activity.identity not in ("", "?") and activity.status != 401:  # which says that it is nobody's
             found += self._seen(activity, server, (address, "identity", activity.identity), activity.identity)
         if where.ids and activity.status < 500:
             found += self._walked(activity, server, address, where)

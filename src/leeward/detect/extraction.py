@@ -114,6 +114,7 @@ class ModelExtraction:
         s, distinct = self._set, len(asked.prompts)
         same_shape = asked.shapes.most_common(1)[0][1] / max(1, sum(asked.shapes.values()))
         rich, cold, varied = asked.rich / asked.count, asked.cold / asked.count, distinct / asked.count
+        embeddings = activity.exchange.gen_ai.operation == "embeddings"
         others = self._others.peek(server.id, "")
         usual = max(others.counts) if others is not None and others.counts else 0
         signs = {
@@ -125,12 +126,12 @@ class ModelExtraction:
         if (
             not signs["varied"]
             or not signs["telling"]
-            or not (signs["template"] or signs["cold"])
+            or not (signs["template"] or signs["cold"] or embeddings)
             or distinct < s["beyond_usual"] * usual
         ):
             return []
         stranger = reach(peer) == "outside"
-        severity = "medium" if stranger or (not key and distinct >= 4 * s["prompts"]) else "low"
+        severity = "medium" if stranger else "info" if key else "low"
         severity = "high" if stranger and distinct >= 4 * s["prompts"] else severity
         if asked.told and SEVERITIES.index(severity) <= SEVERITIES.index(asked.told):
             return []
@@ -161,5 +162,5 @@ def _server(activity: ExchangeSeen) -> Workload | None:
 
 def _shape(text: str) -> str:
     """What a program that fills a template leaves the same: the first words, or how many there are."""
-    words = _WORDS.findall(text[:200].lower())
+    words = ["#" if word.isdigit() else word for word in _WORDS.findall(text[:200].lower())]
     return " ".join(words[:3]) if len(words) >= 3 else f"{len(words)} words"

@@ -146,9 +146,10 @@ class Llmjacking:
         refused = failed >= m["refused_models"] and failed * 2 >= models
         if not refused and models < m["models"] and lists < m["lists"]:
             return []
-        source.signs["enumeration"] = activity.ts
         inside = inside_name(activity.exchange.network.domain or host_of(activity.exchange.network.dst))
         severity = "medium" if refused or (lists >= m["lists"] and not inside) else "low"
+        if severity == "medium":
+            source.signs["enumeration"] = activity.ts
         value, threshold = (failed, m["refused_models"]) if refused else (models, m["models"])
         if lists >= m["lists"] and not refused and models < m["models"]:
             value, threshold = lists, m["lists"]

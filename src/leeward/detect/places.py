@@ -27,12 +27,12 @@ _INLINE = frozenset(("-c", "-e", "-", "--eval", "-r", "-E"))
 _OPEN_FOLDERS = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/", "/memfd:", "memfd:", "/dev/mqueue/")
 #: Programs whose children are their applications' or an intruder's, and that need no AI themselves.
 _SERVERS = _words(
-    """nginx apache2 httpd lighttpd caddy haproxy tomcat catalina php-fpm w3wp mysqld mariadbd postgres redis-server mongod
-    memcached named dnsmasq postfix master exim4 dovecot smbd vsftpd proftpd slapd squid varnishd rabbitmq-server beam.smp
+    """nginx apache apache2 httpd lighttpd caddy haproxy tomcat catalina php-fpm w3wp mysqld mariadbd postgres redis-server mongod
+    memcached named dnsmasq postfix master exim dovecot smbd vsftpd proftpd slapd squid varnishd rabbitmq-server beam.smp
     clickhouse-server"""
 )
 #: Of these, those whose trade is to pass requests on, to AI services too.
-_PROXIES = _words("nginx apache2 httpd caddy haproxy envoy traefik squid varnishd")
+_PROXIES = _words("nginx apache apache2 httpd caddy haproxy envoy traefik squid varnishd")
 _LOGINS = _words("sshd sshd-session login su sudo tmux screen gnome-terminal- konsole xterm code agetty script")
 
 

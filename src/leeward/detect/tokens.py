@@ -20,7 +20,7 @@ from leeward.detect.detector import occurrence
 from leeward.detect.places import DAY, HOUR, MINUTE, host_of, place
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, ExchangeSeen
-from leeward.model.finding import Finding
+from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.times import iso
 
 _RULE = "token-spike"
@@ -28,13 +28,14 @@ _PERIODS = (("ten minutes", 10 * MINUTE, 288), ("hour", HOUR, 336))  # name, len
 
 
 class _Sums(msgspec.Struct):
-    """One length of period. past: logarithms of the totals of those that are over and had any. most: of these."""
+    """One length of period. past: logarithms of the totals of those that are over and had any.
+    told: the severity that was told of this one."""
 
     number: int = 0
     tokens: int = 0
     dollars: float = 0.0
     calls: int = 0
-    told: bool = False
+    told: str = ""
     past: deque[float] = msgspec.field(default_factory=deque)
 
 
@@ -69,8 +70,10 @@ class TokenSpike:
             sums.tokens += tokens
             sums.dollars += cost(exchange) or 0.0
             sums.calls += 1
-            if not sums.told and not found and (limit := self._limit(sums, name)) and sums.tokens > limit:
-                sums.told = True
+            limit = self._limit(sums, name)
+            severity = self._severity(sums, name) if limit and sums.tokens > limit else ""
+            if severity and not found and (not sums.told or SEVERITIES.index(severity) > SEVERITIES.index(sums.told)):
+                sums.told = severity
                 found.append(self._finding(activity, usage, sums, name, limit))
         return found
 
@@ -86,7 +89,7 @@ class TokenSpike:
             sums.past.append(math.log(sums.tokens))
             if len(sums.past) > most:
                 sums.past.popleft()
-        sums.number, sums.tokens, sums.dollars, sums.calls, sums.told = number, 0, 0.0, 0, False
+        sums.number, sums.tokens, sums.dollars, sums.calls, sums.told = number, 0, 0.0, 0, ""
 
     def _limit(self, sums: _Sums, name: str) -> float:
         """Tokens in this period from which on they are a spike; 0 if too little is known for any."""
@@ -120,5 +123,5 @@ class TokenSpike:
         return occurrence(
             _RULE, activity.process, activity.ts, f"{sums.tokens:,} tokens{spent} in one {name} ({known})",
             same=(key,), subject={"provider": exchange.gen_ai.provider, "key": key, "destination": exchange.network.domain},
-            evidence=[evidence], severity=self._severity(sums, name),
+            evidence=[evidence], severity=sums.told,
         )  # fmt: skip
