@@ -8,6 +8,7 @@ server and by caller; a caller that is never refused and uses no ids costs one s
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from statistics import median
 from typing import Any
@@ -26,7 +27,8 @@ from leeward.model.times import iso
 
 _RULE = "api-access-violation"
 _REFUSED, _MISSING = (401, 403), (404, 405)
-_PATHS, _IDS, _IDENTITIES = 128, 1024, 64  # remembered of one caller
+_PATHS, _IDS, _IDENTITIES = 48, 256, 16  # remembered of one caller
+_LONGEST = 64  # characters of a path that are remembered
 
 
 class _Window(msgspec.Struct):
@@ -56,7 +58,7 @@ class _Walk(Kept, kw_only=True):
     """One caller on one route, since `start`. numbers: of ids that are numbers."""
 
     start: int
-    ids: set[str]
+    ids: set[int]
     numbers: set[int]
     good: int = 0
     bad: int = 0
@@ -78,8 +80,8 @@ class ApiAccess:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._callers: Bounded[_Caller] = Bounded("api_callers", self.counters, 65536, DAY, share=4)
-        self._walks: Bounded[_Walk] = Bounded("api_walks", self.counters, 16384, 2 * DAY, share=4)
+        self._callers: Bounded[_Caller] = Bounded("api_callers", self.counters, 16384, DAY, share=4)
+        self._walks: Bounded[_Walk] = Bounded("api_walks", self.counters, 4096, 2 * DAY, share=4)
         self._usual: Bounded[_Usual] = Bounded("api_routes", self.counters, 16384, 30 * DAY, share=4)
         self._set = rules()[_RULE].settings
         self._length = self._set["window_minutes"] * MINUTE
@@ -126,7 +128,7 @@ class ApiAccess:
         )
 
     def _count(self, window: _Window, activity: HttpSeen, probe: bool) -> None:
-        status, path = activity.status, activity.path
+        status, path = activity.status, activity.path[:_LONGEST]
         if status in _REFUSED:
             window.refused += activity.sampled
             window.posted += activity.sampled if activity.method == "POST" else 0
@@ -191,9 +193,9 @@ class ApiAccess:
             if walk is not None:
                 self._remember(server, template, name, walk, ts)
             walk = self._walks.put(server, name, _Walk(start=ts, ids=set(), numbers=set()), ts)
-        _add(walk.ids, "/".join(where.ids), _IDS)
+        _add_id(walk.ids, "/".join(where.ids))
         if where.number >= 0:
-            walk.numbers.add(where.number) if len(walk.numbers) < _IDS else None
+            _add_number(walk.numbers, where.number)
         if activity.status < 400:
             walk.good += activity.sampled
         elif activity.status in (*_REFUSED, 404):
@@ -280,6 +282,15 @@ class ApiAccess:
 def _add(values: set[str], value: str, most: int) -> None:
     if len(values) < most:
         values.add(value)
+
+
+def _add_id(ids: set[int], text: str) -> None:
+    _add_number(ids, int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()))
+
+
+def _add_number(numbers: set[int], number: int) -> None:
+    if len(numbers) < _IDS:
+        numbers.add(number)
 
 
 def _steps(numbers: set[int]) -> float:

@@ -25,7 +25,7 @@ from leeward.model.process import Workload
 from leeward.model.times import iso
 
 _RULE = "model-extraction"
-_MOST = 4096  # prompts of one caller and hour
+_MOST = 1280  # prompts of one caller and hour
 _WORDS = re.compile(r"\w+")
 
 
@@ -55,7 +55,7 @@ class ModelExtraction:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._asked: Bounded[_Asked] = Bounded("extraction_callers", self.counters, 2048, HOUR, share=4)
+        self._asked: Bounded[_Asked] = Bounded("extraction_callers", self.counters, 512, 2 * DAY, share=4)
         self._others: Bounded[_Others] = Bounded("extraction_servers", self.counters, 2048, 7 * DAY)
         self._set = rules()[_RULE].settings
 

@@ -282,7 +282,8 @@ class Llmjacking:
                 "destination": exchange.network.domain or host_of(exchange.network.dst), "provider": exchange.gen_ai.provider,
                 "source": host_of(exchange.network.src), "key": exchange.key.fingerprint if exchange.key else "",
             }  # fmt: skip
-        same = (subject["source"],) if not activity.process.pid or subject.get("direction") == "inbound" else ()
+        from_peer = isinstance(activity, ExchangeSeen) and activity.exchange.network.direction == "inbound"
+        same = (subject["source"],) if from_peer or not activity.process.pid else ()
         return [
             occurrence(
                 rule,
