@@ -462,7 +462,7 @@ class Pipeline:
         if flow.pid and self._processes is not None:
             process = self._processes.get(flow.pid, ts)
             flow.workload, flow.exe = process.workload, process.exe
-        if socket.sock:
+        if socket.sock or socket.role == "listener":  # which has no number before anybody connects
             self._acts.append(self.activities.flow(socket, ts, self.flows.mirror(socket)))
         return [flow]
 

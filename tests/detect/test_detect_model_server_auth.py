@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 from api_acts import INSIDE, OUTSIDE, http, listening, process, told, worst
 
+from leeward.ai.catalogue import default_catalogue
 from leeward.detect.model_server_auth import ModelServerAuth, asked_at, server_of, servers
+from leeward.model.activity import Activity, FlowSeen
+from leeward.model.net import Endpoint
 from leeward.model.process import Process
+from leeward.model.raw import SocketOpened
+from leeward.pipeline import Pipeline, Settings
 
 OLLAMA = process("/usr/local/bin/ollama", "serve", workload="systemd:ollama.service")
 VLLM = process("/usr/bin/python3.11", "-m", "vllm.entrypoints.openai.api_server", workload="systemd:vllm.service")
@@ -67,6 +72,15 @@ def test_it_is_told_once_until_it_gets_worse() -> None:
     acts = [http(n, "/api/generate", 200, peer=INSIDE, who=OLLAMA) for n in range(50)]
     assert len(told(detector, acts)) == 1
     assert worst(told(detector, http(60, "/api/generate", 200, who=OLLAMA))) == "high"
+
+
+def test_the_pipeline_tells_of_listeners() -> None:
+    acts: list[Activity] = []
+    pipeline = Pipeline(Settings("test", record=acts.append), default_catalogue(), None)
+    pipeline.feed(SocketOpened(1, 0, 7, "listener", "tcp", Endpoint("0.0.0.0", 11434), Endpoint("0.0.0.0", 0)))
+    assert [(a.flow.state, str(a.flow.dst)) for a in acts if isinstance(a, FlowSeen)] == [
+        ("listening", "0.0.0.0:11434")
+    ]
 
 
 def test_the_data() -> None:

@@ -1,5 +1,8 @@
-"""A server that is no AI's and a client that calls it on one kept connection: `serve [CERT KEY]` prints its port and answers
-/no/... with 401, all else with 200; `call PORT COUNT PAUSE [tls]` asks for /ok/N and /no/N in turns, COUNT times each."""
+"""A server that is no AI's and a client that calls it on one kept connection.
+
+`serve [CERT KEY]` prints its port and answers /no/... with 401, all else with 200. `call PORT COUNT PAUSE KINDS [tls]` asks for
+/ok/N and /no/N (KINDS: ok,no) in turns, COUNT times each.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def serve(arguments: list[str]) -> None:
     server.serve_forever()
 
 
-def call(port: int, count: int, pause: float, tls: bool) -> None:
+def call(port: int, count: int, pause: float, kinds: list[str], tls: bool) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     connection: http.client.HTTPConnection
@@ -43,8 +46,10 @@ def call(port: int, count: int, pause: float, tls: bool) -> None:
     else:
         connection = http.client.HTTPConnection("127.0.0.1", port)
     for number in range(count):
-        for path in (f"/ok/{number}", f"/no/{number}"):
-            connection.request("GET", path, headers={"Authorization": "Bearer made-up", "User-Agent": "live-web"})
+        for kind in kinds:
+            connection.request(
+                "GET", f"/{kind}/{number}", headers={"Authorization": "Bearer made-up", "User-Agent": "live-web"}
+            )
             connection.getresponse().read()
             time.sleep(pause)
     connection.close()
@@ -54,4 +59,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2:])
     else:
-        call(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), len(sys.argv) > 5)
+        call(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5].split(","), len(sys.argv) > 6)

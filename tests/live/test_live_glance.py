@@ -14,6 +14,7 @@ import pytest
 from leeward.ai.catalogue import default_catalogue
 from leeward.identity.processes import ProcessTable
 from leeward.model.activity import Activity, HttpSeen
+from leeward.model.finding import Finding
 from leeward.pipeline import Pipeline, Settings
 from leeward.sensor.kernel import KernelSensor, Options
 
@@ -26,6 +27,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.seen: list[HttpSeen] = []
+        self.findings: list[Finding] = []
         self.sensor = KernelSensor(Options())
         self.sensor.scan()
         processes = ProcessTable()
@@ -39,7 +41,7 @@ class Watch:
 
     def step(self) -> None:
         for event in self.sensor.poll(0.02):
-            self.pipeline.feed(event)
+            self.findings += [record for record in self.pipeline.feed(event) if isinstance(record, Finding)]
 
 
 @contextmanager
@@ -51,7 +53,9 @@ def watching() -> Iterator[Watch]:
         watch.sensor.close()
 
 
-def called(watch: Watch, count: int, pause: float, certificate: tuple[str, ...]) -> list[HttpSeen]:
+def called(
+    watch: Watch, count: int, pause: float, certificate: tuple[str, ...] = (), kinds: str = "ok,no"
+) -> list[HttpSeen]:
     """What the server was asked."""
     server = subprocess.Popen([*WEB, "serve", *certificate], stdout=subprocess.PIPE)
     try:
@@ -60,7 +64,9 @@ def called(watch: Watch, count: int, pause: float, certificate: tuple[str, ...])
         end = time.monotonic() + 1
         while time.monotonic() < end:
             watch.step()
-        client = subprocess.Popen([*WEB, "call", port, str(count), str(pause), *(["tls"] if certificate else [])])
+        client = subprocess.Popen(
+            [*WEB, "call", port, str(count), str(pause), kinds, *(["tls"] if certificate else [])]
+        )
         while client.poll() is None:
             watch.step()
         end = time.monotonic() + 0.5
@@ -88,7 +94,16 @@ def test_each_request_of_a_calm_client_is_seen(secure: bool, certificate: tuple[
 
 def test_of_a_hurried_client_a_share_is_seen_and_counts_for_all() -> None:
     with watching() as watch:
-        inbound = called(watch, 1500, 0.0, ())
+        inbound = called(watch, 1500, 0.0)
     assert len(inbound) < 2500
     for status in (200, 401):
         assert 1200 <= sum(act.sampled for act in inbound if act.status == status) <= 1500
+
+
+def test_refusals_on_one_kept_connection_are_found() -> None:
+    with watching() as watch:
+        inbound = called(watch, 60, 0.01, kinds="no")
+    server = inbound[0].process.pid
+    found = [f for f in watch.findings if f.rule == "api-access-violation" and f.process and f.process.pid == server]
+    assert found
+    assert found[0].subject["source"] == "127.0.0.1"
