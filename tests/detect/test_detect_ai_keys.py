@@ -87,7 +87,8 @@ def test_words_that_stand_for_no_key_are_none() -> None:
         ("anthropic", "collect.example.net", "203.0.113.9", "high"),
         ("openai", "203.0.113.9", "203.0.113.9", "high"),
         ("openai", "api.openai.com.evil.example", "203.0.113.9", "high"),
-        ("openai", "llm-gateway.corp.example.com", "10.0.0.5", "info"),
+        ("openai", "llm-gateway.example.com", "10.0.0.5", "low"),
+        ("openai", "llm-gateway.internal", "10.0.0.5", "info"),
         ("openai", "litellm", "127.0.0.1", "info"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from api_acts import INSIDE, SHOP, call, http, process, told, worst
 
@@ -103,7 +104,14 @@ def test_a_gateway_for_users_inside() -> None:
 
 def test_a_chatbot_for_the_public_pays_with_its_own_key() -> None:
     strangers = [f"203.0.113.{n}" for n in range(8)]
-    assert told(Llmjacking(), proxy_traffic(strangers, "/chat", 8, 1)) == []  # type: ignore[arg-type]
+    assert told(Llmjacking(), proxy_traffic(strangers, "/api/chat", 8, 1)) == []  # type: ignore[arg-type]
+
+
+def test_a_gateway_that_is_known_as_one() -> None:
+    litellm = process("/usr/bin/python3.11", "/usr/local/bin/litellm", workload="systemd:litellm.service")
+    strangers = [f"203.0.113.{n}" for n in range(8)]
+    acts = proxy_traffic(strangers, "/v1/chat/completions", 8, 2)
+    assert told(Llmjacking(), [msgspec.structs.replace(act, process=litellm) for act in acts]) == []  # type: ignore[type-var]
 
 
 def test_overload_is_nobodys_refusal() -> None:

@@ -26,7 +26,7 @@ VLLM = process("/usr/bin/python3.11", "-m", "vllm.entrypoints.openai.api_server"
         (VLLM, "203.0.113.2", "medium"),
         (OLLAMA, "127.0.0.1", ""),
         (OLLAMA, "::1", ""),
-        (process("/usr/sbin/nginx"), "0.0.0.0", ""),
+        (process("/usr/bin/docker-proxy"), "0.0.0.0", "low"),
         (process("/usr/local/bin/ollama", workload="container:o@ollama", image="ollama/ollama:1"), "0.0.0.0", "info"),
     ],
 )
@@ -40,7 +40,6 @@ def test_listening(who: Process, address: str, severity: str) -> None:
         (OUTSIDE, "/api/generate", "POST", "high"),
         (OUTSIDE, "/api/tags", "GET", "high"),
         (OUTSIDE, "/api/delete", "DELETE", "critical"),
-        (OUTSIDE, "/api/jobs/", "POST", "critical"),
         (INSIDE, "/api/generate", "POST", "low"),
         (INSIDE, "/api/pull", "POST", "medium"),
         ("127.0.0.1", "/api/pull", "POST", ""),
@@ -50,6 +49,21 @@ def test_listening(who: Process, address: str, severity: str) -> None:
 )
 def test_answering_without_a_credential(peer: str, path: str, method: str, severity: str) -> None:
     assert worst(told(ModelServerAuth(), http(1, path, 200, peer=peer, method=method, who=OLLAMA))) == severity
+
+
+def test_shadowray() -> None:
+    job = http(1, "/api/jobs/", 200, method="POST", host="198.51.100.4:8265")
+    assert worst(told(ModelServerAuth(), job)) == "critical"
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/prompt", "/api/sessions", "/api/v1/run/x", "/"])
+def test_public_applications_have_such_paths_too(path: str) -> None:
+    site = process("/usr/bin/node", "/srv/site/server.js", workload="systemd:site.service")
+    acts = [
+        http(n, path, 200, method="POST", who=site, host="chat.example.com", exchange=path == "/api/chat")
+        for n in range(5)
+    ]
+    assert told(ModelServerAuth(), acts, listening(9, site, "0.0.0.0", 3000)) == []
 
 
 def test_an_exchange_tells_a_model_server_on_any_path() -> None:
@@ -86,9 +100,9 @@ def test_the_pipeline_tells_of_listeners() -> None:
 def test_the_data() -> None:
     assert len({server.name for server in servers()}) == len(servers())
     for server in servers():
-        assert all(any(g.rstrip("*") in p or p.rstrip("*") in g for p in server.paths) for g in server.grave), (
-            server.name
-        )
+        assert all(
+            any(g.rstrip("*") in p or p.rstrip("*") in g for p in server.paths + server.shared) for g in server.grave
+        ), server.name
     assert server_of("/usr/bin/python3.11", ("python3", "-m", "mlflow.server")) is not None
-    assert asked_at("/api/2.0/mlflow/experiments/search") is not None
-    assert asked_at("/index.html") is None
+    assert asked_at("/api/2.0/mlflow/experiments/search", 0) is not None
+    assert asked_at("/index.html", 11434) is None

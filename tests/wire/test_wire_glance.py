@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import HeadsSeen, Segment, SocketOpened
@@ -73,12 +75,20 @@ def answers(heard: list[Heard]) -> list[tuple[str, int, int]]:
     return [(e.request.target, e.response.status, e.stands) for _, e in heard if isinstance(e, Answered)]
 
 
-def test_a_client_of_a_far_server_is_left_alone_at_its_request() -> None:
+def test_a_client_of_a_far_server_is_left_alone_once_it_was_answered() -> None:
     connections, source = world("client")
     wire = Wire(connections, 1)
     wire(True, REQUEST)
-    assert source.told == [("quiet", 1, LINE)]
+    assert source.told == []
     assert answers(wire(False, REFUSAL)) == [("/v1/users/7", 403, 1)]
+    assert source.told == [("quiet", 1, LINE)]
+
+
+@pytest.mark.parametrize("field", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked", b"Content-Length: x"])
+def test_an_upload_is_not_copied_for_its_answers_sake(field: bytes) -> None:
+    connections, source = world("client")
+    Wire(connections, 1)(True, b"PUT /big HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n")
+    assert source.told == [("quiet", 1, b"PUT /big HTTP/1.1")]
 
 
 def test_a_server_of_this_host_is_glanced_at_once_it_has_answered() -> None:
@@ -108,11 +118,12 @@ def test_a_server_behind_translated_addresses_is_glanced_at_when_it_shows_up() -
     inside = Endpoint("172.17.0.2", 80)
     flows.opened(SocketOpened(0, 1, 11, "client", "tcp", CLIENT, SERVER))
     connections = Connections(flows, lambda _, __: Interest.SKIP, limits=Limits(), quiet=source)
-    Wire(connections, 1)(True, REQUEST)
-    assert source.told == [("quiet", 1, LINE)]
+    upload = b"PUT /v1/users/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+    Wire(connections, 1)(True, upload)
+    assert source.told == [("quiet", 1, b"PUT /v1/users/7 HTTP/1.1")]
     flows.opened(SocketOpened(1, 2, 12, "server", "tcp", inside, CLIENT))
-    connections.segment(Segment(2, 2, "tcp", inside, CLIENT, False, 1, REQUEST, len(REQUEST)))
-    assert source.told[1:] == [("quiet", 2, None), ("glance", 1, LINE)]
+    connections.segment(Segment(2, 2, "tcp", inside, CLIENT, False, 1, upload, len(upload)))
+    assert source.told[1:] == [("quiet", 2, None), ("glance", 1, b"PUT /v1/users/7 HTTP/1.1")]
 
 
 def test_requests_that_nobody_answers_do_not_keep_a_connection_open() -> None:

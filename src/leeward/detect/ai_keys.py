@@ -173,7 +173,11 @@ class AiKeys:
             return []
         far = reach(host_of(address)) if address else ""
         inside = far in ("here", "inside") or (not far and inside_name(destination)) or inside_name(destination)
-        severity = "info" if inside else rules()[_MISDIRECTED].settings["severity"][whose]
+        severity = (
+            ("info" if inside_name(destination) else "low")
+            if inside
+            else rules()[_MISDIRECTED].settings["severity"][whose]
+        )
         exchange = activity.exchange.id if isinstance(activity, ExchangeSeen) else ""
         evidence: dict[str, Any] = {
             "type": "key-sent", "time": iso(activity.ts), "exchange": exchange, "destination": destination, "address": address,

@@ -15,6 +15,7 @@ import msgspec
 
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.detector import occurrence
+from leeward.detect.model_server_auth import server_of
 from leeward.detect.places import DAY, HOUR, MINUTE, host_of, inside_name, kind_of, odd_signs, place, reach
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, ExchangeSeen, HttpSeen
@@ -34,6 +35,7 @@ _AI_PATHS = (
     "/v1/models",
 )
 _PROXY_PATHS = ("/proxy/openai", "/proxy/anthropic", "/proxy/aws", "/proxy/azure", "/proxy/google-ai", "/proxy/gcp")
+_GATEWAYS = frozenset(("LiteLLM", "Open WebUI"))
 _LOGGING = "/logging/modelinvocations"  # Bedrock's Get-, Put- and DeleteModelInvocationLoggingConfiguration
 _TRYING = frozenset(("impossible-probe", "keys-tried", "errors-in-a-row", "enumeration"))
 _MOST = 256
@@ -207,7 +209,7 @@ class Llmjacking:
 
     def _requested(self, activity: HttpSeen) -> list[Finding]:
         if activity.direction == "inbound":
-            if activity.path.startswith(_AI_PATHS) or activity.path.startswith(_PROXY_PATHS) or activity.exchange:
+            if activity.path.endswith(_AI_PATHS) or activity.path.startswith(_PROXY_PATHS):
                 return self._proxy(activity)
             return []
         if not activity.path.startswith(_LOGGING) or "bedrock" not in activity.host:
@@ -218,8 +220,8 @@ class Llmjacking:
 
     def _proxy(self, activity: HttpSeen | ExchangeSeen, key: str = "") -> list[Finding]:
         """One process that serves many from outside and pays with a few keys of its own."""
-        workload = activity.process.workload.id
-        if not workload:
+        workload, runs = activity.process.workload.id, server_of(activity.process.exe, activity.process.argv)
+        if not workload or (runs is not None and runs.name in _GATEWAYS):
             return []
         served = self._served.get(workload, "", activity.ts)
         if served is None:

@@ -41,6 +41,9 @@ _OPEN = (
     "/v2/health/ready",
     "/v2/health/live",
 )
+#: Ports on which any web application may listen.
+_GENERIC = frozenset((3000, 5000, 8000, 8001, 8002, 8080, 8081, 8500, 9000, 6379, 1234, 4000, 9091))
+_API = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/models")
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -50,6 +53,7 @@ class Server(msgspec.Struct, frozen=True):
     ports: frozenset[int]
     programs: frozenset[str]
     paths: tuple[str, ...]
+    shared: tuple[str, ...]
     grave: tuple[str, ...]
 
 
@@ -59,7 +63,7 @@ def servers() -> tuple[Server, ...]:
     return tuple(
         Server(
             entry["name"], frozenset(entry["ports"]), frozenset(entry.get("programs", ())),
-            tuple(entry.get("paths", ())), tuple(entry.get("grave", ())),
+            tuple(entry.get("paths", ())), tuple(entry.get("shared", ())), tuple(entry.get("grave", ())),
         )
         for entry in record["servers"]
     )  # fmt: skip
@@ -73,9 +77,22 @@ def server_of(exe: str, argv: tuple[str, ...]) -> Server | None:
 
 
 @functools.lru_cache(maxsize=16384)
-def asked_at(path: str) -> Server | None:
-    """Which of these answers this path, if only one does."""
-    return next((server for server in servers() if _fits(path, server.paths)), None)
+def asked_at(path: str, port: int) -> Server | None:
+    """Which of these answers this path (on this port, 0 if unknown), as far as that tells."""
+    return next(
+        (
+            s
+            for s in servers()
+            if _fits(path, s.paths) or (port in s.ports and port not in _GENERIC and _fits(path, s.shared))
+        ),
+        None,
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def on_port(port: int) -> Server | None:
+    """Which of these listens on this port, if hardly anything else does."""
+    return None if port in _GENERIC else next((s for s in servers() if port in s.ports), None)
 
 
 def _fits(path: str, patterns: tuple[str, ...]) -> bool:
@@ -113,7 +130,7 @@ class ModelServerAuth:
     def _listening(self, activity: FlowSeen) -> list[Finding]:
         """Beyond this host? In a container of its own network that is the only way, and says nothing."""
         process, address, port = activity.process, activity.flow.dst.ip, activity.flow.dst.port
-        server = server_of(process.exe, process.argv)
+        server = server_of(process.exe, process.argv) or on_port(port)
         anywhere = address in ("0.0.0.0", "::", "")
         if server is None or not (anywhere or reach(address) in ("inside", "outside")):
             return []
@@ -138,8 +155,9 @@ class ModelServerAuth:
         peer = host_of(activity.peer)
         far = reach(peer)
         process = activity.process
-        server = asked_at(activity.path) or (server_of(process.exe, process.argv) if activity.exchange else None)
-        if far in ("here", "") or (server is None and not activity.exchange):
+        port = _port_of(activity.host)
+        server = self._which(activity, port)
+        if far in ("here", "") or (server is None and not activity.path.endswith(_API)):
             return []
         grave = (
             server is not None
@@ -149,11 +167,6 @@ class ModelServerAuth:
         severity = "high" if far == "outside" else "medium" if grave else "low"
         if far == "outside" and grave:
             severity = "critical" if activity.method != "GET" else "high"
-        port = (
-            int(activity.host.rpartition(":")[2])
-            if activity.host.rpartition(":")[2].isdigit() and ":" in activity.host
-            else 0
-        )
         known = self._port(process, port, activity.ts)
         name = server.name if server is not None else "a model server"
         evidence: dict[str, Any] = {
@@ -163,6 +176,13 @@ class ModelServerAuth:
         return self._tell(
             activity, known, server, severity, port, f"{name} answered {peer} without a credential", evidence
         )
+
+    def _which(self, activity: HttpSeen, port: int) -> Server | None:
+        """By the path, if it tells; else by the program, if that answers this path or it was an AI exchange."""
+        server = asked_at(activity.path, port)
+        if server is None and (runs := server_of(activity.process.exe, activity.process.argv)) is not None:
+            server = runs if activity.exchange or _fits(activity.path, runs.shared) else None
+        return server
 
     def _port(self, process: Process, port: int, ts: int) -> _Port:
         group = process.workload.id
@@ -196,3 +216,9 @@ class ModelServerAuth:
                 severity=severity,
             )
         ]
+
+
+def _port_of(host: str) -> int:
+    """Of a Host header, 0 if it has none."""
+    port = host.rpartition(":")[2] if ":" in host else ""
+    return int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0

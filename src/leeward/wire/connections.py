@@ -40,7 +40,8 @@ _HOLD_NS = 2 * 10**9  # a server waits so long for its client's side to show up
 _HOLD_BYTES = 1 << 20  # a connection; all together 64 times that
 _H2_LOOKS = 64  # requests of no interest on an HTTP/2 connection before it is left alone; to a server here: in a second
 _H2_BYTES = 4 << 20  # of such a connection to a server here, in a second
-_UNANSWERED = 8  # requests to a server here whose answers were not seen, before their connection is left alone
+_UNANSWERED = 8  # requests of no interest whose answers were not seen, before their connection is left alone
+_SMALL = 65536  # bytes of a request's body that are copied for the sake of its answer
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
 
 
@@ -464,11 +465,11 @@ class Connections:
                 case Skipped(line=line):
                     connection.skipped += 1
                     if not connection.exchanges:
-                        self._skipped(connection, event.request.start, line)
+                        self._skipped(connection, event.request, line)
                 case Answered():
                     connection.unanswered = 0
-                    if not connection.exchanges and connection.line and self._serves_here(connection):
-                        self._glance(connection, connection.line)
+                    if not connection.exchanges and connection.line:
+                        self._leave(connection)
                 case NotHttp():
                     connection.reason = connection.reason or f"not HTTP: {event.reason}"
                     self.counters["not_http"] += 1
@@ -480,18 +481,16 @@ class Connections:
                     self._hush(connection, None)
         return [(connection, event) for event in events]
 
-    def _skipped(self, connection: Connection, ts: int, line: bytes) -> None:
+    def _skipped(self, connection: Connection, request: Message, line: bytes) -> None:
         """A request of no interest, on a connection without any other. A source wakes at the line of an HTTP/1 request; it cannot
-        read HTTP/2's, so such a connection is left alone only after many, and for good. If the server is on this host, HTTP/1
-        is left alone once the answer is there, and HTTP/2 only if it carries much."""
-        here = self._serves_here(connection)
+        read HTTP/2's, so such a connection is left alone only after many, and for good; if the server is on this host, only if it
+        carries much. HTTP/1 is left alone once the answer is there, or at once if much is to come before it."""
+        here, ts = self._serves_here(connection), request.start
         if isinstance(connection.http, Http1Connection):
             connection.line = line
             connection.unanswered += 1
-            if not here:
-                self._hush(connection, line)
-            elif connection.unanswered > _UNANSWERED:
-                self._glance(connection, line)
+            if connection.unanswered > _UNANSWERED or not _is_small(request):
+                self._leave(connection)
         elif not here and connection.skipped >= _H2_LOOKS:
             self._leave_http2(connection)
         elif here:
@@ -526,10 +525,18 @@ class Connections:
             return False
         return socket.role == "server" or self._flows.mirror(socket) is not None
 
+    def _leave(self, connection: Connection) -> None:
+        """Leaves an HTTP/1 connection alone, until a request of another line comes."""
+        connection.unanswered = 0
+        if self._serves_here(connection):
+            self._glance(connection, connection.line)
+        else:
+            self._hush(connection, connection.line)
+
     def _glance(self, connection: Connection, line: bytes) -> None:
         if self._quiet is None:
             return
-        connection.hushed, connection.unanswered = True, 0
+        connection.hushed = True
         match connection.key:
             case ("socket", int(sock)):
                 self._quiet.glance_socket(sock, line)
@@ -624,6 +631,13 @@ def _role_of(data: bytes, written: bool) -> str:
         case "server":
             return "server" if written else "client"
     return "unknown"
+
+
+def _is_small(request: Message) -> bool:
+    """Will its body have passed soon?"""
+    length = request.header("content-length") or "0"
+    small = length.isascii() and length.isdigit() and len(length) < 6 and int(length) <= _SMALL
+    return small and not request.header("transfer-encoding")
 
 
 def endpoints(connection: Connection) -> tuple[Endpoint | None, Endpoint | None]:
