@@ -117,7 +117,7 @@ class Activities:
             key_of=key.provider, sampled=stands, exchange=exchange,
         )  # fmt: skip
         peer = str(flow.src) if flow else ""
-        servers = [] if inbound else [pid for pid in connection.observers if pid][:1]
+        servers = [] if inbound else connection.seen_by()[:1]
         other = [
             msgspec.structs.replace(seen, process=self.who(pid, ts), direction="inbound", peer=peer) for pid in servers
         ]

@@ -6,9 +6,12 @@ import msgspec
 import pytest
 from api_acts import INSIDE, SHOP, call, http, process, told, worst
 
+from leeward.ai.catalogue import default_catalogue
+from leeward.ai.hearing import Hearing
 from leeward.detect.llmjacking import Llmjacking
 from leeward.model.activity import ExchangeSeen
 from leeward.model.exchange import Key
+from leeward.model.message import Message
 
 JACKING, ENUMERATION = "llmjacking", "model-enumeration"
 CLAUDES = [
@@ -32,6 +35,20 @@ def test_probing_what_a_key_may_do() -> None:
     assert worst(found, JACKING) in ("high", "critical")
     assert worst(found, ENUMERATION) == "medium"
     assert "impossible-probe" in found[0].evidence[0]["signs"]
+
+
+def test_the_probe_is_seen_in_the_body_that_bedrock_is_sent() -> None:
+    body = b'{"prompt": "Human: hi", "max_tokens_to_sample": -1}'
+    headers = [("host", "bedrock-runtime.us-east-1.amazonaws.com"), ("content-type", "application/json")]
+    request = Message(
+        index=0, method="POST", target="/model/anthropic.claude-v2/invoke", headers=headers, body=body, complete=True
+    )
+    refusal = Message(
+        index=0, status=400, headers=headers[1:], body=b'{"message": "ValidationException"}', complete=True
+    )
+    (timed,) = Hearing(default_catalogue()).exchanges(headers[0][1], 443, request, refusal)
+    assert timed.exchange.gen_ai.request_parameters == {"max_tokens_to_sample": -1}
+    assert timed.exchange.http.status == 400
 
 
 def test_errors_in_a_row_over_models_and_regions_then_success() -> None:

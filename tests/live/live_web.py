@@ -1,7 +1,8 @@
 """A server that is no AI's and a client that calls it on one kept connection.
 
 `serve [CERT KEY]` prints its port and answers /no/... with 401, all else with 200. `call PORT COUNT PAUSE KINDS [tls]` asks for
-/ok/N and /no/N (KINDS: ok,no) in turns, COUNT times each.
+/ok/N and /no/N (KINDS: ok,no) in turns, COUNT times each, PAUSE seconds apart; without a pause, for the last time after three
+seconds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def call(port: int, count: int, pause: float, kinds: list[str], tls: bool) -> No
     else:
         connection = http.client.HTTPConnection("127.0.0.1", port)
     for number in range(count):
+        if not pause and number == count - 1:
+            time.sleep(3)
         for kind in kinds:
             connection.request(
                 "GET", f"/{kind}/{number}", headers={"Authorization": "Bearer made-up", "User-Agent": "live-web"}

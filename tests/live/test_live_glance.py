@@ -95,9 +95,9 @@ def test_each_request_of_a_calm_client_is_seen(secure: bool, certificate: tuple[
 def test_of_a_hurried_client_a_share_is_seen_and_counts_for_all() -> None:
     with watching() as watch:
         inbound = called(watch, 1500, 0.0)
-    assert len(inbound) < 2500
     for status in (200, 401):
-        assert 1200 <= sum(act.sampled for act in inbound if act.status == status) <= 1500
+        shown = [act.sampled for act in inbound if act.status == status]
+        assert 1490 <= sum(shown) <= 1500
 
 
 def test_refusals_on_one_kept_connection_are_found() -> None:

@@ -113,6 +113,19 @@ def test_both_ends_here_are_glanced_at_from_the_clients() -> None:
     assert (event.request.header("authorization"), event.response.status, event.stands) == ("Bearer made-up", 403, 12)
 
 
+def test_a_server_that_is_heard_of_before_it_has_accepted_is_known_later() -> None:
+    flows = FlowTable("test", NameTable())
+    flows.opened(SocketOpened(0, 1, 11, "client", "tcp", CLIENT, SERVER))
+    flows.opened(SocketOpened(0, 2, 0, "unknown", "tcp", SERVER, CLIENT))
+    connections = Connections(flows, lambda _, __: Interest.SKIP, limits=Limits(), quiet=Source())
+    near, far = Wire(connections, 1), Wire(connections, 2)
+    heard = near(True, REQUEST)
+    far(True, REQUEST)
+    assert heard[0][0].seen_by() == []
+    flows.opened(SocketOpened(3, 2, 12, "server", "tcp", SERVER, CLIENT))
+    assert heard[0][0].seen_by() == [12]
+
+
 def test_a_server_behind_translated_addresses_is_glanced_at_when_it_shows_up() -> None:
     source, flows = Source(), FlowTable("test", NameTable())
     inside = Endpoint("172.17.0.2", 80)

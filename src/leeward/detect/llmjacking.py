@@ -38,6 +38,14 @@ _PROXY_PATHS = ("/proxy/openai", "/proxy/anthropic", "/proxy/aws", "/proxy/azure
 _GATEWAYS = frozenset(("LiteLLM", "Open WebUI"))
 _LOGGING = "/logging/modelinvocations"  # Bedrock's Get-, Put- and DeleteModelInvocationLoggingConfiguration
 _TRYING = frozenset(("impossible-probe", "keys-tried", "errors-in-a-row", "enumeration"))
+_LIMITS = (
+    "max_tokens",
+    "max_tokens_to_sample",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxTokens",
+    "max_gen_len",
+)
 _MOST = 256
 
 
@@ -166,9 +174,7 @@ class Llmjacking:
     def _note_signs(self, activity: ExchangeSeen, source: _Source) -> None:
         exchange, ts = activity.exchange, activity.ts
         wanted = exchange.gen_ai.request_parameters
-        limits = [
-            wanted.get(name) for name in ("max_tokens", "max_tokens_to_sample", "max_completion_tokens", "maxTokens")
-        ]
+        limits = [wanted.get(name) for name in _LIMITS]
         if any(isinstance(limit, int | float) and limit < 0 for limit in limits) and _refused(exchange):
             source.signs["impossible-probe"] = ts
         refused_keys = sum(tried.failed for tried in source.keys.values())

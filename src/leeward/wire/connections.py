@@ -73,7 +73,8 @@ class Connection(msgspec.Struct, eq=False):
     reason: why its content is not seen, "" if it is (or not yet known). opener: the side that opened it (packets only).
     library: the source's number for the library, -1 if there is none. speaks: "postgresql" | "mysql", "" for HTTP.
     line: of a request of no interest whose answer is awaited; unanswered: how many there are. second, in_second, bytes_second: of
-    an HTTP/2 connection to a server here, requests and bytes in the second that began then. hushed: the source was told.
+    an HTTP/2 connection to a server here, requests and bytes in the second that began then. hushed: the source was told. far: the
+    server's socket, if that is on this host too (packets only).
     """
 
     key: Hashable
@@ -104,6 +105,12 @@ class Connection(msgspec.Struct, eq=False):
     in_second: int = 0
     bytes_second: int = 0
     hushed: bool = False
+    far: Socket | None = None
+
+    def seen_by(self) -> list[int]:
+        """The observers that are known by now: a server is often heard of before it has accepted."""
+        known = [pid for pid in self.observers if pid]
+        return known or ([self.far.flow.pid] if self.far is not None and self.far.flow.pid else [])
 
 
 InterestOf = Callable[[Connection, Message], Interest]
@@ -392,9 +399,11 @@ class Connections:
             return False
         if connection.opener == socket.local:
             other.observers, connection.observers = [], [*other.observers, other.pid]
+            connection.far = other.socket
             self._drop(other, "server_side_duplicates")
             return False
         other.observers.append(socket.flow.pid)
+        other.far = socket
         self._drop(connection, "server_side_duplicates")
         if other.hushed and isinstance(other.http, Http1Connection) and not other.exchanges:
             self._glance(other, other.line)  # left alone before it was known that its server is here
