@@ -28,14 +28,25 @@ def used_by(*users: Process) -> str:
     return worst(told(keys(), [call(n, who=who, key=OURS) for n, who in enumerate(users)]), SHARED)
 
 
-def test_two_services_share_and_three_more_so() -> None:
-    services = [process(workload=f"systemd:{name}.service") for name in "abc"]
+def test_services_that_share_from_the_start_are_low() -> None:
+    services = [process(workload=f"systemd:{name}.service") for name in "abcd"]
     assert used_by(*services[:2]) == "low"
-    assert used_by(*services) == "medium"
+    assert used_by(*services) == "low"
+
+
+def test_who_comes_late_to_a_key_of_several_is_medium() -> None:
+    used = [call(n, who=process(workload=f"systemd:{n}.service"), key=OURS) for n in range(2)]
+    late = process(workload="systemd:late.service")
+    assert worst(told(keys(), used, call(7200, who=late, key=OURS)), SHARED) == "medium"
 
 
 def test_a_key_in_an_odd_place_is_high() -> None:
     assert used_by(SHOP, process("/tmp/x", workload="exe:/tmp/x")) == "high"
+
+
+def test_a_script_out_of_tmp_that_uses_a_known_key() -> None:
+    thief = process("/usr/bin/python3.11", "/tmp/.u/helper.py", workload="exe:/usr/bin/python3.11")
+    assert worst(told(keys(), call(1, key=OURS), call(7200, who=thief, key=OURS)), SHARED) == "medium"
 
 
 @pytest.mark.parametrize(

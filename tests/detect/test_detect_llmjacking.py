@@ -94,7 +94,18 @@ def proxy_traffic(peers: list[str], path: str, identities: int, keys: int) -> li
 def test_a_reverse_proxy_in_front_of_keys() -> None:
     strangers = [f"203.0.113.{n}" for n in range(8)]
     assert worst(told(Llmjacking(), proxy_traffic(strangers, "/v1/chat/completions", 8, 1)), JACKING) == "medium"  # type: ignore[arg-type]
-    assert worst(told(Llmjacking(), proxy_traffic([INSIDE], "/proxy/anthropic/v1/messages", 8, 4)), JACKING) == "high"  # type: ignore[arg-type]
+    pool = proxy_traffic(strangers, "/proxy/anthropic/v1/messages", 8, 4)
+    assert worst(told(Llmjacking(), pool), JACKING) == "high"  # type: ignore[arg-type]
+    assert told(Llmjacking(), proxy_traffic([INSIDE], "/proxy/anthropic/v1/messages", 8, 4)) == []  # type: ignore[arg-type]
+
+
+def test_a_stranger_asks_for_models_by_their_names() -> None:
+    asked = [http(n, f"/v1/models/llama-{n}", 404, agent=f"a{n}") for n in range(12)]
+    found = told(Llmjacking(), http(0, "/v1/models", 200), asked)
+    assert worst(found, ENUMERATION) == "medium"
+    assert found[0].workload is not None
+    assert found[0].workload.id == SHOP.workload.id
+    assert told(Llmjacking(), [http(n * 10, "/v1/models/llama-1", 200) for n in range(200)]) == []
 
 
 def test_checking_keys_at_many_services() -> None:

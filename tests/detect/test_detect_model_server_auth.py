@@ -41,7 +41,7 @@ def test_listening(who: Process, address: str, severity: str) -> None:
         (OUTSIDE, "/api/tags", "GET", "high"),
         (OUTSIDE, "/api/delete", "DELETE", "critical"),
         (INSIDE, "/api/generate", "POST", "low"),
-        (INSIDE, "/api/pull", "POST", "medium"),
+        (INSIDE, "/api/pull", "POST", "low"),
         ("127.0.0.1", "/api/pull", "POST", ""),
         (OUTSIDE, "/health", "GET", ""),
         (OUTSIDE, "/", "GET", ""),

@@ -12,7 +12,7 @@ from typing import Any
 from leeward.ai.catalogue import Catalogue
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.detector import occurrence
-from leeward.detect.places import DAY, MINUTE, host_of, image_of, inside_name, odd_signs, place, reach
+from leeward.detect.places import DAY, HOUR, MINUTE, host_of, image_of, inside_name, odd_signs, place, reach
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, ExchangeSeen, HttpSeen, Started
 from leeward.model.finding import Finding
@@ -130,12 +130,14 @@ class AiKeys:
         self._uses.put(fingerprint, where, _Use(first=activity.ts, count=1), activity.ts)
         if not others:
             return []
-        odd = [sign for sign in odd_signs(activity.process) if sign != "one-off"]
-        places = len(others) + 1
-        many = rules()[_SHARED].settings["many_places"]
-        severity = "high" if odd else "medium" if places >= many else "low"
+        signs = [sign for sign in odd_signs(activity.process) if sign != "one-off"]
+        places, settings = len(others) + 1, rules()[_SHARED].settings
+        late = activity.ts - min(other.first for _, other in others) >= settings["settled_hours"] * HOUR
+        many = late and places >= settings["many_places"]
+        severity = "high" if set(signs) - {"open-script"} else "medium" if many or (signs and late) else "low"
         evidence: dict[str, Any] = {
-            "type": "key-use", "time": iso(activity.ts), "exchange": activity.exchange.id, "place": where, "signs": odd,
+            "type": "key-use", "time": iso(activity.ts), "exchange": activity.exchange.id, "place": where, "signs": signs,
+            "late": late,
             "others": [{"place": name, "since": iso(other.first), "uses": other.count} for name, other in others[:5]],
             "value": places, "threshold": 2, "margin": places / 2,
         }  # fmt: skip

@@ -36,6 +36,8 @@ _AI_PATHS = (
 )
 _PROXY_PATHS = ("/proxy/openai", "/proxy/anthropic", "/proxy/aws", "/proxy/azure", "/proxy/google-ai", "/proxy/gcp")
 _GATEWAYS = frozenset(("LiteLLM", "Open WebUI"))
+_BY_NAME = "/v1/models/"
+_NO = (400, 401, 403, 404, 405, 422)
 _LOGGING = "/logging/modelinvocations"  # Bedrock's Get-, Put- and DeleteModelInvocationLoggingConfiguration
 _TRYING = frozenset(("impossible-probe", "keys-tried", "errors-in-a-row", "enumeration"))
 _LIMITS = (
@@ -143,21 +145,21 @@ class Llmjacking:
             source.row = source.row + 1 if failed else 0
         if exchange.key is not None:
             _put(source.keys, exchange.key.fingerprint, _Try(ts, failed and exchange.http.status in (401, 403)))
-        for tries in (source.models, source.keys):
-            while tries and next(iter(tries.values())).ts < old:
-                tries.popitem(last=False)
+        _forget(source.models, old)
+        _forget(source.keys, old)
         while source.lists and next(iter(source.lists.values())) < old:
             source.lists.popitem(last=False)
 
-    def _enumeration(self, activity: ExchangeSeen, source: _Source) -> list[Finding]:
+    def _enumeration(self, activity: ExchangeSeen | HttpSeen, source: _Source) -> list[Finding]:
         """Many models, or many services' lists, within minutes."""
         failed = sum(tried.failed for tried in source.models.values())
         models, lists, m = len(source.models), len(source.lists), self._many
         refused = failed >= m["refused_models"] and failed * 2 >= models
         if not refused and models < m["models"] and lists < m["lists"]:
             return []
-        inside = inside_name(activity.exchange.network.domain or host_of(activity.exchange.network.dst))
-        severity = "medium" if refused or (lists >= m["lists"] and not inside) else "low"
+        severity = (
+            "medium" if refused or (lists >= m["lists"] and not inside_name(next(reversed(source.lists)))) else "low"
+        )
         if severity == "medium":
             source.signs["enumeration"] = activity.ts
         value, threshold = (failed, m["refused_models"]) if refused else (models, m["models"])
@@ -168,6 +170,17 @@ class Llmjacking:
             "services": lists, "names": [model for _, model in list(source.models)[-8:]],
         }  # fmt: skip
         return self._tell(_ENUMERATION, activity, source, severity, f"{models} models, {failed} refused", values)
+
+    def _asked_for(self, activity: HttpSeen) -> list[Finding]:
+        """A model that somebody asked a server here about by its name: /v1/models/NAME is no call, but it tells what there is."""
+        model = activity.path.partition(_BY_NAME)[2]
+        if not model or not activity.status:
+            return []
+        source = self._source(f"address:{host_of(activity.peer)}", activity.ts)
+        old = activity.ts - self._many["window_minutes"] * MINUTE
+        _put(source.models, (activity.process.workload.id, model), _Try(activity.ts, activity.status in _NO))
+        _forget(source.models, old)
+        return self._enumeration(activity, source)
 
     # -- signs -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +199,7 @@ class Llmjacking:
         worked = exchange.http.status == 200 and exchange.gen_ai.operation in _CALLS
         if worked and not _TRYING.isdisjoint(source.signs):
             source.signs.setdefault("then-it-worked", ts)
-        if [sign for sign in odd_signs(activity.process) if sign != "one-off"]:
+        if set(odd_signs(activity.process)) - {"one-off", "open-script"}:
             source.signs["out-of-place"] = ts
 
     def _new_place(self, activity: ExchangeSeen, source: _Source) -> None:
@@ -215,6 +228,8 @@ class Llmjacking:
 
     def _requested(self, activity: HttpSeen) -> list[Finding]:
         if activity.direction == "inbound":
+            if _BY_NAME in activity.path:
+                return self._asked_for(activity)
             if activity.path.endswith(_AI_PATHS) or activity.path.startswith(_PROXY_PATHS):
                 return self._proxy(activity)
             return []
@@ -244,7 +259,7 @@ class Llmjacking:
                 served.identities.add(activity.identity)
         elif len(served.keys) < _MOST:
             served.keys.add(key)
-        if not served.keys or not (len(served.outside) >= self._set["outside_peers"] or served.proxied):
+        if not served.keys or len(served.outside) < self._set["outside_peers"]:
             return []
         strangers = len(served.identities - served.keys) > len(served.keys) or served.proxied
         if not strangers and len(served.outside) < 4 * self._set["outside_peers"]:
@@ -290,7 +305,8 @@ class Llmjacking:
                 "destination": exchange.network.domain or host_of(exchange.network.dst), "provider": exchange.gen_ai.provider,
                 "source": host_of(exchange.network.src), "key": exchange.key.fingerprint if exchange.key else "",
             }  # fmt: skip
-        from_peer = isinstance(activity, ExchangeSeen) and activity.exchange.network.direction == "inbound"
+        exchange_in = isinstance(activity, ExchangeSeen) and activity.exchange.network.direction == "inbound"
+        from_peer = exchange_in or (isinstance(activity, HttpSeen) and rule == _ENUMERATION)
         same = (subject["source"],) if from_peer or not activity.process.pid else ()
         return [
             occurrence(
@@ -308,7 +324,12 @@ class Llmjacking:
 
 def _refused(exchange: Exchange) -> bool:
     """Did the service say no to who asked or to what was asked for? Overload and failure are none of his."""
-    return exchange.http.status in (400, 401, 403, 404, 405, 422)
+    return exchange.http.status in _NO
+
+
+def _forget(tries: OrderedDict[Any, _Try], old: int) -> None:
+    while tries and next(iter(tries.values())).ts < old:
+        tries.popitem(last=False)
 
 
 def _put(entries: OrderedDict[Any, Any], key: Any, value: Any) -> None:

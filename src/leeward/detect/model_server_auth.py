@@ -164,7 +164,7 @@ class ModelServerAuth:
             and _fits(activity.path, server.grave)
             and not (activity.method == "GET" and activity.path == "/api/jobs")
         )
-        severity = "high" if far == "outside" else "medium" if grave else "low"
+        severity = "high" if far == "outside" else "low"
         if far == "outside" and grave:
             severity = "critical" if activity.method != "GET" else "high"
         known = self._port(process, port, activity.ts)

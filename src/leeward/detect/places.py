@@ -84,7 +84,7 @@ def kind_of(process: Process) -> str:
     """A stable name for what runs, across workloads: the image, else the executable with the script that it runs."""
     if process.container is not None and process.container.image:
         return image_of(process)
-    script = next((word for word in process.argv[1:] if not word.startswith("-")), "") if interpreted(process) else ""
+    script = _script(process) if interpreted(process) else ""
     return f"{process.exe} {script}".strip()
 
 
@@ -94,16 +94,23 @@ def image_of(process: Process) -> str:
     return image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
 
 
+def _script(process: Process) -> str:
+    return next((word for word in process.argv[1:] if not word.startswith("-")), "")
+
+
 def interpreted(process: Process) -> bool:
     return program(process.exe) in _INTERPRETERS | _SHELLS
 
 
 def odd_signs(process: Process) -> list[str]:
     """What is odd about a process that talks to an AI service, by name: "open-folder" (its file lies where anybody may write, or
-    is gone), "under-server" (a tool of a server that serves something else), "server", "one-off" (a shell, a command line)."""
+    is gone), "open-script" (it runs a script from there), "under-server" (a tool of a server that serves something else), "server",
+    "one-off" (a shell, a command line)."""
     name, signs = program(process.exe), []
     if process.exe.startswith(_OPEN_FOLDERS) or process.exe.endswith(" (deleted)"):
         signs.append("open-folder")
+    elif interpreted(process) and _script(process).startswith(_OPEN_FOLDERS):
+        signs.append("open-script")
     inline = name in _INTERPRETERS and any(word in _INLINE for word in process.argv[1:3])
     tool = name in _SHELLS or name in _FETCHERS or inline
     parents = [program(a.exe) for a in process.ancestors]
