@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 
 import msgspec
 
-from leeward.ai.keys import KeyForms, find_key, redact_argv, redact_url
+from leeward.ai.keys import KeyForms, caller_key, redact_argv, redact_url
 from leeward.detect.detector import reference
 from leeward.detect.findings import identity
 from leeward.model.activity import (
@@ -103,24 +103,25 @@ class Activities:
         ]
 
     def http(
-        self, connection: Connection, request: Message, response: Message | None, exchange: bool
+        self, connection: Connection, request: Message, response: Message | None, exchange: bool, stands: int = 1
     ) -> list[Activity]:
-        """An HTTP exchange, once for each of its ends that is on this host."""
+        """An HTTP exchange, once for each of its ends that is on this host. stands: how many like it passed unseen, with it."""
         flow = connection.socket.flow if connection.socket else None
         inbound = connection.role == "server"
-        key = find_key(request.headers, request.target, self._forms)
+        key = caller_key(request, self._forms)
         ts = (response.start if response is not None else 0) or request.start
         seen = HttpSeen(
             ts=ts, process=self.who(connection.pid, ts), direction="inbound" if inbound else "outbound",
             peer=str(flow.src if inbound else flow.dst) if flow else "", host=request.header("host")[:255], method=request.method,
             path=redact_url(request.target.split("?", 1)[0][:_PATH], self._forms),
             status=response.status if response is not None else 0,
-            request_size=request.body_size, response_size=response.body_size if response is not None else 0,
+            request_size=_size(request), response_size=_size(response) if response is not None else 0,
             content_type=response.header("content-type")[:_AGENT] if response is not None else "",
-            user_agent=request.header("user-agent")[:_AGENT], identity=key.fingerprint if key else "", exchange=exchange,
+            user_agent=request.header("user-agent")[:_AGENT], identity=key.fingerprint,
+            key_of=key.provider, sampled=stands, exchange=exchange,
         )  # fmt: skip
         peer = str(flow.src) if flow else ""
-        servers = [] if inbound else [pid for pid in connection.observers if pid][:1]
+        servers = [] if inbound else connection.seen_by()[:1]
         other = [
             msgspec.structs.replace(seen, process=self.who(pid, ts), direction="inbound", peer=peer) for pid in servers
         ]
@@ -182,3 +183,9 @@ def system_record(activity: Activity, origin: str) -> SystemRecord | None:
     record.before, record.after, record.failed = activity.before, activity.after, activity.failed
     record.target = Target(activity.target.pid, activity.target.exe) if activity.target is not None else None
     return record
+
+
+def _size(message: Message) -> int:
+    """Bytes of a message's body: those that passed, else those that its head announces."""
+    length = message.header("content-length")
+    return message.body_size or (int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0)

@@ -41,6 +41,7 @@ from leeward.model.raw import (
     CallJudged,
     Datagram,
     Denied,
+    HeadsSeen,
     Lost,
     ModelAnswered,
     Piped,
@@ -67,7 +68,7 @@ from leeward.sensor.layout import PLAIN_CONNECTION
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import DnsMessage, NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
-from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
+from leeward.wire.http import Answered, ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.keylog import KeyLog
 from leeward.wire.quic import QuicHellos, is_quic
 from leeward.wire.sql import SqlEvent
@@ -147,6 +148,7 @@ class Pipeline:
             Datagram: self._on_datagram,
             TlsOpened: lambda e: self._heard(self.connections.tls_opened(e)),
             Plaintext: lambda e: self._heard(self.connections.plaintext(e)),
+            HeadsSeen: lambda e: self._heard(self.connections.heads(e)),
             TlsClosed: lambda e: self._heard(self.connections.tls_closed(e)),
             Piped: self._on_piped,
             Denied: self._on_denied,
@@ -331,12 +333,23 @@ class Pipeline:
         records: list[Record] = []
         for connection, event in heard:
             said = self._said_by(connection, event)
-            if isinstance(event, ExchangeDone) and event.request is not None and self._may_show(connection.pid):
-                self._acts += self.activities.http(connection, event.request, event.response, bool(said))
+            self._acts += self._requested(connection, event, bool(said))
             payloads = _payloads(event) if len(said) == 1 else ()
             for timed in said:
                 records += self._exchange(connection, timed, payloads)
         return records
+
+    def _requested(self, connection: Connection, event: HttpEvent | SqlEvent, exchange: bool) -> list[Activity]:
+        """An HTTP exchange, AI or not, at those of its ends that may be shown."""
+        match event:
+            case ExchangeDone(request=Message() as request, response=response):
+                stands = 1
+            case Answered(request=request, response=response, stands=stands):
+                self.counters["requests_answered"] += stands
+            case _:
+                return []
+        acts = self.activities.http(connection, request, response, exchange, stands)
+        return [act for act in acts if self._may_show(act.process.pid)]
 
     def _said_by(self, connection: Connection, event: HttpEvent | SqlEvent) -> list[TimedExchange]:
         match event:
@@ -457,7 +470,7 @@ class Pipeline:
         if flow.pid and self._processes is not None:
             process = self._processes.get(flow.pid, ts)
             flow.workload, flow.exe = process.workload, process.exe
-        if socket.sock:
+        if socket.sock or socket.role == "listener":  # which has no number before anybody connects
             self._acts.append(self.activities.flow(socket, ts, self.flows.mirror(socket)))
         return [flow]
 

@@ -35,7 +35,7 @@ class Placing:
         evidence = exchange.evidence
         evidence.source, evidence.joined = connection.source, connection.joined
         evidence.late = not connection.from_start and number == 0 and connection.source == "library"
-        self._people(exchange, connection.pid, connection.observers, timed.start)
+        self._people(exchange, connection.pid, connection.seen_by(), timed.start)
         return exchange
 
     def on_stdio(self, timed: TimedExchange, client: int, server: int) -> Exchange:

@@ -129,6 +129,8 @@ def test_what_is_of_no_interest_is_told_to_the_source_with_its_line() -> None:
     connections, _, quiet = world(skip=True)
     connections.tls_opened(TlsOpened(1, 11, 100, 0, RANDOM))
     assert done(connections.plaintext(said(11, 100, 0, True, REQUEST.replace(b"/v1/chat", b"/v1/chat?x=1")))) == []
+    assert quiet.told == []  # its answer is looked at
+    assert done(connections.plaintext(said(11, 100, 0, False, RESPONSE))) == []
     assert quiet.told == [("tls", 11, 100, b"POST /v1/chat")]
 
 

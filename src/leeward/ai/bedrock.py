@@ -59,6 +59,9 @@ def _usage(usage: dict[str, Any], ai: GenAI) -> None:
     ai.output_tokens = count(usage.get("outputTokens")) if usage else ai.output_tokens
 
 
+_LIMITS = ("temperature", "top_p", "max_tokens", "max_tokens_to_sample", "max_gen_len")
+
+
 def _messages(item: dict[str, Any], source: Slice) -> list[ChatMessage]:
     """A message of converse; results of tools are messages of their own."""
     message = ChatMessage(text(item.get("role")), "")
@@ -181,7 +184,7 @@ def _invoke_request(body: Json, ai: GenAI) -> bool:
         words = text(fields.get("inputText")) or text(fields.get("prompt")) or text(fields.get("message"))
         texts = [words] if words else [t for t in fields.get("texts") or [] if isinstance(t, str)]
         ai.input += [ChatMessage("user", one) for one in texts]
-        ai.request_parameters.update(chosen(fields, (*_INFERENCE, "temperature", "top_p", "max_tokens")))
+        ai.request_parameters.update(chosen(fields, (*_INFERENCE, *_LIMITS)))
         ai.request_parameters.update(chosen(record(fields.get("textGenerationConfig")), _INFERENCE))
         shape = bool(texts)
     ai.request_model, ai.stream = model, stream

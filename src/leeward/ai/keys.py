@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from leeward.model.exchange import Key
+from leeward.model.message import Message
 
 SECRET = "[secret]"
 HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cf-aig-authorization", "proxy-authorization")
@@ -94,6 +95,24 @@ def find_key(headers: Iterable[tuple[str, str]], target: str, forms: KeyForms) -
 def fingerprint(secret: str) -> str:
     """What a credential is known by."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+_SESSION_COOKIE = re.compile(
+    r"(?i)^(?!.*[cx]srf)(?:.*[-_.])?(?:session\w*|sess|sid|phpsessid|jsessionid|\w*token|auth\w*|jwt|login|username)(?:$|[-_.])"
+)
+
+
+def caller_key(request: Message, forms: KeyForms) -> Key:
+    """The credential that a request shows: a key, else the cookies whose names say that they are a session. Its fingerprint is ""
+    if it shows none, "?" if its head was cut before that could be seen."""
+    key = find_key(request.headers, request.target, forms)
+    if key is not None:
+        return key
+    crumbs = [crumb.strip() for crumb in request.header("cookie").split(";")]
+    session = sorted(crumb for crumb in crumbs if _SESSION_COOKIE.search(crumb.partition("=")[0]))
+    if session:
+        return _key("", ";".join(session), "cookie")
+    return Key("", "?" if "cut-head" in request.anomalies or "head-limit" in request.anomalies else "")
 
 
 def _key(provider: str, secret: str, where: str) -> Key:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from leeward.ai.catalogue import Catalogue
+from leeward.detect.ai_destination import NewAiDestination
+from leeward.detect.ai_keys import AiKeys
+from leeward.detect.api_access import ApiAccess
+from leeward.detect.blind import BlindSpot
 from leeward.detect.detector import Detection, Detector
+from leeward.detect.extraction import ModelExtraction
+from leeward.detect.llmjacking import Llmjacking
+from leeward.detect.model_server_auth import ModelServerAuth
+from leeward.detect.tokens import TokenSpike
 
 
 def detection(catalogue: Catalogue) -> Detection:
     """All of them, new. catalogue: of AI services, asked whose a host or a key is."""
-    detectors: list[Detector] = []
+    detectors: list[Detector] = [
+        NewAiDestination(),
+        AiKeys(catalogue),
+        TokenSpike(),
+        Llmjacking(),
+        ModelServerAuth(),
+        ModelExtraction(),
+        ApiAccess(),
+        BlindSpot(),
+    ]
     return Detection(detectors)

@@ -125,8 +125,9 @@ class HttpSeen(Activity, frozen=True, kw_only=True):
 
     direction: "inbound" (process is the server) | "outbound". peer: the other end's address. path: without the query and without
     credentials; at most 512 characters. status: 0 if no answer was seen. sampled: how many requests like it this one stands for.
-    identity: fingerprint of the caller's credential, "" if it showed none. user_agent: at most 128 characters. exchange: is it an
-    AI exchange too?"""
+    identity: fingerprint of the caller's credential (a key, a session cookie), "" if it showed none, "?" if that was not seen.
+    key_of: the AI provider whose key that is by its form.
+    user_agent: at most 128 characters. exchange: is it an AI exchange too?"""
 
     direction: str
     peer: str = ""
@@ -139,6 +140,7 @@ class HttpSeen(Activity, frozen=True, kw_only=True):
     content_type: str = ""
     user_agent: str = ""
     identity: str = ""
+    key_of: str = ""
     sampled: int = 1
     exchange: bool = False
 

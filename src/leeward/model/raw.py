@@ -173,6 +173,19 @@ class Plaintext(Raw, frozen=True, gc=False):
     woke: bool = False
 
 
+class HeadsSeen(Raw, frozen=True, gc=False):
+    """An HTTP/1 request with its answer on a connection of which only heads are shown (wire.connections.Quiet): the beginning of
+    each. sock: of a connection in the clear, 0 if it is the TLS object `tls`. stands: how many of its kind (answered well, or
+    not) passed in this process since one was shown."""
+
+    pid: int
+    sock: int
+    tls: int
+    request: bytes
+    response: bytes
+    stands: int = 1
+
+
 class TlsClosed(Raw, frozen=True, gc=False):
     """The library freed its object."""
 
@@ -294,6 +307,7 @@ RawEvent = (
     | TlsOpened
     | Plaintext
     | TlsClosed
+    | HeadsSeen
     | Piped
     | UnixData
     | Denied

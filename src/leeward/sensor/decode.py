@@ -11,6 +11,7 @@ from leeward.model.net import Endpoint
 from leeward.model.raw import (
     Datagram,
     Denied,
+    HeadsSeen,
     Piped,
     Plaintext,
     ProcessExec,
@@ -135,6 +136,13 @@ def _tls_gone(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     return TlsClosed(ts + epoch, pid, tls, generation)
 
 
+def _heads(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
+    values = L.HEADS_EVENT.unpack_from(memory, at)
+    ts, _, pid, conn, tls, stands, asked, answered, _, _, request, response = values
+    sock, tls_object = (0, conn) if tls else (conn, 0)
+    return HeadsSeen(ts + epoch, pid, sock, tls_object, request[:asked], response[:answered], stands)
+
+
 def _segment(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     values = L.PACKET.unpack_from(memory, at)
     ts, _, _, cookie, local, remote, lport, rport, family, _, _, seq, total, offset, length, flags, _ = values
@@ -227,6 +235,7 @@ _DECODERS = {
     L.TLS_NEW: _tls_opened,
     L.TLS_BYTES: _tls_bytes,
     L.TLS_GONE: _tls_gone,
+    L.HEADS: _heads,
     L.SEGMENT: _segment,
     L.DATAGRAM: _datagram,
 }

@@ -318,6 +318,16 @@ class KernelSensor:
             self._maps["boring"][_U64.pack(L.line_hash(line, sock))] = b"\x01"
         self._maps["flow_verdicts"][_U64.pack(sock)] = _U32.pack(L.IGNORE if line is None else L.DORMANT)
 
+    def glance_tls(self, pid: int, tls: int, line: bytes) -> None:
+        """As quiet_tls, and shows the heads of a share of its exchanges as HeadsSeen."""
+        self._maps["boring"][_U64.pack(L.line_hash(line, tls ^ (pid << 32)))] = b"\x01"
+        self._maps["tls_verdicts"][L.TLS_KEY.pack(tls, pid, 0)] = _U32.pack(L.GLANCE)
+
+    def glance_socket(self, sock: int, line: bytes) -> None:
+        """The same for a socket."""
+        self._maps["boring"][_U64.pack(L.line_hash(line, sock))] = b"\x01"
+        self._maps["flow_verdicts"][_U64.pack(sock)] = _U32.pack(L.GLANCE)
+
     def quiet_stdio(self, pid: int) -> None:
         """Stops copying what this process reads and writes on its standard descriptors."""
         self._maps["stdio_verdicts"][_U32.pack(pid)] = _U32.pack(L.IGNORE)

@@ -30,6 +30,7 @@ FORMATS: Final[dict[str, str]] = {
     "ev_hold": "<QIIQQQQQIIII",
     "heart": "<QQ",
     "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
+    "ev_heads": "<QIIQIIIIII2048s512s",
     "config": "<IIIIII8Q",
     "tls_layout": "<HHHHHHH2x",
     "flow_key": "<Q16sII",
@@ -65,6 +66,7 @@ PINGED: Final = Struct(FORMATS["pinged"])
 HOLD: Final = Struct(FORMATS["ev_hold"])
 HEART: Final = Struct(FORMATS["heart"])
 PACKET: Final = Struct(FORMATS["ev_packet"])
+HEADS_EVENT: Final = Struct(FORMATS["ev_heads"])
 CONFIG: Final = Struct(FORMATS["config"])
 TLS_LAYOUT: Final = Struct(FORMATS["tls_layout"])
 FLOW_KEY: Final = Struct(FORMATS["flow_key"])
@@ -108,7 +110,8 @@ SSL_OBJECT, GO_OBJECT = 0, 1
 ROLES: Final = ("unknown", "client", "server", "listener")
 UDP: Final = 17
 PROTOCOLS: Final = {6: "tcp", UDP: "udp"}
-COPY, DORMANT, IGNORE = range(3)
+HEADS: Final = 40
+COPY, DORMANT, IGNORE, GLANCE = range(4)
 #: enum answer.
 ALLOW, DENY, ASK, PASS = range(1, 5)
 #: enum denied: why a process was refused a destination.

@@ -35,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Interest(enum.Enum):
-    """What is wanted of an exchange. FULL: its bodies too. SKIP: nothing; only its framing is followed."""
+    """What is wanted of an exchange. FULL: its bodies too. SKIP: its heads only; the framing of its bodies is followed."""
 
     FULL = enum.auto()
     SKIP = enum.auto()
@@ -66,6 +66,16 @@ class Skipped(msgspec.Struct, frozen=True):
 
     request: Message
     line: bytes
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The head of the answer to a request of no interest is there: who asked what, and with what result. No bodies.
+
+    stands: how many exchanges like it this one stands for, where the source shows a share of them only."""
+
+    request: Message
+    response: Message
+    stands: int = 1
 
 
 class Upgraded(msgspec.Struct, frozen=True):
@@ -108,7 +118,7 @@ class WsClosed(msgspec.Struct, frozen=True):
     reason: str
 
 
-HttpEvent = RequestHead | RequestDone | ExchangeDone | Skipped | Upgraded | NotHttp | WsMessage | WsClosed
+HttpEvent = RequestHead | RequestDone | ExchangeDone | Skipped | Answered | Upgraded | NotHttp | WsMessage | WsClosed
 
 
 class HttpConnection(Protocol):

@@ -2,8 +2,9 @@
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
 RequestHead, RequestDone and then one ExchangeDone or Upgraded (which WebSocket messages may follow); one judged SKIP gives
-Skipped only. Responses belong to requests in their order (RFC 9112 §9.3.2); what cannot be paired is counted, never guessed.
-What was lost or odd is in the message's `anomalies` or in `counters`.
+Skipped, and Answered when its answer's head is there and surely its own. Responses belong to requests in their order (RFC
+9112 §9.3.2); what cannot be paired is counted, never guessed. What was lost or odd is in the message's `anomalies` or in
+`counters`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from leeward.model.message import Message
 from leeward.wire.http import (
+    Answered,
     ExchangeDone,
     HttpEvent,
     Interest,
@@ -39,6 +41,7 @@ from leeward.wire.http1_head import (
 from leeward.wire.websocket import WebSocketConnection
 
 __all__ = [
+    "Answered",
     "ExchangeDone",
     "Http1Connection",
     "HttpEvent",
@@ -413,6 +416,8 @@ class Http1Connection:
         response.index = exchange.request.index
         exchange.response, side.exchange = response, exchange
         side.body = response_body(response, exchange.request.method)
+        if not exchange.full and "pairing-uncertain" not in response.anomalies:
+            events.append(Answered(exchange.request, response))
         if response.status == 101 or side.body.framing is Framing.TUNNEL:
             self._upgrade(side, ts, events)
             return False

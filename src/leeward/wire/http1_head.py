@@ -62,6 +62,12 @@ def request_line(data: bytes | bytearray) -> tuple[str, str, str] | None:
     return method.decode("latin-1"), target.strip(b" ").decode("latin-1"), version[1].decode("latin-1")
 
 
+def whole_lines(data: bytes) -> bytes:
+    """A head that was cut, as one: its whole lines, and the empty one. A whole head as it is, without what follows it."""
+    end = data.find(b"\r\n\r\n")
+    return data[: end + 4] if end >= 0 else data[: data.rfind(b"\n") + 1] + b"\r\n"
+
+
 class _Callbacks:
     """What llhttp tells."""
 

@@ -1,8 +1,9 @@
 """A passive HTTP/2 parser over both directions of one connection as observed: neither client nor server.
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
-RequestHead, RequestDone and then one ExchangeDone or Upgraded; one judged SKIP gives Skipped only. What was lost or odd is in
-the message's `anomalies` ("joined-mid-connection", "unknown-headers", "reset:<code>", "stream-limit") or in `counters`.
+RequestHead, RequestDone and then one ExchangeDone or Upgraded; one judged SKIP gives Skipped, and Answered when its answer's
+headers are there. What was lost or odd is in the message's `anomalies` ("joined-mid-connection", "unknown-headers",
+"reset:<code>", "stream-limit") or in `counters`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from leeward.model.message import Message
 from leeward.wire.hpack import Header, HpackDecoder
 from leeward.wire.http import (
+    Answered,
     ExchangeDone,
     HttpEvent,
     Interest,
@@ -312,6 +314,8 @@ class Http2Connection:
         stream.response = response
         length = response.header("content-length")
         stream.awaited = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else -1
+        if not stream.full and stream.request is not None:
+            events.append(Answered(stream.request, response))
         if stream.upgrade and 200 <= code < 300 and stream.request is not None:
             response.complete = True
             if stream.full:

@@ -11,12 +11,13 @@ enum event_type {
 	EV_SOCKET = 5, EV_SOCKET_CLOSED = 6,
 	EV_TLS_CONN = 7, EV_TLS_DATA = 8, EV_TLS_FREE = 9,
 	EV_SEGMENT = 10, EV_DATAGRAM = 11, EV_STDIO = 12, EV_UNIX = 13, EV_UNIX_DATA = 14, EV_DATABASE = 15, EV_HOLD = 16,
-	EV_DENIED = 17, EV_SYSTEM = 18,
+	EV_DENIED = 17, EV_SYSTEM = 18, EV_HEADS = 40,
 };
 enum role { ROLE_UNKNOWN = 0, ROLE_CLIENT = 1, ROLE_SERVER = 2, ROLE_LISTENER = 3 };
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58 };
 /* Why the kernel copies a connection's payload, or not. */
-enum verdict { COPY = 0, DORMANT = 1, IGNORE = 2 };
+/* GLANCE: as DORMANT, and the heads of a share of its exchanges are shown. */
+enum verdict { COPY = 0, DORMANT = 1, IGNORE = 2, GLANCE = 3 };
 enum { FLAG_WRITTEN = 1, FLAG_LATE = 2, FLAG_WOKE = 4, FLAG_FAULT = 8, FLAG_SYN = 16 };
 
 struct tuple {
@@ -98,6 +99,18 @@ struct ev_packet {
 	struct tuple t;
 	u32 seq, total, offset, len, flags, pad;
 };
+
+/* EV_HEADS: the beginnings of an HTTP/1 request and of its answer. conn: the socket's cookie, or the TLS object if `tls`. stands: how
+ * many passed in this process since one was shown. awaited: the request's answer is; pipelined: so was another's. */
+struct ev_heads {
+	struct head h;
+	u64 conn;
+	u32 tls, stands, request_len, response_len, awaited, pipelined;
+	u8 request[2048], response[512];
+};
+/* What was shown of a process's exchanges in the second `second`: those that were answered well, and those that were not. passed:
+ * since one was shown. all: in this second; step: one of so many is shown, by the second before. */
+struct glanced { u64 second; u32 shown[2], passed[2], all[2], step[2]; };
 
 struct config {
 	u32 only_tracked; /* 1: only processes in `tracked` and their children */

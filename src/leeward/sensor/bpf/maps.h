@@ -22,6 +22,10 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 4096); __type(key, stru
 /* User space's word on a socket (key: cookie) and on a TLS object; a table of its own because both sides write. */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 131072); __type(key, u64); __type(value, u32); } flow_verdicts SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, u32); } tls_verdicts SEC(".maps");
+/* Heads of requests on connections with the verdict GLANCE, until they are answered; the key has its highest bit set for TLS. */
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 4096); __type(key, u64); __type(value, struct ev_heads); } heads SEC(".maps");
+struct { __uint(type, MAP_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, struct ev_heads); } no_heads SEC(".maps");
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 4096); __type(key, u32); __type(value, struct glanced); } glances SEC(".maps");
 /* Request lines that user space has found to be no AI call: (connection, hash of the line up to '?'). */
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, u64); __type(value, u8); } boring SEC(".maps");
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 65536); __type(key, struct tls_key); __type(value, struct tls_conn); } tls_conns SEC(".maps");

@@ -173,6 +173,38 @@ INLINE void copy_call(const struct call *c, const struct place *conn, u64 id, u3
 	}
 }
 
+/* A call on a connection that is only glanced at. */
+INLINE void glance_call(const struct call *c, u32 pid, u32 total, const u8 *line)
+{
+	u64 key = 1ULL << 63 | (c->tls ^ ((u64)pid << 32));
+	u32 n = total;
+	asm volatile("" : "+r"(n));
+	if (line[0] == 'H' && line[1] == 'T') {
+		u8 status[12];
+		if (n < 16 || bpf_probe_read_user(status, 12, (void *)c->buffer))
+			return;
+		struct ev_heads *e = glance_response(key, pid, status);
+		if (!e)
+			return;
+		if (n > GLANCE_RESPONSE)
+			n = GLANCE_RESPONSE;
+		if (bpf_probe_read_user(e->response, n, (void *)c->buffer))
+			return;
+		e->response_len = n;
+		glance_show(e, c->tls, 1, pid);
+	} else if (is_http(line)) {
+		struct ev_heads *e = glance_request(key);
+		if (!e)
+			return;
+		if (n > GLANCE_REQUEST)
+			n = GLANCE_REQUEST;
+		if (bpf_probe_read_user(e->request, n, (void *)c->buffer))
+			return;
+		e->request_len = n;
+		e->awaited = 1;
+	}
+}
+
 /* 0: leave it, 1: copy, 2: copy and it was dormant until now */
 INLINE int worth(const struct call *c, struct tls_key *key, u32 total)
 {
@@ -182,8 +214,13 @@ INLINE int worth(const struct call *c, struct tls_key *key, u32 total)
 	if (*verdict == IGNORE || total < 6)
 		return 0;
 	u8 line[LINE] = {};
-	if (bpf_probe_read_user(line, 6, (void *)c->buffer) || !wakes(line))
+	if (bpf_probe_read_user(line, 6, (void *)c->buffer))
 		return 0;
+	if (!wakes(line)) {
+		if (*verdict == GLANCE)
+			glance_call(c, key->pid, total, line);
+		return 0;
+	}
 	u32 n = total;
 	asm volatile("" : "+r"(n));
 	if (n > LINE)
@@ -191,8 +228,11 @@ INLINE int worth(const struct call *c, struct tls_key *key, u32 total)
 	if (bpf_probe_read_user(line, n, (void *)c->buffer))
 		return 0;
 	u64 h = line_hash(line, n, c->tls ^ ((u64)key->pid << 32));
-	if (bpf_map_lookup_elem(&boring, &h))
+	if (bpf_map_lookup_elem(&boring, &h)) {
+		if (*verdict == GLANCE)
+			glance_call(c, key->pid, total, line);
 		return 0;
+	}
 	u32 copy = COPY;
 	bpf_map_update_elem(&tls_verdicts, key, &copy, BPF_ANY);
 	return 2;

@@ -3,7 +3,7 @@
  * hello, HTTP in the clear). Packets are seen at the cgroup's edge, after the kernel put them together, so one look
  * covers every system call, io_uring and sendfile included. */
 #include "process.h"
-#include "request.h"
+#include "glance.h"
 
 INLINE void own(void *ctx, u32 role)
 {
@@ -267,6 +267,36 @@ INLINE void copy_packet(struct __sk_buff *skb, const struct packet *p, u32 type,
 	}
 }
 
+/* A segment of a connection that is only glanced at. */
+INLINE void glance_segment(struct __sk_buff *skb, const struct packet *p, u32 pid, const u8 *line)
+{
+	u64 key = p->key.cookie;
+	if (line[0] == 'H' && line[1] == 'T') {
+		u8 status[12];
+		if (p->size < 16 || bpf_skb_load_bytes(skb, p->offset, status, 12))
+			return;
+		struct ev_heads *e = glance_response(key, pid, status);
+		if (!e)
+			return;
+		u32 n = p->size > GLANCE_RESPONSE ? GLANCE_RESPONSE : p->size;
+		asm volatile("" : "+r"(n));
+		if (n < 1 || n > GLANCE_RESPONSE || bpf_skb_load_bytes(skb, p->offset, e->response, n))
+			return;
+		e->response_len = n;
+		glance_show(e, key, 0, pid);
+	} else if (is_http(line)) {
+		struct ev_heads *e = glance_request(key);
+		if (!e)
+			return;
+		u32 n = p->size > GLANCE_REQUEST ? GLANCE_REQUEST : p->size;
+		asm volatile("" : "+r"(n));
+		if (n < 1 || n > GLANCE_REQUEST || bpf_skb_load_bytes(skb, p->offset, e->request, n))
+			return;
+		e->request_len = n;
+		e->awaited = 1;
+	}
+}
+
 enum class { UNKNOWN = 0, TLS_HELLO = 1, TLS_DONE = 2, HTTP = 3, QUIET = 4, SQL = 5 };
 
 /* Payload of a TCP segment: decide from its first bytes what the stream is, copy what may matter. */
@@ -311,15 +341,19 @@ INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
 	u32 v = verdict ? *verdict : (f->class == QUIET ? DORMANT : COPY);
 	if (v == IGNORE)
 		return;
-	if (v == DORMANT) {
-		if (!wakes(line))
+	if (v == DORMANT || v == GLANCE) {
+		u32 n = p->size > LINE ? LINE : p->size, known = !wakes(line);
+		if (!known) {
+			if (n < 6 || bpf_skb_load_bytes(skb, p->offset, line, n))
+				return;
+			u64 h = line_hash(line, n, p->key.cookie);
+			known = bpf_map_lookup_elem(&boring, &h) != 0;
+		}
+		if (known) {
+			if (v == GLANCE)
+				glance_segment(skb, p, f->pid, line);
 			return;
-		u32 n = p->size > LINE ? LINE : p->size;
-		if (n < 6 || bpf_skb_load_bytes(skb, p->offset, line, n))
-			return;
-		u64 h = line_hash(line, n, p->key.cookie);
-		if (bpf_map_lookup_elem(&boring, &h))
-			return;
+		}
 		v = COPY;
 		bpf_map_update_elem(&flow_verdicts, &p->key.cookie, &v, BPF_ANY);
 		f->class = HTTP;

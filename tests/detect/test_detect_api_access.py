@@ -1,0 +1,209 @@
+"""Refusals, probing and walking through ids, and who only looks like it."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+import pytest
+from api_acts import INSIDE, OUTSIDE, http, told, worst
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leeward.detect.api_access import ApiAccess
+from leeward.detect.routes import is_probe, route
+from leeward.model.activity import HttpSeen
+
+# -- what it must find -------------------------------------------------------------------------------------------------
+
+
+def test_guessing_passwords() -> None:
+    found = told(ApiAccess(), [http(n, "/login", 401, method="POST") for n in range(25)])
+    assert worst(found) == "medium"
+    assert len(found) == 1
+    assert found[0].evidence[0]["value"] == 20
+    assert found[0].subject["source"] == OUTSIDE
+
+
+def test_a_guess_that_fits_is_high() -> None:
+    tries = [http(n, "/login", 401, method="POST") for n in range(40)]
+    assert worst(told(ApiAccess(), tries, http(41, "/login", 200, method="POST"))) == "high"
+
+
+def test_many_stolen_tokens_tried_on_a_model_server() -> None:
+    tries = [http(n, "/v1/models", 401, identity=f"key{n:013d}") for n in range(25)]
+    assert worst(told(ApiAccess(), tries)) == "medium"
+
+
+def test_sampled_refusals_count_for_what_they_stand_for() -> None:
+    assert worst(told(ApiAccess(), [http(1, "/login", 403, method="POST", sampled=100)])) == "medium"
+
+
+def test_looking_for_paths() -> None:
+    found = told(ApiAccess(), [http(n / 10, f"/admin/{word}", 404) for n, word in enumerate(WORDS)])
+    assert worst(found) in ("low", "medium")
+    assert found[0].subject["kind"] == "probing"
+
+
+WORDS = [
+    f"{a}{b}"
+    for a in ("backup", "old", "test", "config", "private", "user")
+    for b in ("", "s", "-x", "-old", "-bak", ".php")
+]
+
+
+def test_a_few_probes_are_enough_and_one_that_is_answered_is_high() -> None:
+    probes = [http(n, path, 404) for n, path in enumerate(("/.env", "/wp-login.php", "/.git/config"))]
+    assert worst(told(ApiAccess(), probes)) == "medium"
+    assert worst(told(ApiAccess(), probes, http(4, "/backup.sql", 200))) == "high"
+
+
+def test_walking_through_ids_that_are_others() -> None:
+    walk = [
+        http(n / 2, f"/api/invoices/{1000 + n}", 200 if n % 3 else 403, identity="tenant0000000001") for n in range(60)
+    ]
+    found = told(ApiAccess(), walk)
+    assert worst(found) == "high"
+    walked = next(f for f in found if f.subject["kind"] == "walk")
+    assert walked.evidence[0]["route"] == "GET /api/invoices/{}"
+
+
+def test_walking_through_uuids_that_are_not_there() -> None:
+    rng = random.Random(1)
+    ids = [uuid.UUID(int=rng.getrandbits(128), version=4) for _ in range(40)]
+    walk = [http(n, f"/v1/files/{i}", 404, identity="tenant0000000001") for n, i in enumerate(ids)]
+    assert worst(told(ApiAccess(), walk)) == "medium"
+
+
+def test_a_stranger_who_counts_upwards_and_gets_everything() -> None:
+    assert worst(told(ApiAccess(), [http(n, f"/users/{n}/profile", 200) for n in range(1, 60)])) == "medium"
+
+
+# -- what looks like it --------------------------------------------------------------------------------------------------
+
+
+def test_token_refresh_is_no_violation() -> None:
+    day: list[HttpSeen] = []
+    for n in range(300):
+        day += [http(n * 4, "/v1/items", 401, identity="old"), http(n * 4 + 1, "/v1/items", 200, identity="new")]
+    assert told(ApiAccess(), day) == []
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/v1/models"])
+def test_health_checks_and_prometheus(path: str) -> None:
+    assert told(ApiAccess(), [http(n * 5, path, 200, peer=INSIDE) for n in range(5000)]) == []
+
+
+def test_an_expired_credential_that_goes_on_trying_is_low() -> None:
+    tries = [http(n, "/v1/orders", 401, identity="expired000000001") for n in range(500)]
+    assert worst(told(ApiAccess(), tries)) == "low"
+
+
+def test_a_gateway_for_many_users() -> None:
+    rng = random.Random(2)
+    calls = []
+    for n in range(3000):
+        status = 401 if rng.random() < 0.1 else 200
+        calls.append(
+            http(n / 4, f"/v1/users/{rng.randrange(10**6)}", status, peer=INSIDE, identity=f"user{rng.randrange(400)}")
+        )
+    assert worst(told(ApiAccess(), calls)) in ("", "info", "low")
+
+
+def test_one_user_behind_a_gateway_who_walks_is_seen() -> None:
+    rng = random.Random(3)
+    calls = []
+    for n in range(2000):
+        calls.append(
+            http(n / 10, f"/orders/{rng.randrange(10**6)}", 200, peer=INSIDE, identity=f"user{rng.randrange(400)}")
+        )
+        if n % 20 == 0:
+            calls.append(http(n / 10, f"/orders/{5000 + n // 20}", 403, peer=INSIDE, identity="mallory"))
+    found = told(ApiAccess(), calls)
+    assert worst(found) == "medium"
+    assert {f.evidence[0]["identity"] for f in found if f.severity == "medium"} == {"mallory"}
+
+
+def test_a_crawler_that_asked_for_robots_first() -> None:
+    crawl = [http(0, "/robots.txt")]
+    crawl += [
+        http(n, f"/docs/page-about-{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10 % 10]}", 404 if n % 5 == 0 else 200)
+        for n in range(1, 300)
+    ]
+    assert told(ApiAccess(), crawl) == []
+
+
+def test_a_batch_job_over_its_own_records_is_low_and_then_nothing() -> None:
+    detector = ApiAccess()
+    job = [
+        [
+            http(day * 86_400 + n / 2, f"/records/{n}", 200, peer=INSIDE, identity="batch00000000001", agent="batch")
+            for n in range(400)
+        ]
+        for day in range(3)
+    ]
+    assert worst(told(detector, job[0])) == "low"
+    told(detector, http(86_000, "/records/1", peer=INSIDE, identity="batch00000000001", agent="batch"))
+    assert told(detector, job[2]) == []
+
+
+def test_a_load_test_is_nothing() -> None:
+    assert told(ApiAccess(), [http(n / 1000, "/v1/chat/completions", 200, method="POST") for n in range(20_000)]) == []
+
+
+def test_a_login_page() -> None:
+    people = []
+    for n in range(200):
+        people.append(http(n * 10, "/login", 401 if n % 4 == 0 else 200, method="POST", peer=f"198.51.100.{n}"))
+    assert told(ApiAccess(), people) == []
+
+
+def test_what_this_host_asks_of_others_is_not_looked_at() -> None:
+    assert told(ApiAccess(), [http(n, "/login", 401, direction="outbound") for n in range(100)]) == []
+
+
+# -- routes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/users/17/orders/99", "/users/{}/orders/{}"),
+        ("/v1/models", "/v1/models"),
+        ("/v1beta1/projects", "/v1beta1/projects"),
+        ("/files/file-AbC123xyz", "/files/{}"),
+        ("/t/550e8400-e29b-41d4-a716-446655440000", "/t/{}"),
+        ("/o/01ARZ3NDEKTSV4RRFFQ69G5FAV", "/o/{}"),
+        ("/about-us", "/about-us"),
+        ("/users/cus_9s6XKzkNRiz8i3", "/users/{}"),
+    ],
+)
+def test_routes(path: str, template: str) -> None:
+    assert route(path).template == template
+
+
+@pytest.mark.parametrize("path", ["/.env", "/app/.env", "/wp-admin/", "/cgi-bin/x", "/static/../etc"])
+def test_probes(path: str) -> None:
+    assert is_probe(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/environment", "/health", "/robots.txt", "/.well-known/openid-configuration", "/v1/models"]
+)
+def test_no_probes(path: str) -> None:
+    assert not is_probe(path)
+
+
+@given(st.text(max_size=512))
+def test_any_path_has_a_route(path: str) -> None:
+    found = route(path)
+    assert found.template.count("/") == path.count("/")
+    is_probe(path)
+
+
+def test_state_is_bounded() -> None:
+    detector = ApiAccess()
+    for n in range(20_000):
+        detector.feed(http(n / 1000, f"/u/{n}", 401, peer=f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"))
+    assert detector.counters["api_callers_evicted"] > 0
+    assert len(detector._callers) <= 16384
