@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from leeward.detect.findings import identity
 from leeward.detect.rule import rules
@@ -17,6 +17,8 @@ from leeward.model.exchange import ProcessRef
 from leeward.model.finding import Finding
 from leeward.model.process import Process
 from leeward.model.times import iso
+
+D = TypeVar("D")
 
 
 class Detector(Protocol):
@@ -50,6 +52,10 @@ class Detection:
 
     def tick(self, ts: int) -> list[Finding]:
         return [finding for detector in self._detectors for finding in detector.tick(ts)]
+
+    def part(self, kind: type[D]) -> D | None:
+        """The detector of this class, if it takes part."""
+        return next((detector for detector in self._detectors if isinstance(detector, kind)), None)
 
     def totals(self) -> Counter[str]:
         total: Counter[str] = Counter()

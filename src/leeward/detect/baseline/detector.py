@@ -1,0 +1,253 @@
+"""The detector of baseline-deviation: activities in, findings out.
+
+The common path is a few dictionary look-ups: a flow's words are learned once, when it began or when its name is known; its bytes
+are added up by period. Bounded: profiles and words (population.py), flows that wait for a name, words of destinations.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import Any
+
+from leeward.detect.baseline import features as F
+from leeward.detect.baseline import judge as J
+from leeward.detect.baseline import snapshot
+from leeward.detect.baseline.places import of_caller
+from leeward.detect.baseline.population import Population
+from leeward.detect.baseline.profile import Deviation, Profile, hour_of
+from leeward.detect.baseline.surprise import DAY, PERIOD_NS
+from leeward.detect.baseline.table import DOUBTED_GAIN
+from leeward.detect.rule import rules
+from leeward.identity.workload import bare_image
+from leeward.model.activity import Activity, ExchangeSeen, FlowSeen, Started, System
+from leeward.model.finding import Finding
+from leeward.model.net import Flow
+from leeward.model.process import Process
+
+MOST_PROFILES, MOST_WORDS = 16_384, 750_000
+_WAITING, _WAIT_NS = 65_536, 3 * 10**9
+_PLACES = 65_536
+
+
+class BaselineDetector:
+    hears: tuple[type[Activity], ...] = (Started, System, FlowSeen, ExchangeSeen)
+
+    def __init__(self, most: int = MOST_PROFILES, most_words: int = MOST_WORDS) -> None:
+        self.counters: Counter[str] = Counter()
+        self.settings = s = J.Settings.of(rules()[J.RULE].settings)
+        self.population = Population(self.counters, most, most_words, s.doubt_days)
+        self._floors = [float(s.volume_floor_bytes), float(s.volume_floor_flows), float(s.volume_floor_tokens)]
+        self._waiting: OrderedDict[str, tuple[int, Profile, FlowSeen]] = OrderedDict()
+        self._places: dict[tuple[str, str], tuple[str, str]] = {}
+        self._ports: dict[tuple[str, int], str] = {}
+        self._period, self._day = 0, 0
+
+    # -- activities ------------------------------------------------------------------------------------------------
+
+    def feed(self, activity: Any) -> list[Finding]:
+        kind = type(activity)
+        if kind is FlowSeen:
+            return self._flow(activity)
+        profile = self._profile(activity)
+        profile.events += 1
+        if kind is Started:
+            return self._started(profile, activity)
+        if kind is System:
+            words = F.of_system(activity)
+            return self._met(profile, activity, [self._meet(profile, n, word, activity.ts) for n, word in words])
+        return self._exchange(profile, activity)
+
+    def _profile(self, act: Activity, address: str = "") -> Profile:
+        """The profile of who did it, in the period of this activity."""
+        process = act.process
+        key = process.workload.id or f"address:{address}"
+        period = act.ts // PERIOD_NS
+        profile = self.population.profiles.get(key)
+        if profile is None:
+            container = process.container
+            profile = Profile(
+                key, process.workload.name or address, process.workload.kind or "address",
+                bare_image(container.image) if container is not None else "", period, period, period // DAY,
+                limits=self._floors.copy(),
+            )  # fmt: skip
+            self.population.add(profile)
+        elif period > profile.period:
+            self._turn(profile, period)
+        container = process.container
+        if container is not None and container.id not in profile.instances:
+            profile.place(container, act.ts // 10**9)
+        return profile
+
+    def _turn(self, profile: Profile, period: int) -> None:
+        """A new period begins for this workload."""
+        profile.close_period(DOUBTED_GAIN)
+        self.population.lived(profile)
+        profile.period = period
+        profile.limits[:] = self._floors
+        day = period // DAY
+        if day != profile.day:
+            self.population.forget(profile, day, self.settings.half_life_days, self.settings.gone_half_life_days)
+
+    def _started(self, profile: Profile, act: Started) -> list[Finding]:
+        if profile.periods and self._is_main(profile, act.process):
+            profile.begun = act.ts // 10**9
+        return self._met(profile, act, [self._meet(profile, F.PROGRAM, F.of_program(act), act.ts)])
+
+    def _is_main(self, profile: Profile, process: Process) -> bool:
+        """Is this the main program of a service (containers are known by their ids)?"""
+        if process.container is not None or not process.ancestors or profile.kind == "executable":
+            return False
+        parent = process.ancestors[0]
+        return parent.pid == 1 or F.is_one_of(parent.exe, self.settings.starters)
+
+    def _exchange(self, profile: Profile, act: ExchangeSeen) -> list[Finding]:
+        met = [self._meet(profile, number, word, act.ts) for number, word in F.of_exchange(act)]
+        ai = act.exchange.gen_ai
+        met.append(self._more(profile, F.TOKENS, (ai.input_tokens or 0) + (ai.output_tokens or 0), act.ts))
+        return self._met(profile, act, met)
+
+    def _flow(self, act: FlowSeen) -> list[Finding]:
+        flow = act.flow
+        profile = self._profile(act, flow.src.ip)
+        found: list[Finding] = []
+        if act.sent:
+            profile.amounts[0] += act.sent
+            if profile.amounts[0] > profile.limits[0]:
+                found = self._met(profile, act, [self._more(profile, F.SENT, 0, act.ts)])
+        if act.began:
+            profile.events += 1
+            more = self._more(profile, F.FLOWS, 1, act.ts)
+            if more is not None:
+                found += self._met(profile, act, [more])
+            if flow.direction == "inbound" or flow.domain or act.ended or act.peer is not None:
+                return found + self._place(profile, act)
+            self._waiting[flow.id] = (act.ts, profile, act)
+            if len(self._waiting) > _WAITING:
+                self._waiting.popitem(last=False)
+                self.counters["baseline_flows_evicted"] += 1
+        elif flow.id in self._waiting and (flow.domain or act.ended or act.ts - self._waiting[flow.id][0] > _WAIT_NS):
+            del self._waiting[flow.id]
+            return found + self._place(profile, act)
+        elif act.ended and flow.l7:
+            return found + self._met(profile, act, [self._meet(profile, F.PROTOCOL, self._protocol(flow), act.ts)])
+        return found
+
+    def _place(self, profile: Profile, act: FlowSeen) -> list[Finding]:
+        """A flow's words, once."""
+        flow, ts = act.flow, act.ts
+        if flow.state == "listening" or flow.direction == "inbound":
+            met = [self._meet(profile, F.LISTENING, self._port(flow.proto, flow.dst.port), ts)]
+            if flow.state != "listening":
+                met.append(self._meet(profile, F.CALLER, of_caller(flow.src.ip), ts))
+            return self._met(profile, act, met)
+        site, place = self._destination(act)
+        met = [
+            self._meet(profile, F.SITE, site, ts),
+            self._meet(profile, F.DESTINATION, place, ts),
+            self._meet(profile, F.SERVICE, self._port(flow.proto, flow.dst.port), ts),
+        ]
+        if act.ended and flow.l7:
+            met.append(self._meet(profile, F.PROTOCOL, self._protocol(flow), ts))
+        return self._met(profile, act, met)
+
+    def _destination(self, act: FlowSeen) -> tuple[str, str]:
+        flow = act.flow
+        if act.peer is not None and act.peer.workload.id:
+            return "this host", act.peer.workload.id[: F.WIDTH]
+        key = (flow.domain, "" if flow.domain else flow.dst.ip)
+        words = self._places.get(key)
+        if words is None:
+            if len(self._places) >= _PLACES:
+                self._places.clear()
+            words = self._places[key] = F.destination(*key)
+        return words
+
+    def _port(self, proto: str, number: int) -> str:
+        key = (proto, number if number < 32768 else 32768)
+        word = self._ports.get(key)
+        if word is None:
+            word = self._ports[key] = F.port(*key)
+        return word
+
+    def _protocol(self, flow: Flow) -> str:
+        return f"{self._port(flow.proto, flow.dst.port)} {flow.l7}"
+
+    # -- what it amounts to ----------------------------------------------------------------------------------------
+
+    def _meet(self, profile: Profile, number: int, word: str, ts: int) -> Deviation | None:
+        table = profile.tables.get(number)
+        if table is not None and word:
+            seen = table.values.get(word)
+            if seen is not None and seen.last >= profile.period:
+                return None
+        return self.population.meet(profile, number, word or "?", ts)
+
+    def _more(self, profile: Profile, number: int, amount: int, ts: int) -> Deviation | None:
+        """So much more in this period; a deviation if that is too much already."""
+        total = profile.amounts[number] = profile.amounts[number] + amount
+        if total <= profile.limits[number]:
+            return None
+        profile.limits[number] = total * 2.0
+        season = profile.seasons.get(number)
+        surprise = season.surprise(hour_of(profile.period), total) if season is not None else 0.0
+        if surprise < 3:
+            return None
+        value = f"{F.amount(total)} in ten minutes"
+        return Deviation("volume", F.AMOUNTS[number], value, surprise, ts, True, True, "self", ~number)
+
+    def _met(self, profile: Profile, act: Activity, met: list[Deviation | None]) -> list[Finding]:
+        news = [deviation for deviation in met if deviation is not None]
+        if not news:
+            return []
+        for d in news:
+            held = profile.fresh.get(d.group)
+            if held is None or d.bits >= held.bits or act.ts - held.ts >= PERIOD_NS:
+                profile.fresh[d.group] = d
+        deviations = J.recent(profile, act.ts)
+        verdict = J.judge(profile, act.process, deviations, act.ts, self.settings)
+        if verdict is None:
+            return []
+        for d in deviations:
+            self._doubt(profile, d)
+        self.counters["baseline_deviations"] += 1
+        return [J.finding(profile, act.process, deviations, verdict, act.ts, self.settings)]
+
+    def _doubt(self, profile: Profile, d: Deviation) -> None:
+        """It was told: it must not become normal by itself."""
+        if d.number >= 0:
+            seen = profile.tables[d.number].values.get(d.word)
+            if seen is not None and d.first and not seen.doubt:
+                seen.doubt = self.settings.doubt_days
+        elif not profile.told >> ~d.number & 1:
+            profile.told |= 1 << ~d.number
+            profile.seasons[~d.number].tell(profile.period // DAY, self.settings.doubt_days)
+
+    def tick(self, ts: int) -> list[Finding]:
+        found: list[Finding] = []
+        while self._waiting:
+            began, profile, act = next(iter(self._waiting.values()))
+            if ts - began < _WAIT_NS:
+                break
+            self._waiting.popitem(last=False)
+            found += self._place(profile, act)
+        period = ts // PERIOD_NS
+        if period != self._period:
+            self._period = period
+            self.population.expire(period)
+            if period // DAY != self._day:
+                if self._day:
+                    factor = 0.5 ** ((period // DAY - self._day) / self.settings.half_life_days)
+                    for news in self.population.news:
+                        news.decay(factor)
+                self._day = period // DAY
+        return found
+
+    # -- kept over restarts ----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """All that was learned, compressed."""
+        return snapshot.write(self.population, self._day)
+
+    def restore(self, data: bytes) -> None:
+        """What `snapshot` gave. Raises BaselineError if it is damaged, and then changes nothing."""
+        self._day = snapshot.read(self.population, data, self._floors)

@@ -1,0 +1,115 @@
+"""How much a workload does by hour of the week: bytes, flows, tokens of a period.
+
+Amounts are binary logarithms: what matters is how many times as much. An hour of the week (168, UTC) has its own level, learned
+with its neighbours (a job that begins ten minutes later is no news) and drawn to the same hour of other days while it is little
+known. What remains is drift (growth, half a day's memory) and spread: the mean absolute residual, which makes the tail
+exponential (Laplace), far heavier than a normal one. A residual is clipped at twice the spread before it teaches anything, so
+that no single period moves the level far, and one who trains it slowly needs weeks.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    Floats = array[float]
+else:
+    Floats = array  # it takes no parameter before Python 3.12
+
+HOURS = 168
+_SHRINK = 3.0  # periods (half an hour) of the same hour on other days
+_SLOWEST = 1 / 24  # of an hour of the week: four weeks of six periods
+_NEIGHBOUR = 0.25
+_DRIFT = 1 / 72  # half a day of periods
+_SPREAD_SLOWEST = 1 / 1008  # a week
+_FIRST_SPREAD, _FIRST_WEIGHT = 1.5, 6.0  # octaves; weight in periods
+_LEAST_SPREAD = 0.4  # octaves: nothing is steadier than a third more or less
+_CLIP = 2.0
+_LOG2_E = 1.4427
+
+
+def zeros(count: int) -> Floats:
+    return array("f", bytes(4 * count))
+
+
+class Season(msgspec.Struct):
+    """mean, weight: by hour of the week. daily, daily_weight: by hour of the day. n: periods learned. doubt, doubt_day: days on
+    which so much must still be seen before it teaches fully, and the latest day on which it was told."""
+
+    mean: Floats = msgspec.field(default_factory=lambda: zeros(HOURS))
+    weight: Floats = msgspec.field(default_factory=lambda: zeros(HOURS))
+    daily: Floats = msgspec.field(default_factory=lambda: zeros(24))
+    daily_weight: Floats = msgspec.field(default_factory=lambda: zeros(24))
+    level: float = 0.0
+    drift: float = 0.0
+    spread: float = _FIRST_SPREAD
+    n: float = 0.0
+    doubt: int = 0
+    doubt_day: int = -1
+
+    def tell(self, day: int, days: int) -> None:
+        """It was told as a deviation on this day (Unix time / 86400)."""
+        if self.doubt_day < 0 or day - self.doubt_day > 14:
+            self.doubt = days
+        elif day != self.doubt_day and self.doubt:
+            self.doubt -= 1
+        self.doubt_day = day
+
+    def learn(self, hour: int, amount: float, gain: float = 1.0) -> None:
+        """A period of this hour of the week is over. gain: less than 1 for what was told as a deviation."""
+        x = math.log2(1 + amount)
+        if self.n:
+            clip = _CLIP * max(self.spread, _LEAST_SPREAD)
+            residual = x - self._base(hour) - self.drift
+            taught = max(-clip, min(clip, residual))
+            x += taught - residual
+            self.spread += (
+                gain * max(_SPREAD_SLOWEST, 1 / (self.n + _FIRST_WEIGHT)) * (min(abs(residual), clip) - self.spread)
+            )
+            self.drift += gain * _DRIFT * taught
+        self.n += gain
+        self.level += gain * max(_SPREAD_SLOWEST, 1 / (self.n + 1)) * (x - self.level) if self.n > 1 else x
+        day = hour % 24
+        _move(self.daily, self.daily_weight, day, x, gain)
+        _move(self.mean, self.weight, hour, x, gain)
+        _move(self.mean, self.weight, (hour + 1) % HOURS, x, gain * _NEIGHBOUR)
+        _move(self.mean, self.weight, hour - 1 if hour else HOURS - 1, x, gain * _NEIGHBOUR)
+
+    def expected(self, hour: int) -> float:
+        """Binary logarithm of what a period of this hour should have."""
+        return self._base(hour) + max(0.0, self.drift)
+
+    def _base(self, hour: int) -> float:
+        weight, day = self.weight[hour], hour % 24
+        daily = self.daily[day] if self.daily_weight[day] >= 1 else self.level
+        return (weight * self.mean[hour] + _SHRINK * daily) / (weight + _SHRINK)
+
+    def surprise(self, hour: int, amount: float) -> float:
+        """Bits of so much, or more, in a period. Against the busiest of the hour and its neighbours."""
+        if self.n < 1:
+            return 0.0
+        expected = max(self.expected(h % HOURS) for h in (hour - 1, hour, hour + 1))
+        excess = math.log2(1 + amount) - expected
+        if excess <= 0:
+            return 0.0
+        return min(1 + _LOG2_E * excess / max(self.spread, _LEAST_SPREAD), math.log2(2 * self.n + 2))
+
+    def decay(self, factor: float) -> None:
+        self.n *= factor
+
+    def sound(self) -> bool:
+        """Is this what this module can have written?"""
+        lengths = (len(self.mean), len(self.weight), len(self.daily), len(self.daily_weight))
+        arrays = (*self.mean, *self.weight, *self.daily, *self.daily_weight)
+        numbers = (*arrays, self.level, self.drift, self.spread, self.n, self.doubt, self.doubt_day)
+        return lengths == (HOURS, HOURS, 24, 24) and all(math.isfinite(n) and abs(n) < 1e7 for n in numbers)
+
+
+def _move(means: Floats, weights: Floats, at: int, x: float, gain: float) -> None:
+    weight = weights[at] + gain
+    weights[at] = min(weight, 1 / _SLOWEST)
+    means[at] += gain / min(weight, 1 / _SLOWEST) * (x - means[at])
