@@ -7,6 +7,7 @@ are added up by period. Bounded: profiles and words (population.py), flows that 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 from leeward.detect.baseline import features as F
@@ -38,7 +39,9 @@ class BaselineDetector:
         self.population = Population(self.counters, most, most_words, s.doubt_days)
         self._floors = [float(s.volume_floor_bytes), float(s.volume_floor_flows), float(s.volume_floor_tokens)]
         self._waiting: OrderedDict[str, tuple[int, Profile, FlowSeen]] = OrderedDict()
-        self._places: dict[tuple[str, str], tuple[str, str]] = {}
+        self._profiles = self.population.profiles
+        self._places: dict[str, tuple[str, str]] = {}
+        self._callers: dict[str, str] = {}
         self._ports: dict[tuple[str, int], str] = {}
         self._period, self._day = 0, 0
 
@@ -53,8 +56,7 @@ class BaselineDetector:
         if kind is Started:
             return self._started(profile, activity)
         if kind is System:
-            words = F.of_system(activity)
-            return self._met(profile, activity, [self._meet(profile, n, word, activity.ts) for n, word in words])
+            return self._do(profile, activity, F.of_system(activity))
         return self._exchange(profile, activity)
 
     def _profile(self, act: Activity, address: str = "") -> Profile:
@@ -80,9 +82,8 @@ class BaselineDetector:
 
     def _turn(self, profile: Profile, period: int) -> None:
         """A new period begins for this workload."""
-        profile.close_period(DOUBTED_GAIN)
         self.population.lived(profile)
-        profile.period = period
+        profile.close_period(period, DOUBTED_GAIN)
         profile.limits[:] = self._floors
         day = period // DAY
         if day != profile.day:
@@ -91,7 +92,7 @@ class BaselineDetector:
     def _started(self, profile: Profile, act: Started) -> list[Finding]:
         if profile.periods and self._is_main(profile, act.process):
             profile.begun = act.ts // 10**9
-        return self._met(profile, act, [self._meet(profile, F.PROGRAM, F.of_program(act), act.ts)])
+        return self._do(profile, act, ((F.PROGRAM, F.of_program(act)),))
 
     def _is_main(self, profile: Profile, process: Process) -> bool:
         """Is this the main program of a service (containers are known by their ids)?"""
@@ -101,25 +102,26 @@ class BaselineDetector:
         return parent.pid == 1 or F.is_one_of(parent.exe, self.settings.starters)
 
     def _exchange(self, profile: Profile, act: ExchangeSeen) -> list[Finding]:
-        met = [self._meet(profile, number, word, act.ts) for number, word in F.of_exchange(act)]
         ai = act.exchange.gen_ai
-        met.append(self._more(profile, F.TOKENS, (ai.input_tokens or 0) + (ai.output_tokens or 0), act.ts))
-        return self._met(profile, act, met)
+        more = self._more(profile, F.TOKENS, (ai.input_tokens or 0) + (ai.output_tokens or 0), act.ts)
+        return self._do(profile, act, F.of_exchange(act), more)
 
     def _flow(self, act: FlowSeen) -> list[Finding]:
         flow = act.flow
-        profile = self._profile(act, flow.src.ip)
+        profile = self._profiles.get(act.process.workload.id)
+        if act.began or profile is None or profile.period < act.ts // PERIOD_NS:
+            profile = self._profile(act, flow.src.ip)
         found: list[Finding] = []
         if act.sent:
             profile.amounts[0] += act.sent
-            if profile.amounts[0] > profile.limits[0]:
-                found = self._met(profile, act, [self._more(profile, F.SENT, 0, act.ts)])
+            if profile.amounts[0] > profile.limits[0] and (more := self._more(profile, F.SENT, 0, act.ts)):
+                found = self._met(profile, act, [more])
         if act.began:
             profile.events += 1
-            more = self._more(profile, F.FLOWS, 1, act.ts)
-            if more is not None:
+            profile.amounts[1] += 1
+            if profile.amounts[1] > profile.limits[1] and (more := self._more(profile, F.FLOWS, 0, act.ts)):
                 found += self._met(profile, act, [more])
-            if flow.direction == "inbound" or flow.domain or act.ended or act.peer is not None:
+            if flow.domain or act.ended or flow.direction == "inbound" or act.peer is not None:
                 return found + self._place(profile, act)
             self._waiting[flow.id] = (act.ts, profile, act)
             if len(self._waiting) > _WAITING:
@@ -129,37 +131,41 @@ class BaselineDetector:
             del self._waiting[flow.id]
             return found + self._place(profile, act)
         elif act.ended and flow.l7:
-            return found + self._met(profile, act, [self._meet(profile, F.PROTOCOL, self._protocol(flow), act.ts)])
+            return found + self._do(profile, act, ((F.PROTOCOL, self._protocol(flow)),))
         return found
 
     def _place(self, profile: Profile, act: FlowSeen) -> list[Finding]:
         """A flow's words, once."""
-        flow, ts = act.flow, act.ts
-        if flow.state == "listening" or flow.direction == "inbound":
-            met = [self._meet(profile, F.LISTENING, self._port(flow.proto, flow.dst.port), ts)]
-            if flow.state != "listening":
-                met.append(self._meet(profile, F.CALLER, of_caller(flow.src.ip), ts))
-            return self._met(profile, act, met)
+        flow = act.flow
+        port = self._port(flow.proto, flow.dst.port)
+        if flow.state == "listening":
+            return self._do(profile, act, ((F.LISTENING, port),))
+        if flow.direction == "inbound":
+            return self._do(profile, act, ((F.LISTENING, port), (F.CALLER, self._caller(flow.src.ip))))
         site, place = self._destination(act)
-        met = [
-            self._meet(profile, F.SITE, site, ts),
-            self._meet(profile, F.DESTINATION, place, ts),
-            self._meet(profile, F.SERVICE, self._port(flow.proto, flow.dst.port), ts),
-        ]
+        words = ((F.SITE, site), (F.DESTINATION, place), (F.SERVICE, port))
         if act.ended and flow.l7:
-            met.append(self._meet(profile, F.PROTOCOL, self._protocol(flow), ts))
-        return self._met(profile, act, met)
+            words = (*words, (F.PROTOCOL, self._protocol(flow)))  # type: ignore[assignment]
+        return self._do(profile, act, words)
+
+    def _caller(self, ip: str) -> str:
+        word = self._callers.get(ip)
+        if word is None:
+            if len(self._callers) >= _PLACES:
+                self._callers.clear()
+            word = self._callers[ip] = of_caller(ip)
+        return word
 
     def _destination(self, act: FlowSeen) -> tuple[str, str]:
         flow = act.flow
         if act.peer is not None and act.peer.workload.id:
             return "this host", act.peer.workload.id[: F.WIDTH]
-        key = (flow.domain, "" if flow.domain else flow.dst.ip)
+        key = flow.domain or flow.dst.ip
         words = self._places.get(key)
         if words is None:
             if len(self._places) >= _PLACES:
                 self._places.clear()
-            words = self._places[key] = F.destination(*key)
+            words = self._places[key] = F.destination(flow.domain, flow.dst.ip)
         return words
 
     def _port(self, proto: str, number: int) -> str:
@@ -174,13 +180,27 @@ class BaselineDetector:
 
     # -- what it amounts to ----------------------------------------------------------------------------------------
 
-    def _meet(self, profile: Profile, number: int, word: str, ts: int) -> Deviation | None:
-        table = profile.tables.get(number)
-        if table is not None and word:
-            seen = table.values.get(word)
-            if seen is not None and seen.last >= profile.period:
-                return None
-        return self.population.meet(profile, number, word or "?", ts)
+    def _do(
+        self, profile: Profile, act: Activity, words: Iterable[tuple[int, str]], more: Deviation | None = None
+    ) -> list[Finding]:
+        """The workload does what these words say. What it usually does is settled here."""
+        period, tables = profile.period, profile.tables
+        news = [more] if more is not None else None
+        for number, word in words:
+            table = tables.get(number)
+            if table is not None:
+                seen = table.values.get(word)
+                if seen is not None:
+                    if seen.last >= period:
+                        continue
+                    if number < F.FIRST_UNTIMED and not seen.doubt:
+                        seen.weight += 1.0
+                        seen.last = period
+                        continue
+            deviation = self.population.meet(profile, number, word or "?", act.ts)
+            if deviation is not None:
+                news = [deviation] if news is None else [*news, deviation]
+        return self._met(profile, act, news) if news is not None else []
 
     def _more(self, profile: Profile, number: int, amount: int, ts: int) -> Deviation | None:
         """So much more in this period; a deviation if that is too much already."""
@@ -195,10 +215,8 @@ class BaselineDetector:
         value = f"{F.amount(total)} in ten minutes"
         return Deviation("volume", F.AMOUNTS[number], value, surprise, ts, True, True, "self", ~number)
 
-    def _met(self, profile: Profile, act: Activity, met: list[Deviation | None]) -> list[Finding]:
-        news = [deviation for deviation in met if deviation is not None]
-        if not news:
-            return []
+    def _met(self, profile: Profile, act: Activity, news: list[Deviation]) -> list[Finding]:
+        """There were deviations: what is to be told of them, with others of the last ten minutes."""
         for d in news:
             held = profile.fresh.get(d.group)
             if held is None or d.bits >= held.bits or act.ts - held.ts >= PERIOD_NS:

@@ -61,6 +61,8 @@ FEATURES = (
     SITE, DESTINATION, SERVICE, PROTOCOL, LISTENING, CALLER, PROGRAM, FILE, CALL, PROVIDER, MODEL, OPERATION, KEY, TOOL, DATA,
     SIZE, MESSAGES, INSTRUCTIONS,
 ) = range(len(FEATURES))  # fmt: skip
+FIRST_UNTIMED = PROVIDER
+"""The timed features stand before it."""
 BY_NAME = {feature.name: number for number, feature in enumerate(FEATURES)}
 
 AMOUNTS = ("bytes sent", "flows", "tokens")

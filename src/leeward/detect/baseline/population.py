@@ -72,11 +72,10 @@ class Population:
         if table is None:
             table = profile.tables[number] = Table()
         known = profile.time_known(number)
-        if table.at != period:
+        if not FEATURES[number].timed and table.at != period:
             table.at = period
             table.periods += 1
-            if not FEATURES[number].timed:
-                self.news[number].periods[age_class(known)] += 1
+            self.news[number].periods[age_class(known)] += 1
         seen = table.values.get(word)
         if seen is not None:
             if seen.last >= period or not table.again(seen, period):
@@ -90,7 +89,7 @@ class Population:
             (other := table.values.get(w)) is not None and not other.doubt for w in neighbours(word)
         )
         prior = self._prior(profile, number, word, known)
-        _, grown = table.add(word, profile.period, FEATURES[number].cap)
+        grown = table.add(word, profile.period, FEATURES[number].cap)
         self._grown(grown)
         known_by = self.known[number].pop(word, None)
         self.known[number][word] = profile.key
@@ -125,12 +124,14 @@ class Population:
     def _prior(self, profile: Profile, number: int, word: str, known: float) -> Prior | None:
         """What those like it know; None if they know this very word."""
         likes = self._like(profile)
+        if not likes:
+            return self._node_prior(number, known)
         for _, other in likes:
             table = other.tables.get(number)
             seen = table.values.get(word) if table is not None else None
             if seen is not None and not seen.doubt:
                 return None
-        if likes and profile.shared >= _ALIKE and profile.shared >= _ALIKE_TIMES * profile.own:
+        if profile.shared >= _ALIKE and profile.shared >= _ALIKE_TIMES * profile.own:
             kind, other = max(likes, key=lambda like: (like[0] == "imported", like[1].periods))
             lived = other.time_known(number)
             table = other.tables.get(number)
@@ -144,11 +145,13 @@ class Population:
         return self.news[number].prior(known, lived)
 
     def _like(self, profile: Profile) -> list[tuple[str, Profile]]:
-        found = [("imported", p) for key in (profile.key, profile.image) if (p := self.imported.get(key)) is not None]
-        for key in self._images.get(profile.image, ())[:_SIBLINGS] if profile.image else ():
-            other = self.profiles.get(key)
-            if other is not None and other is not profile:
-                found.append(("same image", other))
+        found = []
+        if self.imported:
+            found = [("imported", p) for k in (profile.key, profile.image) if (p := self.imported.get(k)) is not None]
+        keys = self._images.get(profile.image, ()) if profile.image else ()
+        if len(keys) > 1:
+            others = (self.profiles.get(key) for key in keys[:_SIBLINGS] if key != profile.key)
+            found += [("same image", other) for other in others if other is not None]
         return found
 
     def _grown(self, grown: int) -> None:

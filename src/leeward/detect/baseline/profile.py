@@ -36,7 +36,9 @@ class Profile(msgspec.Struct):
     period (Unix time / 600 s); day: when it last forgot. events: words and flows heard. periods: those it was active in, decayed.
     images, instances: image references and container ids, with the second in which each appeared. deployed, deployed_as: the
     latest new image. begun: the second in which a main program outside containers began again. shared, own: words that those with
-    the same image knew, and did not. tables: by feature; seasons: by amount."""
+    the same image knew, and did not. tables: by feature; seasons: by amount.
+    amounts: of the current period; peaks: the most of a period of this hour; limits: beyond them it is looked at; told: bits of
+    the amounts that were told in this hour."""
 
     key: str
     name: str = ""
@@ -57,6 +59,7 @@ class Profile(msgspec.Struct):
     tables: dict[int, Table] = {}
     seasons: dict[int, Season] = {}
     amounts: list[int] = msgspec.field(default_factory=lambda: [0] * len(AMOUNTS))
+    peaks: list[int] = msgspec.field(default_factory=lambda: [0] * len(AMOUNTS))
     limits: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(AMOUNTS))
     told: int = 0
     fresh: dict[str, Deviation] = {}
@@ -75,19 +78,30 @@ class Profile(msgspec.Struct):
             if len(self.images) > _IMAGES:
                 del self.images[next(iter(self.images))]
 
-    def close_period(self, doubtful_gain: float) -> None:
-        """What was heard in the current period becomes part of the past."""
+    def close_period(self, period: int, doubtful_gain: float) -> None:
+        """What was heard in the current period becomes part of the past; the next one begins."""
         self.periods += 1
+        amounts, peaks = self.amounts, self.peaks
+        for number, amount in enumerate(amounts):
+            if amount:
+                if amount > peaks[number]:
+                    peaks[number] = amount
+                amounts[number] = 0
+        if period // _HOUR != self.period // _HOUR:
+            self._close_hour(doubtful_gain)
+        self.period = period
+
+    def _close_hour(self, doubtful_gain: float) -> None:
         hour = hour_of(self.period)
-        for number, amount in enumerate(self.amounts):
+        for number, peak in enumerate(self.peaks):
             season = self.seasons.get(number)
             if season is None:
-                if not amount:
+                if not peak:
                     continue
                 season = self.seasons[number] = Season()
             told = self.told >> number & 1
-            season.learn(hour, amount, doubtful_gain if told and season.doubt else 1.0)
-            self.amounts[number] = 0
+            season.learn(hour, peak, doubtful_gain if told and season.doubt else 1.0)
+            self.peaks[number] = 0
         self.told = 0
 
     def forget(self, day: int, half_life: float, gone_half_life: float) -> int:

@@ -1,10 +1,10 @@
-"""How much a workload does by hour of the week: bytes, flows, tokens of a period.
+"""How much a workload does by hour of the week: bytes, flows, tokens of the busiest ten minutes of the hour.
 
 Amounts are binary logarithms: what matters is how many times as much. An hour of the week (168, UTC) has its own level, learned
 with its neighbours (a job that begins ten minutes later is no news) and drawn to the same hour of other days while it is little
 known. What remains is drift (growth, half a day's memory) and spread: the mean absolute residual, which makes the tail
 exponential (Laplace), far heavier than a normal one. A residual is clipped at twice the spread before it teaches anything, so
-that no single period moves the level far, and one who trains it slowly needs weeks.
+that no single hour moves the level far, and one who trains it slowly needs weeks.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ else:
     Floats = array  # it takes no parameter before Python 3.12
 
 HOURS = 168
-_SHRINK = 3.0  # periods (half an hour) of the same hour on other days
-_SLOWEST = 1 / 24  # of an hour of the week: four weeks of six periods
+_SHRINK = 1.0  # an hour of the same hour on other days
+_HEAVIEST = 6.0  # of an hour of the week: what it taught six weeks ago counts a third
 _NEIGHBOUR = 0.25
-_DRIFT = 1 / 72  # half a day of periods
-_SPREAD_SLOWEST = 1 / 1008  # a week
-_FIRST_SPREAD, _FIRST_WEIGHT = 1.5, 6.0  # octaves; weight in periods
+_DRIFT = 1 / 12  # half a day of hours
+_SPREAD_SLOWEST = 1 / 168  # a week
+_FIRST_SPREAD, _FIRST_WEIGHT = 1.5, 3.0  # octaves; weight in hours
 _LEAST_SPREAD = 0.4  # octaves: nothing is steadier than a third more or less
 _CLIP = 2.0
 _LOG2_E = 1.4427
+_PERIODS = 6  # of an hour: the chance of a period is a sixth of the hour's
 
 
 def zeros(count: int) -> Floats:
@@ -37,7 +38,7 @@ def zeros(count: int) -> Floats:
 
 
 class Season(msgspec.Struct):
-    """mean, weight: by hour of the week. daily, daily_weight: by hour of the day. n: periods learned. doubt, doubt_day: days on
+    """mean, weight: by hour of the week. daily, daily_weight: by hour of the day. n: hours learned. doubt, doubt_day: days on
     which so much must still be seen before it teaches fully, and the latest day on which it was told."""
 
     mean: Floats = msgspec.field(default_factory=lambda: zeros(HOURS))
@@ -60,7 +61,7 @@ class Season(msgspec.Struct):
         self.doubt_day = day
 
     def learn(self, hour: int, amount: float, gain: float = 1.0) -> None:
-        """A period of this hour of the week is over. gain: less than 1 for what was told as a deviation."""
+        """An hour of the week is over. amount: of its busiest period. gain: less than 1 for what was told as a deviation."""
         x = math.log2(1 + amount)
         if self.n:
             clip = _CLIP * max(self.spread, _LEAST_SPREAD)
@@ -96,7 +97,8 @@ class Season(msgspec.Struct):
         excess = math.log2(1 + amount) - expected
         if excess <= 0:
             return 0.0
-        return min(1 + _LOG2_E * excess / max(self.spread, _LEAST_SPREAD), math.log2(2 * self.n + 2))
+        tail = 1 + _LOG2_E * excess / max(self.spread, _LEAST_SPREAD)
+        return min(tail, math.log2(2 * self.n + 2)) + math.log2(_PERIODS)
 
     def decay(self, factor: float) -> None:
         self.n *= factor
@@ -111,5 +113,7 @@ class Season(msgspec.Struct):
 
 def _move(means: Floats, weights: Floats, at: int, x: float, gain: float) -> None:
     weight = weights[at] + gain
-    weights[at] = min(weight, 1 / _SLOWEST)
-    means[at] += gain / min(weight, 1 / _SLOWEST) * (x - means[at])
+    if weight > _HEAVIEST:
+        weight = _HEAVIEST
+    weights[at] = weight
+    means[at] += gain / weight * (x - means[at])

@@ -52,6 +52,7 @@ class _Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     tables: dict[int, Table]
     seasons: dict[int, Season]
     amounts: list[int]
+    peaks: list[int]
     told: int
 
 
@@ -146,7 +147,7 @@ def _sound(p: Profile) -> bool:
     texts = (p.key, p.name, p.kind, p.image, p.deployed_as, *p.images, *p.instances)
     times = (
         p.since, p.period, p.day, p.events, p.deployed, p.begun, p.shared, p.own, p.told,
-        *p.images.values(), *p.instances.values(), *p.amounts,
+        *p.images.values(), *p.instances.values(), *p.amounts, *p.peaks,
     )  # fmt: skip
     return (
         bool(p.key)
@@ -155,7 +156,7 @@ def _sound(p: Profile) -> bool:
         and p.since <= p.period < _LATEST
         and 0 <= p.periods < 1e9
         and len(p.images) + len(p.instances) <= 256
-        and len(p.amounts) == len(AMOUNTS)
+        and len(p.amounts) == len(p.peaks) == len(AMOUNTS)
         and p.told < 1 << len(AMOUNTS)
         and all(0 <= n < len(FEATURES) and t.sound(FEATURES[n].cap, WIDTH) for n, t in p.tables.items())
         and all(0 <= n < len(AMOUNTS) and season.sound() for n, season in p.seasons.items())

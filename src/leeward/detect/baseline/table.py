@@ -28,8 +28,8 @@ class Seen(msgspec.Struct, array_like=True, gc=False):
 
 
 class Table(msgspec.Struct, array_like=True):
-    """periods: those in which there was anything of this kind; novel: those with something new; both decayed. at, novel_at: the
-    latest such periods. other: weight of words that left."""
+    """periods: those in which there was anything of this kind (not counted where the feature is timed); novel: those with
+    something new; both decayed. at, novel_at: the latest such periods. other: weight of words that left."""
 
     values: dict[str, Seen] = {}
     periods: float = 0.0
@@ -49,16 +49,16 @@ class Table(msgspec.Struct, array_like=True):
         seen.last = max(seen.last, period)
         return seen.doubt > 0
 
-    def add(self, value: str, period: int, cap: int) -> tuple[Seen, int]:
-        """A new word, and by how much the table grew (0: another left for it)."""
-        if len(self.values) >= cap:
-            least = min(self.values, key=lambda word: self.values[word].weight)
-            self.other += self.values.pop(least).weight
+    def add(self, value: str, period: int, cap: int) -> int:
+        """A new word. By how much the table grew: 1, or 0 if another left for it."""
+        values = self.values
+        grown = 1
+        if len(values) >= cap:
+            least = min(values, key=lambda word: values[word].weight)
+            self.other += values.pop(least).weight
             grown = 0
-        else:
-            grown = 1
-        seen = self.values[value] = Seen(1.0, period, period)
-        return seen, grown
+        values[value] = Seen(1.0, period, period)
+        return grown
 
     def news(self, period: int) -> bool:
         """Counts the period as one with something new. Is it the first time?"""
