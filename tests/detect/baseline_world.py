@@ -17,11 +17,13 @@ from leeward.model.process import Ancestor, Container, Process, Workload
 
 S = 10**9
 MINUTE, HOUR, DAY = 60 * S, 3600 * S, 86400 * S
-MONDAY = 1_760_313_600 * S  # 2025-10-13 00:00 UTC
+MONDAY = 1_759_708_800 * S  # 2025-10-06 00:00 UTC
 PERIOD = 10 * MINUTE
 
 
-def who(name: str, exe: str = "/usr/bin/app", image: str = "", parents: tuple[str, ...] = (), instance: str = "1") -> Process:
+def who(
+    name: str, exe: str = "/usr/bin/app", image: str = "", parents: tuple[str, ...] = (), instance: str = "1"
+) -> Process:
     container = None
     if image:
         container = Container(f"{name}-{image}-{instance}", name, image, f"sha256:{image}")
@@ -35,7 +37,14 @@ _ids = iter(range(10**12))
 
 
 def flow(
-    ts: int, process: Process, to: str, sent: int = 2000, port: int = 443, *, inbound: bool = False, peer: Process | None = None
+    ts: int,
+    process: Process,
+    to: str,
+    sent: int = 2000,
+    port: int = 443,
+    *,
+    inbound: bool = False,
+    peer: Process | None = None,
 ) -> FlowSeen:
     """A short connection, told once. to: a name or an address."""
     is_name = any(c.isalpha() for c in to)
@@ -49,7 +58,9 @@ def flow(
 
 
 def started(ts: int, process: Process, exe: str, parent: str) -> Started:
-    made = msgspec.structs.replace(process, pid=777, exe=exe, argv=(exe,), ancestors=(Ancestor(100, parent), *process.ancestors))
+    made = msgspec.structs.replace(
+        process, pid=777, exe=exe, argv=(exe,), ancestors=(Ancestor(100, parent), *process.ancestors)
+    )
     return Started(ts=ts, process=made)
 
 
@@ -57,17 +68,34 @@ def opened(ts: int, process: Process, label: str) -> System:
     return System(ts=ts, process=process, kind="open", path=f"/x/{label}", label=label)
 
 
+SYSTEM = "You answer questions about orders."
+
+
 def asked(
-    ts: int, process: Process, *, model: str = "gpt-4o-mini", size: int = 2000, system: str = "You answer questions about orders.",
-    tools: tuple[str, ...] = ("lookup_order",), provider: str = "openai", kinds: tuple[str, ...] = (), messages: int = 2,
-    tokens: int = 600, key: str = "k1",
-) -> ExchangeSeen:  # fmt: skip
-    said = [ChatMessage("system", system), *[ChatMessage("user", "x" * (size // max(1, messages - 1)))] * (messages - 1)]
+    ts: int,
+    process: Process,
+    *,
+    model: str = "gpt-4o-mini",
+    size: int = 2000,
+    system: str = SYSTEM,
+    tools: tuple[str, ...] = ("lookup_order",),
+    provider: str = "openai",
+    kinds: tuple[str, ...] = (),
+    messages: int = 2,
+    tokens: int = 600,
+    key: str = "k1",
+) -> ExchangeSeen:
+    said = [
+        ChatMessage("system", system),
+        *[ChatMessage("user", "x" * (size // max(1, messages - 1)))] * (messages - 1),
+    ]
     ai = GenAI(
         provider=provider, operation="chat", request_model=model, input_tokens=tokens, output_tokens=100, input=said,
         tools=[Tool(name) for name in tools],
     )  # fmt: skip
-    data = [DataMatch(kind=k, path="$", start=0, end=1, confidence=1.0, detector="d", sample="*", hash="h") for k in kinds]
+    data = [
+        DataMatch(kind=k, path="$", start=0, end=1, confidence=1.0, detector="d", sample="*", hash="h") for k in kinds
+    ]
     return ExchangeSeen(ts=ts, process=process, exchange=Exchange(gen_ai=ai, data=data, key=Key(provider, key)))
 
 

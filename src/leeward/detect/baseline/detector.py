@@ -103,6 +103,7 @@ class BaselineDetector:
 
     def _exchange(self, profile: Profile, act: ExchangeSeen) -> list[Finding]:
         ai = act.exchange.gen_ai
+        self.population.asks(profile)
         more = self._more(profile, F.TOKENS, (ai.input_tokens or 0) + (ai.output_tokens or 0), act.ts)
         return self._do(profile, act, F.of_exchange(act), more)
 
@@ -225,7 +226,7 @@ class BaselineDetector:
         verdict = J.judge(profile, act.process, deviations, act.ts, self.settings)
         if verdict is None:
             return []
-        for d in deviations:
+        for d in (*deviations, *news):
             self._doubt(profile, d)
         self.counters["baseline_deviations"] += 1
         return [J.finding(profile, act.process, deviations, verdict, act.ts, self.settings)]

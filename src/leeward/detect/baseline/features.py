@@ -27,7 +27,7 @@ _VARYING = re.compile(r"[0-9a-f]{8,}|\d+|\s+")
 
 class Feature(msgspec.Struct, frozen=True):
     """name: for people and in exports. group: see above. timed: does every period of the workload show whether there is
-    something new (else only those in which there was any of its kind)? near: are words next to a known one known too?
+    something new (else only those in which it spoke to a model)? near: are words next to a known one known too?
     cap: words kept of one workload."""
 
     name: str

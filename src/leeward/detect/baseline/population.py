@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
-from leeward.detect.baseline.features import FEATURES, SITE, neighbours, readable
+from leeward.detect.baseline.features import FEATURES, FIRST_UNTIMED, SITE, neighbours, readable
 from leeward.detect.baseline.profile import Deviation, Profile
 from leeward.detect.baseline.surprise import DAY, News, Prior, age_class, bits, chance_of_news
 from leeward.detect.baseline.table import Seen, Table
@@ -65,6 +65,13 @@ class Population:
         self.news[SITE].periods[age_class(profile.periods)] += 1
         self.profiles.move_to_end(profile.key)
 
+    def asks(self, profile: Profile) -> None:
+        """It speaks to a model in its current period: what is not timed may show news."""
+        if profile.asked_at != profile.period:
+            profile.asked_at = profile.period
+            self.news[FIRST_UNTIMED].periods[age_class(profile.asked)] += 1
+            profile.asked += 1
+
     def meet(self, profile: Profile, number: int, word: str, ts: int) -> Deviation | None:
         """The workload does this, in its current period. What there is to say about it, if it was not to be expected."""
         period = profile.period
@@ -72,10 +79,6 @@ class Population:
         if table is None:
             table = profile.tables[number] = Table()
         known = profile.time_known(number)
-        if not FEATURES[number].timed and table.at != period:
-            table.at = period
-            table.periods += 1
-            self.news[number].periods[age_class(known)] += 1
         seen = table.values.get(word)
         if seen is not None:
             if seen.last >= period or not table.again(seen, period):
@@ -141,7 +144,7 @@ class Population:
         return self._node_prior(number, known)
 
     def _node_prior(self, number: int, known: float) -> Prior:
-        lived = self.news[SITE if FEATURES[number].timed else number].periods
+        lived = self.news[SITE if FEATURES[number].timed else FIRST_UNTIMED].periods
         return self.news[number].prior(known, lived)
 
     def _like(self, profile: Profile) -> list[tuple[str, Profile]]:

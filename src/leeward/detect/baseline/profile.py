@@ -33,7 +33,8 @@ class Deviation(msgspec.Struct):
 
 class Profile(msgspec.Struct):
     """key: workload id, or `address:<ip>` in captures. image: without tag and digest. since, period: the first and the current
-    period (Unix time / 600 s); day: when it last forgot. events: words and flows heard. periods: those it was active in, decayed.
+    period (Unix time / 600 s); day: when it last forgot. events: words and flows heard. periods: those it was active in,
+    decayed; asked: those in which it spoke to a model, and the latest.
     images, instances: image references and container ids, with the second in which each appeared. deployed, deployed_as: the
     latest new image. begun: the second in which a main program outside containers began again. shared, own: words that those with
     the same image knew, and did not. tables: by feature; seasons: by amount.
@@ -49,6 +50,8 @@ class Profile(msgspec.Struct):
     day: int = 0
     events: int = 0
     periods: float = 0.0
+    asked: float = 0.0
+    asked_at: int = -1
     images: dict[str, int] = {}
     instances: dict[str, int] = {}
     deployed: int = 0
@@ -112,6 +115,7 @@ class Profile(msgspec.Struct):
             return 0
         factor = 0.5 ** (days / half_life)
         self.periods *= factor
+        self.asked *= factor
         for season in self.seasons.values():
             season.decay(factor)
         deploy = self.deployed // PERIOD_S
@@ -127,10 +131,7 @@ class Profile(msgspec.Struct):
 
     def time_known(self, number: int) -> float:
         """Periods in which something new of this feature would have shown."""
-        if FEATURES[number].timed:
-            return self.periods
-        table = self.tables.get(number)
-        return table.periods if table is not None else 0.0
+        return self.periods if FEATURES[number].timed else self.asked
 
 
 def hour_of(period: int) -> int:

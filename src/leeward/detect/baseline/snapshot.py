@@ -42,6 +42,8 @@ class _Kept(msgspec.Struct, array_like=True, omit_defaults=True):
     day: int
     events: int
     periods: float
+    asked: float
+    asked_at: int
     images: dict[str, int]
     instances: dict[str, int]
     deployed: int
@@ -155,6 +157,8 @@ def _sound(p: Profile) -> bool:
         and all(0 <= t < 1 << 60 for t in times)
         and p.since <= p.period < _LATEST
         and 0 <= p.periods < 1e9
+        and 0 <= p.asked < 1e9
+        and -1 <= p.asked_at < _LATEST
         and len(p.images) + len(p.instances) <= 256
         and len(p.amounts) == len(p.peaks) == len(AMOUNTS)
         and p.told < 1 << len(AMOUNTS)

@@ -28,12 +28,9 @@ class Seen(msgspec.Struct, array_like=True, gc=False):
 
 
 class Table(msgspec.Struct, array_like=True):
-    """periods: those in which there was anything of this kind (not counted where the feature is timed); novel: those with
-    something new; both decayed. at, novel_at: the latest such periods. other: weight of words that left."""
+    """novel: periods with something new, decayed; novel_at: the latest of them. other: weight of words that left."""
 
     values: dict[str, Seen] = {}
-    periods: float = 0.0
-    at: int = -1
     novel: float = 0.0
     novel_at: int = -1
     other: float = 0.0
@@ -70,7 +67,6 @@ class Table(msgspec.Struct, array_like=True):
 
     def decay(self, factor: float, gone_before: int, gone_factor: float) -> int:
         """Forgets; words not seen since `gone_before` by `gone_factor`. How many left."""
-        self.periods *= factor
         self.novel *= factor
         self.other *= factor
         for seen in self.values.values():
@@ -82,11 +78,11 @@ class Table(msgspec.Struct, array_like=True):
 
     def sound(self, cap: int, width: int) -> bool:
         """Is this what this module can have written?"""
-        numbers = (self.periods, self.novel, self.other, *(seen.weight for seen in self.values.values()))
+        numbers = (self.novel, self.other, *(seen.weight for seen in self.values.values()))
         return (
             len(self.values) <= cap
             and all(math.isfinite(n) and 0 <= n < 1e9 for n in numbers)
             and all(0 < len(word) <= width for word in self.values)
             and all(0 <= s.first <= s.last < 1 << 40 and 0 <= s.doubt < 100 for s in self.values.values())
-            and max(abs(self.at), abs(self.novel_at)) < 1 << 40
+            and -1 <= self.novel_at < 1 << 40
         )
