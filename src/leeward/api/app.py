@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from leeward import __version__
+from leeward.api.baselines import Baselines, BaselinesBusy, baselines_router
 from leeward.api.documents import install_openapi
 from leeward.api.guard import COOKIE, SESSION_SECONDS, Guard, Sessions
 from leeward.api.hub import LiveHub
@@ -34,6 +35,7 @@ def create_app(
     tokens: TokenStore,
     status: Callable[[], dict[str, Any]],
     *,
+    baselines: Baselines | None = None,
     hosts: Iterable[str] = (),
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     monotonic: Callable[[], float] = time.monotonic,
@@ -42,8 +44,8 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application.
 
-    status: what the agent says of itself: "version", "uptime_s", and counters in any nesting. hosts: names besides
-    localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m". heartbeat: seconds.
+    status: what the agent says of itself: "version", "uptime_s", and counters in any nesting. baselines: what it
+    learned. hosts: names besides localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m". heartbeat: seconds.
     paper: where policies and the audit log are, None: nowhere.
     """
     app = FastAPI(
@@ -58,8 +60,11 @@ def create_app(
     sessions = Sessions(tokens, monotonic)
     app.include_router(api_router(store, live, tokens, status, clock, counters, heartbeat))
     app.include_router(screens_router(store, clock, paper))
+    if baselines is not None:
+        app.include_router(baselines_router(baselines))
     _add_page(app, tokens, sessions, counters)
     app.add_exception_handler(QueryError, _bad_question)
+    app.add_exception_handler(BaselinesBusy, _busy)
     install_openapi(app)
     app.add_middleware(Guard, tokens=tokens, sessions=sessions, hosts=tuple(hosts), csp=CSP, counters=counters)
     return app
@@ -67,6 +72,10 @@ def create_app(
 
 async def _bad_question(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 400)
+
+
+async def _busy(_: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503)
 
 
 def _add_page(app: FastAPI, tokens: TokenStore, sessions: Sessions, counters: Counter[str]) -> None:

@@ -40,6 +40,7 @@ _COMMANDS = {
     "run": "run", "exec": "exec", "watch": "watch", "exchanges": "query", "flows": "query", "coverage": "query",
     "findings": "findings", "classify": "classify", "rules": "rules", "data": "data", "replay": "replay", "doctor": "doctor",
     "token": "token", "demo": "demo", "policy": "policy", "gateway": "gateway",
+    "baseline": "baseline",
 }  # fmt: skip
 
 

@@ -134,13 +134,13 @@ class Population:
             seen = table.values.get(word) if table is not None else None
             if seen is not None and not seen.doubt:
                 return None
-        if profile.shared >= _ALIKE and profile.shared >= _ALIKE_TIMES * profile.own:
-            kind, other = max(likes, key=lambda like: (like[0] == "imported", like[1].periods))
-            lived = other.time_known(number)
+        kind, other = max(likes, key=lambda like: (like[0] == "imported", like[1].periods))
+        alike = profile.shared >= _ALIKE and profile.shared >= _ALIKE_TIMES * profile.own
+        lived = other.time_known(number)
+        if lived >= 1 and (alike or other.key == profile.key):
             table = other.tables.get(number)
-            if lived >= 1:
-                novel = table.novel if table is not None else 0.0
-                return Prior(kind, min(1.0, (novel + 0.5) / (lived + 1)), min(lived, float(DAY)))
+            novel = table.novel if table is not None else 0.0
+            return Prior(kind, min(1.0, (novel + 0.5) / (lived + 1)), min(lived, float(DAY)))
         return self._node_prior(number, known)
 
     def _node_prior(self, number: int, known: float) -> Prior:
@@ -169,6 +169,13 @@ class Population:
         left = profile.forget(day, half_life, gone_half_life)
         self.words -= left
         self.counters["baseline_words_forgotten"] += left
+
+    def expect(self, profiles: list[Profile]) -> None:
+        """What was imported is expected of the workloads of the same id, and of those of the same image."""
+        for profile in profiles:
+            self.imported[profile.key] = profile
+            if profile.image:
+                self.imported[profile.image] = profile
 
     def accept(self, key: str, feature: str = "", word: str = "") -> int:
         """A person says that what was told of this workload (of this feature, this word) is normal. How many words it was."""

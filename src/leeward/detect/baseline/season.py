@@ -3,8 +3,9 @@
 Amounts are binary logarithms: what matters is how many times as much. An hour of the week (168, UTC) has its own level, learned
 with its neighbours (a job that begins ten minutes later is no news) and drawn to the same hour of other days while it is little
 known. What remains is drift (growth, half a day's memory) and spread: the mean absolute residual, which makes the tail
-exponential (Laplace), far heavier than a normal one. A residual is clipped at twice the spread before it teaches anything, so
-that no single hour moves the level far, and one who trains it slowly needs weeks.
+exponential (Laplace), far heavier than a normal one. Level, drift and spread learn from residuals clipped at twice the spread: no
+single hour moves them far. An hour of the week learns in full, but an eighth of what was told as a deviation, until that was told
+on three days or accepted: one who trains it must stay below what is told at each step.
 """
 
 from __future__ import annotations
@@ -63,17 +64,17 @@ class Season(msgspec.Struct):
     def learn(self, hour: int, amount: float, gain: float = 1.0) -> None:
         """An hour of the week is over. amount: of its busiest period. gain: less than 1 for what was told as a deviation."""
         x = math.log2(1 + amount)
+        usual = x
         if self.n:
             clip = _CLIP * max(self.spread, _LEAST_SPREAD)
             residual = x - self._base(hour) - self.drift
             taught = max(-clip, min(clip, residual))
-            x += taught - residual
-            self.spread += (
-                gain * max(_SPREAD_SLOWEST, 1 / (self.n + _FIRST_WEIGHT)) * (min(abs(residual), clip) - self.spread)
-            )
+            usual = x + taught - residual
+            rate = gain * max(_SPREAD_SLOWEST, 1 / (self.n + _FIRST_WEIGHT))
+            self.spread += rate * (min(abs(residual), clip) - self.spread)
             self.drift += gain * _DRIFT * taught
         self.n += gain
-        self.level += gain * max(_SPREAD_SLOWEST, 1 / (self.n + 1)) * (x - self.level) if self.n > 1 else x
+        self.level += gain * max(_SPREAD_SLOWEST, 1 / (self.n + 1)) * (usual - self.level) if self.n > 1 else usual
         day = hour % 24
         _move(self.daily, self.daily_weight, day, x, gain)
         _move(self.mean, self.weight, hour, x, gain)

@@ -88,7 +88,7 @@ _DECODER = msgspec.msgpack.Decoder(_Snapshot, dec_hook=_unpack)
 def write(population: Population, day: int) -> bytes:
     kept = _Snapshot(
         VERSION, day, [_keep(p) for p in population.profiles.values()],
-        [_keep(p) for p in population.imported.values()], population.news, population.known,
+        [_keep(p) for key, p in population.imported.items() if key == p.key], population.news, population.known,
     )  # fmt: skip
     return _MAGIC + zstandard.ZstdCompressor(level=1).compress(_ENCODER.encode(kept))
 
@@ -105,7 +105,7 @@ def read(population: Population, data: bytes, limits: list[float]) -> int:
     profiles = [_profile(p, limits) for p in kept.profiles]
     imported = [_profile(p, limits) for p in kept.imported]
     population.news, population.known = kept.news, kept.known
-    population.imported = {profile.key: profile for profile in imported}
+    population.expect(imported)
     for profile in profiles:
         if profile.key not in population.profiles:
             population.add(profile)
@@ -140,12 +140,13 @@ def _keep(p: Profile) -> _Kept:
 
 def _profile(kept: _Kept, limits: list[float]) -> Profile:
     profile = Profile(**{name: getattr(kept, name) for name in _Kept.__struct_fields__}, limits=limits.copy())
-    if not _sound(profile):
+    if not sound(profile):
         raise BaselineError(f"damaged: the profile of {profile.key[:80]!r} makes no sense")
     return profile
 
 
-def _sound(p: Profile) -> bool:
+def sound(p: Profile) -> bool:
+    """Could this profile have been learned?"""
     texts = (p.key, p.name, p.kind, p.image, p.deployed_as, *p.images, *p.instances)
     times = (
         p.since, p.period, p.day, p.events, p.deployed, p.begun, p.shared, p.own, p.told,
