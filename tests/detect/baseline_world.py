@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 
 import msgspec
 
@@ -144,6 +145,20 @@ def job(start: int, days: float, process: Process, every: int, at: int, name: st
         yield opened(ts + S, process, "cloud-credentials")
         for n in range(6):
             yield flow(ts + (5 + 60 * n) * S, process, f"{name}.s3.eu-west-1.amazonaws.com", 80_000_000)
+
+
+@cache
+def _grown(days: float, image: str, seed: int) -> bytes:
+    detector = BaselineDetector()
+    told(detector, service(seed, MONDAY, days, who("shop", image=image)))
+    return detector.snapshot()
+
+
+def grown(days: float, image: str = "", seed: int = 8) -> BaselineDetector:
+    """One that has known the service "shop" for so many days from MONDAY."""
+    detector = BaselineDetector()
+    detector.restore(_grown(days, image, seed))
+    return detector
 
 
 def told(detector: BaselineDetector, activities: Iterator[Activity]) -> list[Finding]:

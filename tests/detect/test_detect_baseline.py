@@ -17,6 +17,7 @@ from baseline_world import (
     assistant,
     crawler,
     flow,
+    grown,
     job,
     opened,
     service,
@@ -71,27 +72,23 @@ def test_honest_workloads_stay_at_low(honest):
 
 
 def test_the_first_end_of_a_month_is_told_as_low():
-    process = who("billing")
+    process = who("shop")
     month_end = MONDAY + 25 * DAY + 3 * HOUR  # Friday 2025-10-31, known for 25 days
-    detector = BaselineDetector()
-    told(detector, service(4, MONDAY, 25.1, process))
+    detector = grown(25.1)
     findings = told(detector, job(month_end, 0.01, process, 10**6 * DAY, month_end, "invoices"))
     assert worst(findings) == "low"
     assert any("month" in reason for f in findings for reason in f.evidence[0]["held"])
 
 
 def test_a_new_replica_and_a_restart_of_the_same_image_bring_nothing():
-    detector = BaselineDetector()
-    told(detector, service(5, MONDAY, 10, who("shop", image="shop:1")))
+    detector = grown(10, "shop:1")
     later = MONDAY + 10 * DAY
     findings = told(detector, service(6, later, 1, who("shop", image="shop:1", instance="2")))
     assert worst(findings) in ("", "info")
 
 
 def test_package_upgrade_stays_at_low():
-    process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(7, MONDAY, 15.6, process))
+    detector = grown(15.5)
     apt = who("shop", "/usr/bin/apt-get", parents=("/usr/bin/bash",))
     findings = told(
         detector,
@@ -108,11 +105,10 @@ def test_package_upgrade_stays_at_low():
 # -- deviations ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_break_in_after_two_weeks_is_at_least_medium_within_its_first_seconds(seed):
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(seed, MONDAY, 15.5, process))
+    detector = grown(15.5, seed=seed)
     findings = told(detector, iter(break_in(TUESDAY_3, process)))
     assert SEVERITIES.index(worst(findings)) >= SEVERITIES.index("medium")
     last = findings[-1]
@@ -130,8 +126,7 @@ def test_a_break_in_after_two_weeks_is_at_least_medium_within_its_first_seconds(
 
 def test_one_new_thing_alone_is_low_at_most():
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(8, MONDAY, 15.5, process))
+    detector = grown(15.5)
     [finding] = told(detector, iter([flow(TUESDAY_3, process, "new.partner.example", 500)]))
     assert finding.severity in ("info", "low")
     assert finding.evidence[0]["groups"] == ["network"]
@@ -140,8 +135,7 @@ def test_one_new_thing_alone_is_low_at_most():
 
 def test_the_same_break_in_is_not_told_above_low_when_the_workload_is_young():
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(9, MONDAY, 3, process))
+    detector = grown(3)
     findings = told(detector, iter(break_in(MONDAY + 3 * DAY, process)))
     assert worst(findings) == "low"
     assert "known for less than" in findings[-1].evidence[0]["held"][0]
@@ -174,8 +168,7 @@ def test_a_longer_prompt_of_the_usual_kind_is_nothing():
 
 def test_volume_is_told_while_it_happens():
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(12, MONDAY, 10, process))
+    detector = grown(10)
     at = MONDAY + 10 * DAY + 3 * HOUR
     chunks = [flow(at + n * S, process, "api.partner.com", 2_000_000) for n in range(60)]
     findings = told(detector, iter(chunks))
@@ -190,8 +183,7 @@ def test_volume_is_told_while_it_happens():
 
 
 def test_after_a_deploy_news_is_told_one_severity_lower_and_says_of_what():
-    detector = BaselineDetector()
-    told(detector, service(13, MONDAY, 15.5, who("shop", image="shop:1")))
+    detector = grown(15.5, "shop:1")
     new = who("shop", image="shop:2")
     findings = told(detector, iter(break_in(TUESDAY_3, new)))
     assert findings
@@ -207,8 +199,7 @@ def test_after_a_deploy_news_is_told_one_severity_lower_and_says_of_what():
 def test_what_a_deploy_took_away_is_forgotten_faster():
     kept, gone = [], []
     for image in ("shop:1", "shop:2"):
-        detector = BaselineDetector()
-        told(detector, service(14, MONDAY, 10, who("shop", image="shop:1")))
+        detector = grown(10, "shop:1")
         process = who("shop", image=image)
         told(
             detector,
@@ -225,8 +216,7 @@ def test_what_a_deploy_took_away_is_forgotten_faster():
 
 
 def test_a_new_workload_begins_with_what_others_of_its_image_know():
-    detector = BaselineDetector()
-    told(detector, service(15, MONDAY, 6, who("shop", image="shop:1")))
+    detector = grown(6, "shop:1")
     twin = who("shop-eu", image="shop:1")
     at = MONDAY + 6 * DAY
     assert worst(told(detector, service(16, at, 0.02, twin))) == ""
@@ -268,8 +258,7 @@ def test_captures_are_known_by_the_address_that_opened_the_flow():
 
 def test_repeating_a_told_deviation_does_not_make_it_normal_within_a_day():
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(17, MONDAY, 12, process))
+    detector = grown(12)
     at = MONDAY + 12 * DAY
     drip = [flow(at + n * PERIOD, process, "drop.evil.example", 900) for n in range(120)]  # 20 hours
     findings = told(detector, iter(drip))
@@ -281,8 +270,7 @@ def test_repeating_a_told_deviation_does_not_make_it_normal_within_a_day():
 
 def test_a_trained_place_still_counts_when_something_new_joins_it_days_later():
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(18, MONDAY, 12, process))
+    detector = grown(12)
     at = MONDAY + 12 * DAY + 9 * HOUR
     told(detector, iter([flow(at + n * PERIOD, process, "drop.evil.example", 900) for n in range(12)]))
     told(detector, service(19, MONDAY + 13 * DAY, 1.4, process))
@@ -297,8 +285,7 @@ def test_a_trained_place_still_counts_when_something_new_joins_it_days_later():
 
 def test_what_a_person_accepts_is_normal_at_once():
     process = who("shop")
-    detector = BaselineDetector()
-    told(detector, service(21, MONDAY, 12, process))
+    detector = grown(12)
     at = MONDAY + 12 * DAY
     assert told(detector, iter([flow(at, process, "new.partner.example")]))
     assert detector.population.accept("pod:prod/shop/main", "destination", "new.partner.example") == 1
