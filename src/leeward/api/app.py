@@ -45,8 +45,8 @@ def create_app(
     """The ASGI application.
 
     status: what the agent says of itself: "version", "uptime_s", and counters in any nesting. baselines: what it
-    learned. hosts: names besides localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m". heartbeat: seconds.
-    paper: where policies and the audit log are, None: nowhere.
+    learned. hosts: names besides localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m".
+    heartbeat: seconds. paper: where policies and the audit log are, None: nowhere.
     """
     app = FastAPI(
         title="Leeward",
