@@ -108,32 +108,43 @@ class BaselineDetector:
         return self._do(profile, act, F.of_exchange(act), more)
 
     def _flow(self, act: FlowSeen) -> list[Finding]:
+        if act.began:
+            return self._began(act)
         flow = act.flow
         profile = self._profiles.get(act.process.workload.id)
-        if act.began or profile is None or profile.period < act.ts // PERIOD_NS:
+        if profile is None or profile.period < act.ts // PERIOD_NS:
             profile = self._profile(act, flow.src.ip)
-        found: list[Finding] = []
-        if act.sent:
-            profile.amounts[0] += act.sent
-            if profile.amounts[0] > profile.limits[0] and (more := self._more(profile, F.SENT, 0, act.ts)):
-                found = self._met(profile, act, [more])
-        if act.began:
-            profile.events += 1
-            profile.amounts[1] += 1
-            if profile.amounts[1] > profile.limits[1] and (more := self._more(profile, F.FLOWS, 0, act.ts)):
-                found += self._met(profile, act, [more])
-            if flow.domain or act.ended or flow.direction == "inbound" or act.peer is not None:
-                return found + self._place(profile, act)
-            self._waiting[flow.id] = (act.ts, profile, act)
-            if len(self._waiting) > _WAITING:
-                self._waiting.popitem(last=False)
-                self.counters["baseline_flows_evicted"] += 1
-        elif flow.id in self._waiting and (flow.domain or act.ended or act.ts - self._waiting[flow.id][0] > _WAIT_NS):
-            del self._waiting[flow.id]
-            return found + self._place(profile, act)
+        found = self._sent(profile, act) if act.sent else []
+        if flow.id in self._waiting:
+            if flow.domain or act.ended or act.ts - self._waiting[flow.id][0] > _WAIT_NS:
+                del self._waiting[flow.id]
+                found += self._place(profile, act)
         elif act.ended and flow.l7:
-            return found + self._do(profile, act, ((F.PROTOCOL, self._protocol(flow)),))
+            found += self._do(profile, act, ((F.PROTOCOL, self._protocol(flow)),))
         return found
+
+    def _began(self, act: FlowSeen) -> list[Finding]:
+        flow = act.flow
+        profile = self._profile(act, flow.src.ip)
+        profile.events += 1
+        found = self._sent(profile, act) if act.sent else []
+        amounts = profile.amounts
+        amounts[1] += 1
+        if amounts[1] > profile.limits[1] and (more := self._more(profile, F.FLOWS, 0, act.ts)):
+            found += self._met(profile, act, [more])
+        if flow.domain or act.ended or flow.direction == "inbound" or act.peer is not None:
+            return found + self._place(profile, act)
+        self._waiting[flow.id] = (act.ts, profile, act)
+        if len(self._waiting) > _WAITING:
+            self._waiting.popitem(last=False)
+            self.counters["baseline_flows_evicted"] += 1
+        return found
+
+    def _sent(self, profile: Profile, act: FlowSeen) -> list[Finding]:
+        total = profile.amounts[0] = profile.amounts[0] + act.sent
+        if total > profile.limits[0] and (more := self._more(profile, F.SENT, 0, act.ts)):
+            return self._met(profile, act, [more])
+        return []
 
     def _place(self, profile: Profile, act: FlowSeen) -> list[Finding]:
         """A flow's words, once."""
@@ -170,10 +181,10 @@ class BaselineDetector:
         return words
 
     def _port(self, proto: str, number: int) -> str:
-        key = (proto, number if number < 32768 else 32768)
+        key = (proto, number)
         word = self._ports.get(key)
         if word is None:
-            word = self._ports[key] = F.port(*key)
+            word = self._ports[key] = F.port(proto, number)
         return word
 
     def _protocol(self, flow: Flow) -> str:

@@ -20,6 +20,7 @@ _ALIKE, _ALIKE_TIMES = (
 )  # words shared with them, and how many times those not shared, before their habits are a prior
 _NODE_WORDS = 8192  # of one feature
 _WORTH = 3.0  # bits; less is not remembered even for ten minutes
+_DIVERSE = 0.25  # news in more than a quarter of the periods: less than two bits
 _EXPIRY = 60 * DAY
 
 
@@ -85,7 +86,21 @@ class Population:
                 return None
             chance = chance_of_news(table.novel, known, self._node_prior(number, known))
             return self._deviation(number, word, bits(chance) * seen.doubt / self.doubt_days, ts, False, True, "self")
+        if (
+            len(table.values) >= FEATURES[number].cap
+            and table.novel > _DIVERSE * known
+            and not self._admit(table, number, known, period)
+        ):
+            return None
         return self._new(profile, table, number, word, known, ts)
+
+    def _admit(self, table: Table, number: int, known: float, period: int) -> bool:
+        """Is this word of a full table that sees news all the time one of those that are looked at? One in eight: what comes
+        often gets in, what comes once does not push that out."""
+        if table.news(period):
+            self.news[number].saw(known, True, False)
+        table.other += 1
+        return not int(table.other) & 7
 
     def _new(self, profile: Profile, table: Table, number: int, word: str, known: float, ts: int) -> Deviation | None:
         near = FEATURES[number].near and any(
