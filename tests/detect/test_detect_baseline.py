@@ -196,6 +196,14 @@ def test_after_a_deploy_news_is_told_one_severity_lower_and_says_of_what():
     assert all("after" not in f.evidence[0] for f in later)
 
 
+def test_what_a_deploy_brought_is_not_told_again_once_it_has_settled():
+    detector = grown(15.5, "shop:1")
+    new = who("shop", image="shop:2")
+    assert told(detector, iter([flow(TUESDAY_3, new, "feature.vendor.example")]))
+    later = (flow(TUESDAY_3 + n * HOUR, new, "feature.vendor.example") for n in range(3, 60))
+    assert told(detector, later) == []
+
+
 def test_what_a_deploy_took_away_is_forgotten_faster():
     kept, gone = [], []
     for image in ("shop:1", "shop:2"):

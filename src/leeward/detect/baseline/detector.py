@@ -237,20 +237,21 @@ class BaselineDetector:
         verdict = J.judge(profile, act.process, deviations, act.ts, self.settings)
         if verdict is None:
             return []
+        days = 1 if verdict.after else self.settings.doubt_days
         for d in (*deviations, *news):
-            self._doubt(profile, d)
+            self._doubt(profile, d, days)
         self.counters["baseline_deviations"] += 1
         return [J.finding(profile, act.process, deviations, verdict, act.ts, self.settings)]
 
-    def _doubt(self, profile: Profile, d: Deviation) -> None:
-        """It was told: it must not become normal by itself."""
+    def _doubt(self, profile: Profile, d: Deviation, days: int) -> None:
+        """It was told: it must not become normal by itself, but on so many days."""
         if d.number >= 0:
             seen = profile.tables[d.number].values.get(d.word)
             if seen is not None and d.first and not seen.doubt:
-                seen.doubt = self.settings.doubt_days
+                seen.doubt = days
         elif not profile.told >> ~d.number & 1:
             profile.told |= 1 << ~d.number
-            profile.seasons[~d.number].tell(profile.period // DAY, self.settings.doubt_days)
+            profile.seasons[~d.number].tell(profile.period // DAY, days)
 
     def tick(self, ts: int) -> list[Finding]:
         found: list[Finding] = []
