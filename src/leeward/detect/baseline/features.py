@@ -6,6 +6,7 @@ independent when several deviate at once. No word holds text of a prompt: instru
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import posixpath
 import re
@@ -140,6 +141,7 @@ def _kinds(exchange: Exchange) -> set[str]:
     return {f"{match.kind} in {match.side or 'request'}" for match in exchange.data}
 
 
+@functools.lru_cache(1024)
 def instructions(text: str) -> str:
     """A system prompt's identity: a hash of its beginning without numbers, ids, dates and letter case; "none" if there is
     none."""
