@@ -2,9 +2,9 @@
 
     python -m bench detect            (BENCH_FLOWS=1000000 BENCH_WORKLOADS=10000 by default)
 
-Made hour by hour, so that what memory grows is the detectors'. Only the feeding is timed, not the making, in processor
-time of this process. Each flow is told three
-times (began, moved, ended); a quarter have their name asked first, some carry HTTP or an AI exchange; programs start and end.
+Made hour by hour, so that what memory grows is the detectors'. Only the feeding is timed, not the making, in processor time of
+this process. Each flow is told three times (began, moved, ended); a quarter have their name asked first, some carry HTTP or an AI
+exchange; programs start and end.
 """
 
 from __future__ import annotations

@@ -84,12 +84,11 @@ class Profile(msgspec.Struct):
     def close_period(self, period: int, doubtful_gain: float) -> None:
         """What was heard in the current period becomes part of the past; the next one begins."""
         self.periods += 1
-        amounts, peaks = self.amounts, self.peaks
-        for number, amount in enumerate(amounts):
+        for number, amount in enumerate(self.amounts):
             if amount:
-                if amount > peaks[number]:
-                    peaks[number] = amount
-                amounts[number] = 0
+                if amount > self.peaks[number]:
+                    self.peaks[number] = amount
+                self.amounts[number] = 0
         if period // _HOUR != self.period // _HOUR:
             self._close_hour(doubtful_gain)
         self.period = period

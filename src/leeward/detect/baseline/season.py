@@ -1,11 +1,12 @@
 """How much a workload does by hour of the week: bytes, flows, tokens of the busiest ten minutes of the hour.
 
-Amounts are binary logarithms: what matters is how many times as much. An hour of the week (168, UTC) has its own level, learned
-with its neighbours (a job that begins ten minutes later is no news) and drawn to the same hour of other days while it is little
-known. What remains is drift (growth, half a day's memory) and spread: the mean absolute residual, which makes the tail
-exponential (Laplace), far heavier than a normal one. Level, drift and spread learn from residuals clipped at twice the spread: no
-single hour moves them far. An hour of the week learns in full, but an eighth of what was told as a deviation, until that was told
-on three days or accepted: one who trains it must stay below what is told at each step.
+Amounts are binary logarithms: what matters is how many times as much. An hour of the week (168, UTC) has its own level, drawn to
+the same hour of other days while it is little known, and is compared with the busiest of itself and its neighbours (a job that
+begins ten minutes later, or an hour when clocks change, is no news). What remains is drift (growth, half a day's memory) and
+spread: the mean absolute residual, which makes the tail exponential (Laplace), far heavier than a normal one. Level, drift and
+spread learn from residuals clipped at twice the spread: no single hour moves them far. An hour of the week learns in full, but an
+eighth of what was told as a deviation, until that was told on three days or accepted: one who trains it must stay below what is
+told at each step.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ else:
 HOURS = 168
 _SHRINK = 1.0  # an hour of the same hour on other days
 _HEAVIEST = 6.0  # of an hour of the week: what it taught six weeks ago counts a third
-_NEIGHBOUR = 0.25
 _DRIFT = 1 / 12  # half a day of hours
 _SPREAD_SLOWEST = 1 / 168  # a week
 _FIRST_SPREAD, _FIRST_WEIGHT = 1.5, 3.0  # octaves; weight in hours
 _LEAST_SPREAD = 0.4  # octaves: nothing is steadier than a third more or less
 _CLIP = 2.0
+_ABSURD = 1e7
 _LOG2_E = 1.4427
 _PERIODS = 6  # of an hour: the chance of a period is a sixth of the hour's
 
@@ -63,23 +64,21 @@ class Season(msgspec.Struct):
 
     def learn(self, hour: int, amount: float, gain: float = 1.0) -> None:
         """An hour of the week is over. amount: of its busiest period. gain: less than 1 for what was told as a deviation."""
-        x = math.log2(1 + amount)
-        usual = x
-        if self.n:
-            clip = _CLIP * max(self.spread, _LEAST_SPREAD)
+        x = usual = math.log2(1 + amount)
+        n = self.n
+        if n:
+            clip = _CLIP * (self.spread if self.spread > _LEAST_SPREAD else _LEAST_SPREAD)
             residual = x - self._base(hour) - self.drift
-            taught = max(-clip, min(clip, residual))
+            size, taught = (residual, residual) if residual >= 0 else (-residual, residual)
+            if size > clip:
+                size, taught = clip, clip if residual > 0 else -clip
             usual = x + taught - residual
-            rate = gain * max(_SPREAD_SLOWEST, 1 / (self.n + _FIRST_WEIGHT))
-            self.spread += rate * (min(abs(residual), clip) - self.spread)
+            self.spread += gain * max(_SPREAD_SLOWEST, 1 / (n + _FIRST_WEIGHT)) * (size - self.spread)
             self.drift += gain * _DRIFT * taught
-        self.n += gain
-        self.level += gain * max(_SPREAD_SLOWEST, 1 / (self.n + 1)) * (usual - self.level) if self.n > 1 else usual
-        day = hour % 24
-        _move(self.daily, self.daily_weight, day, x, gain)
+        self.n = n = n + gain
+        self.level += gain * max(_SPREAD_SLOWEST, 1 / (n + 1)) * (usual - self.level) if n > 1 else usual
+        _move(self.daily, self.daily_weight, hour % 24, x, gain)
         _move(self.mean, self.weight, hour, x, gain)
-        _move(self.mean, self.weight, (hour + 1) % HOURS, x, gain * _NEIGHBOUR)
-        _move(self.mean, self.weight, hour - 1 if hour else HOURS - 1, x, gain * _NEIGHBOUR)
 
     def expected(self, hour: int) -> float:
         """Binary logarithm of what a period of this hour should have."""
@@ -106,10 +105,13 @@ class Season(msgspec.Struct):
 
     def sound(self) -> bool:
         """Is this what this module can have written?"""
-        lengths = (len(self.mean), len(self.weight), len(self.daily), len(self.daily_weight))
-        arrays = (*self.mean, *self.weight, *self.daily, *self.daily_weight)
-        numbers = (*arrays, self.level, self.drift, self.spread, self.n, self.doubt, self.doubt_day)
-        return lengths == (HOURS, HOURS, 24, 24) and all(math.isfinite(n) and abs(n) < 1e7 for n in numbers)
+        arrays = (self.mean, self.weight, self.daily, self.daily_weight)
+        numbers = (self.level, self.drift, self.spread, self.n, float(self.doubt), float(self.doubt_day))
+        return (
+            tuple(map(len, arrays)) == (HOURS, HOURS, 24, 24)
+            and all(math.isfinite(sum(a)) and min(a) > -_ABSURD and max(a) < _ABSURD for a in arrays)
+            and all(math.isfinite(n) and abs(n) < _ABSURD for n in numbers)
+        )
 
 
 def _move(means: Floats, weights: Floats, at: int, x: float, gain: float) -> None:
