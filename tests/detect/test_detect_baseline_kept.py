@@ -266,6 +266,15 @@ def _replace(node, where, value):
         node = node[key]
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_flipped_bit_anywhere_is_seen(learned, data):
+    damaged = bytearray(learned.snapshot())
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(BaselineError):
+        BaselineDetector().restore(bytes(damaged))
+
+
 def test_another_version_says_so(learned):
     magic, _, frame = learned.snapshot().partition(b"\n")
     plain = msgspec.msgpack.decode(zstandard.decompress(frame), strict=False)

@@ -90,7 +90,7 @@ def write(population: Population, day: int) -> bytes:
         VERSION, day, [_keep(p) for p in population.profiles.values()],
         [_keep(p) for key, p in population.imported.items() if key == p.key], population.news, population.known,
     )  # fmt: skip
-    return _MAGIC + zstandard.ZstdCompressor(level=1).compress(_ENCODER.encode(kept))
+    return _MAGIC + zstandard.ZstdCompressor(level=1, write_checksum=True).compress(_ENCODER.encode(kept))
 
 
 def read(population: Population, data: bytes, limits: list[float]) -> int:
@@ -122,7 +122,10 @@ def _decoded(data: bytes) -> _Snapshot:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= _LARGEST:
             raise BaselineError("damaged: its size makes no sense")
-        return _DECODER.decode(plain.decompress(frame))
+        content = plain.decompress(frame)
+        if not plain.eof or plain.unused_data:
+            raise BaselineError("damaged: it is cut off, or something stands after it")
+        return _DECODER.decode(content)
     except (
         zstandard.ZstdError,
         msgspec.MsgspecError,
