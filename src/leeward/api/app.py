@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from leeward import __version__
+from leeward.api.baselines import Baselines, BaselinesBusy, baselines_router
 from leeward.api.bodies import small_body
 from leeward.api.documents import install_openapi
 from leeward.api.guard import COOKIE, SESSION_SECONDS, Guard, Sessions
@@ -36,6 +37,7 @@ def create_app(
     tokens: TokenStore,
     status: Callable[[], dict[str, Any]],
     *,
+    baselines: Baselines | None = None,
     hosts: Iterable[str] = (),
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     monotonic: Callable[[], float] = time.monotonic,
@@ -44,9 +46,9 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application.
 
-    status: what the agent says of itself: "version", "uptime_s", and counters in any nesting. hosts: names besides
-    localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m". heartbeat: seconds.
-    paper: where policies and the audit log are, None: nowhere.
+    status: what the agent says of itself: "version", "uptime_s", and counters in any nesting. baselines: what it
+    learned. hosts: names besides localhost under which it may be asked (DNS rebinding defence). clock: for spans such as "15m".
+    heartbeat: seconds. paper: where policies and the audit log are, None: nowhere.
     """
     app = FastAPI(
         title="Leeward",
@@ -61,8 +63,11 @@ def create_app(
     app.include_router(api_router(store, live, tokens, status, clock, counters, heartbeat))
     app.include_router(screens_router(store, clock, paper))
     app.include_router(threats_router(store, live, clock, Audit(paper.audit) if paper is not None else None))
+    if baselines is not None:
+        app.include_router(baselines_router(baselines))
     _add_page(app, tokens, sessions, counters)
     app.add_exception_handler(QueryError, _bad_question)
+    app.add_exception_handler(BaselinesBusy, _busy)
     install_openapi(app)
     app.add_middleware(Guard, tokens=tokens, sessions=sessions, hosts=tuple(hosts), csp=CSP, counters=counters)
     return app
@@ -70,6 +75,10 @@ def create_app(
 
 async def _bad_question(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 400)
+
+
+async def _busy(_: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503)
 
 
 def _add_page(app: FastAPI, tokens: TokenStore, sessions: Sessions, counters: Counter[str]) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from leeward.detect.baseline.document import Document as BaselineDocument
 from leeward.model.coverage import Coverage
 from leeward.model.exchange import Exchange
 from leeward.model.finding import Finding
@@ -89,6 +90,42 @@ class Connections(msgspec.Struct):
     connections: list[Connected]
 
 
+class BaselineLine(msgspec.Struct):
+    """doubted: things that were told and are not normal yet. usual: how many are known, by feature. deployed: of the latest
+    image."""
+
+    workload: str
+    name: str
+    kind: str
+    image: str
+    since: str
+    last: str
+    events: int
+    active_hours: float
+    doubted: int
+    usual: dict[str, int]
+    deployed: str
+
+
+class BaselineList(msgspec.Struct):
+    """baselines: the workload heard last first."""
+
+    baselines: list[BaselineLine]
+
+
+class BaselineImported(msgspec.Struct):
+    """signer: fingerprint of the key, "" if nobody signed."""
+
+    imported: int
+    signer: str
+
+
+class BaselineAccepted(msgspec.Struct):
+    """accepted: how many things that were told."""
+
+    accepted: int
+
+
 class Health(msgspec.Struct):
     """status: "ok" | "degraded" (records are being lost; /stats says why)."""
 
@@ -159,6 +196,7 @@ class Problem(msgspec.Struct):
 _SCHEMAS = (
     ExchangePage, FlowPage, FindingPage, IncidentPage, SystemPage, TriagePage, TriageRequest, CoverageList, History, Connections,
     Health, Stats, Problem,
+    BaselineList, BaselineDocument, BaselineImported, BaselineAccepted,
 )  # fmt: skip
 
 

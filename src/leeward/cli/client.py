@@ -45,13 +45,29 @@ class Api:
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer of GET /api/v1`path`; empty parameters are left out."""
+        return self.decoded(self.raw(path, parameters))
+
+    def raw(self, path: str, parameters: Mapping[str, Any] | None = None) -> bytes:
+        """The answer as it came."""
         with self._errors():
             response = self._http.get(f"/api/v1{path}", params=_given(parameters))
             self._check(response)
-            try:
-                return msgspec.json.decode(response.content)
-            except msgspec.DecodeError:
-                raise ApiError(f"{self.url} does not answer as Leeward does: is LEEWARD_URL right?") from None
+            return response.content
+
+    def post(self, path: str, body: Any) -> Any:
+        """The decoded answer of POST /api/v1`path` with `body` as JSON."""
+        with self._errors():
+            headers = {"content-type": "application/json"}
+            response = self._http.post(f"/api/v1{path}", content=msgspec.json.encode(body), headers=headers)
+            self._check(response)
+            return self.decoded(response.content)
+
+    def decoded(self, content: bytes) -> Any:
+        """An answer's JSON."""
+        try:
+            return msgspec.json.decode(content)
+        except msgspec.DecodeError:
+            raise ApiError(f"{self.url} does not answer as Leeward does: is LEEWARD_URL right?") from None
 
     def pages(self, path: str, name: str, limit: int, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Up to `limit` records of a list, page after page."""

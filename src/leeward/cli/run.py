@@ -21,8 +21,10 @@ from leeward.api.app import create_app
 from leeward.api.hub import LiveHub
 from leeward.api.screens import Paper
 from leeward.api.tokens import TokenStore
+from leeward.cli.keeping import BaselineKeeper
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
 from leeward.cli.policies import AUDIT, FOLDER, PolicyFiles, enforced
+from leeward.detect.baseline.detector import BaselineDetector
 from leeward.guard import Enforced
 from leeward.identity.state import RuntimePaths
 from leeward.live import Live
@@ -133,13 +135,17 @@ def watch_host(
             known = store.findings(FindingQuery(limit=LIMIT_MAX))
             live.pipeline.discovery.findings.restore(msgspec.convert(known, list[Finding]))
             _restore_incidents(live, store)
+            keeper = BaselineKeeper(live.pipeline.detection.part(BaselineDetector) or BaselineDetector(), state)
+            keeper.restore()
             hub = LiveHub()
             paper = Paper(policies.paths if policies is not None else (), state / FOLDER, state / AUDIT)
-            api = _Api(
-                create_app(store, hub, tokens, lambda: _status(live, store), hosts=[host], paper=paper), listener
+            app = create_app(
+                store, hub, tokens, lambda: _status(live, store), baselines=keeper, hosts=[host], paper=paper
             )
+            api = _Api(app, listener)
             _welcome(host, port, state, token)
-            _loop(live, store, hub, stop)
+            _loop(live, store, hub, keeper, stop)
+            keeper.close()
             hub.close()
             api.stop()
         finally:
@@ -160,12 +166,13 @@ def _restore_incidents(live: Live, store: EventStore) -> None:
     live.pipeline.incidents.restore(msgspec.convert(known, list[Incident]), finding)
 
 
-def _loop(live: Live, store: EventStore, hub: LiveHub, stop: threading.Event) -> None:
+def _loop(live: Live, store: EventStore, hub: LiveHub, keeper: BaselineKeeper, stop: threading.Event) -> None:
     told: dict[str, int] = {}
     while not stop.is_set():
         for record in live.step(0.05):
             store.add(record)
             hub.publish(record)
+        keeper.step()
         told = _tell_losses(live.losses(), told)
         time.sleep(0.005)  # let events gather: a round has a price
     for record in live.finish():

@@ -6,6 +6,7 @@ from leeward.ai.catalogue import Catalogue
 from leeward.detect.ai_destination import NewAiDestination
 from leeward.detect.ai_keys import AiKeys
 from leeward.detect.api_access import ApiAccess
+from leeward.detect.baseline.detector import BaselineDetector
 from leeward.detect.blind import BlindSpot
 from leeward.detect.detector import Detection, Detector
 from leeward.detect.extraction import ModelExtraction
@@ -17,6 +18,7 @@ from leeward.detect.tokens import TokenSpike
 def detection(catalogue: Catalogue) -> Detection:
     """All of them, new. catalogue: of AI services, asked whose a host or a key is."""
     detectors: list[Detector] = [
+        BaselineDetector(),
         NewAiDestination(),
         AiKeys(catalogue),
         TokenSpike(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from leeward.detect.findings import identity
 from leeward.detect.rule import rules
@@ -17,6 +17,8 @@ from leeward.model.exchange import ProcessRef
 from leeward.model.finding import Finding
 from leeward.model.process import Process
 from leeward.model.times import iso
+
+D = TypeVar("D")
 
 
 class Detector(Protocol):
@@ -36,9 +38,9 @@ class Detection:
     """Hands each activity to those who hear its kind."""
 
     def __init__(self, detectors: Iterable[Detector]) -> None:
-        self._detectors = list(detectors)
+        self.detectors = list(detectors)
         self._hearers: dict[type, list[Detector]] = {}
-        for detector in self._detectors:
+        for detector in self.detectors:
             for kind in detector.hears:
                 self._hearers.setdefault(kind, []).append(detector)
 
@@ -49,11 +51,15 @@ class Detection:
         return found
 
     def tick(self, ts: int) -> list[Finding]:
-        return [finding for detector in self._detectors for finding in detector.tick(ts)]
+        return [finding for detector in self.detectors for finding in detector.tick(ts)]
+
+    def part(self, kind: type[D]) -> D | None:
+        """The detector of this class, if it takes part."""
+        return next((detector for detector in self.detectors if isinstance(detector, kind)), None)
 
     def totals(self) -> Counter[str]:
         total: Counter[str] = Counter()
-        for detector in self._detectors:
+        for detector in self.detectors:
             total.update(detector.counters)
         return total
 

@@ -18,6 +18,8 @@ DATABASE_NAME = "leeward.duckdb"
 TOKENS_NAME = "tokens.json"
 CLI_TOKEN_NAME = "cli-token"
 DATA_KEY_NAME = "data-key"
+BASELINES_NAME = "baselines"
+SIGNING_KEY_NAME = "baseline-signing-key"
 
 
 def state_dir(env: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
@@ -57,13 +59,13 @@ def ensure_private_dir(path: Path) -> None:
         ) from error
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write `text` to `path` as 0600, atomically and durably (a new file is renamed over the old)."""
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8) to `path` as 0600, atomically and durably (a new file is renamed over the old)."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(name, path)
@@ -76,10 +78,19 @@ def write_private(path: Path, text: str) -> None:
 
 def data_key(state: Path) -> bytes:
     """The 32 bytes with which values are hashed on this installation; made at the first need. Raises StoreError."""
-    path = state / DATA_KEY_NAME
+    return _secret(state / DATA_KEY_NAME, "values get new hashes")
+
+
+def signing_key(state: Path) -> bytes:
+    """The 32 bytes of the Ed25519 key that signs exported baselines; made at the first need. Raises StoreError."""
+    return _secret(state / SIGNING_KEY_NAME, "exports are signed by a new key")
+
+
+def _secret(path: Path, otherwise: str) -> bytes:
+    """32 random bytes in a private file of hex digits. otherwise: what happens if it is taken away."""
     try:
         if not path.exists():
-            ensure_private_dir(state)
+            ensure_private_dir(path.parent)
             write_private(path, secrets.token_hex(32) + "\n")
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except OSError as error:
@@ -89,5 +100,5 @@ def data_key(state: Path) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise StoreError(f"{path} is not 64 hex digits: take it away, and values get new hashes")
+        raise StoreError(f"{path} is not 64 hex digits: take it away, and {otherwise}")
     return key

@@ -45,7 +45,6 @@ static long (*bpf_send_signal_thread)(u32 signal) = (void *)117;
 static long (*bpf_probe_read_user_str)(void *dst, u32 size, const void *src) = (void *)114;
 static long (*bpf_probe_read_kernel_str)(void *dst, u32 size, const void *src) = (void *)115;
 static long (*bpf_seq_write)(void *seq, const void *data, u32 len) = (void *)127;
-static long (*bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 static void *(*bpf_ringbuf_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static long (*bpf_ringbuf_output)(void *ring, const void *data, u64 size, u64 flags) = (void *)130;
 static void (*bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
