@@ -1,0 +1,102 @@
+"""What a detector remembers of many things: bounded in number and age, and fair.
+
+Invariants: at most `limit` entries, and of one group (a workload) at most `share` of them, so that a busy workload forgets its own
+and not what others did. The entry that was longest unused leaves first; whatever leaves to make room is counted under
+`<name>_evicted`. What was not used for `age_ns` is gone, and is not counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+_SWEEP = 64  # groups looked at by one call of `expire`
+
+
+class Kept(msgspec.Struct):
+    """Base of what is remembered. seen: when it was used last, ns."""
+
+    seen: int = 0
+
+
+V = TypeVar("V", bound=Kept)
+
+
+class Bounded(Generic[V]):
+    """(group, key) → entry."""
+
+    def __init__(self, name: str, counters: Counter[str], limit: int, age_ns: int, share: int = 16) -> None:
+        """share: a group has at most a `share`-th part of the room."""
+        self._counters, self._counter = counters, f"{name}_evicted"
+        self._limit, self._most, self._age = limit, max(1, limit // share), age_ns
+        self._groups: OrderedDict[Hashable, OrderedDict[Hashable, V]] = OrderedDict()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get(self, group: Hashable, key: Hashable, ts: int) -> V | None:
+        """The entry, which is used by this."""
+        entries = self._groups.get(group)
+        if entries is None:
+            return None
+        entry = entries.get(key)
+        if entry is None:
+            return None
+        if ts - entry.seen > self._age:
+            self.drop(group, key)
+            return None
+        entry.seen = ts
+        entries.move_to_end(key)
+        self._groups.move_to_end(group)
+        return entry
+
+    def put(self, group: Hashable, key: Hashable, entry: V, ts: int) -> V:
+        """Remembers a new entry; returns it."""
+        entry.seen = ts
+        entries = self._groups.get(group)
+        if entries is None:
+            entries = self._groups[group] = OrderedDict()
+        self._size += key not in entries
+        entries[key] = entry
+        self._groups.move_to_end(group)
+        if len(entries) > self._most:
+            entries.popitem(last=False)
+            self._size -= 1
+            self._counters[self._counter] += 1
+        elif self._size > self._limit:
+            self._evict()
+        return entry
+
+    def drop(self, group: Hashable, key: Hashable) -> None:
+        entries = self._groups.get(group)
+        if entries is not None and entries.pop(key, None) is not None:
+            self._size -= 1
+            if not entries:
+                del self._groups[group]
+
+    def of(self, group: Hashable) -> Iterator[tuple[Hashable, V]]:
+        """A group's entries, the longest unused first; not used by this."""
+        yield from list(self._groups.get(group, {}).items())
+
+    def expire(self, ts: int) -> None:
+        """Forgets what is old: some of it at each call, all of it in the end."""
+        for group, entries in list(itertools.islice(self._groups.items(), _SWEEP)):
+            while entries and ts - next(iter(entries.values())).seen > self._age:
+                entries.popitem(last=False)
+                self._size -= 1
+            if not entries:
+                del self._groups[group]
+
+    def _evict(self) -> None:
+        """The oldest entry of the group that was longest unused."""
+        group, entries = next(iter(self._groups.items()))
+        entries.popitem(last=False)
+        if not entries:
+            del self._groups[group]
+        self._size -= 1
+        self._counters[self._counter] += 1

@@ -1,0 +1,130 @@
+"""What a program's work is, as far as its name and place say: a hand on a keyboard, a tool, an agent of the system.
+
+A name alone proves nothing, so a name counts only for files where installed programs are; what runs out of a folder that anybody
+may write to, out of memory or from a deleted file is "odd" whatever it calls itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+
+import msgspec
+
+from leeward.detect.bounded import Bounded, Kept
+from leeward.detect.lists import groups
+from leeward.model.activity import Ended, Started, System
+from leeward.model.process import Process
+
+_OPEN_FOLDERS = ("/tmp/", "/var/tmp/", "/dev/", "/run/shm/", "/run/user/", "/proc/")
+_VERSION = re.compile(r"[-_.]?\d+(\.\d+)*$")
+_SCRIPT_END = re.compile(r"\.(py|js|mjs|cjs|ts|rb|pl|sh|php|lua|pyc|jar)$")
+_INLINE = frozenset(("-c", "-e", "-E", "-r", "--eval", "-"))
+_DAY_NS = 86_400 * 10**9
+
+
+class Role(msgspec.Struct, frozen=True):
+    """name: the program's, of an interpreter the script's. kind: "odd" | "shell" | "inline" (an interpreter whose program is on its
+    command line or comes from its input) | "tool" (moves bytes for whoever calls it) | "script" | "installed" | "unknown" (no
+    process is known). groups: of lists/programs.yaml."""
+
+    name: str
+    kind: str
+    groups: frozenset[str] = frozenset()
+
+    @property
+    def by_hand(self) -> bool:
+        """Is it something that somebody else may have got into their hands?"""
+        return self.kind in ("odd", "shell", "inline", "tool")
+
+
+def role(process: Process) -> Role:
+    """Of a process, by its executable and command line."""
+    return _role(process.exe, process.argv[:4])
+
+
+def ancestor_roles(process: Process) -> list[Role]:
+    """Those of its ancestors, nearest first."""
+    return [_role(a.exe, a.argv[:4]) for a in process.ancestors]
+
+
+def under(process: Process, group: str) -> bool:
+    """Is the process, or one of its ancestors, of this group?"""
+    return group in role(process).groups or any(group in one.groups for one in ancestor_roles(process))
+
+
+@functools.lru_cache(maxsize=16384)
+def _role(exe: str, argv: tuple[str, ...]) -> Role:
+    if not exe:
+        return Role("", "unknown")
+    path = exe.removesuffix(" (deleted)")
+    name = path.rsplit("/", 1)[-1]
+    plain = _plain(name)
+    if path != exe or path.startswith(_OPEN_FOLDERS) or "memfd:" in path or name.startswith("."):
+        return Role(name, "odd")
+    known = _known()
+    found = known.get(name, frozenset()) | known.get(plain, frozenset())
+    if "shell" in found:
+        return _interpreted(name, argv, found, "shell")
+    if "interpreter" in found:
+        return _interpreted(plain, argv, found, "inline")
+    return Role(name, "tool" if "tool" in found else "installed", found)
+
+
+def _interpreted(name: str, argv: tuple[str, ...], found: frozenset[str], alone: str) -> Role:
+    """What an interpreter runs. alone: what it is when that is no file."""
+    words = list(argv[1:])
+    while words and words[0].startswith("-") and words[0] not in _INLINE and words[0] != "-m":
+        words.pop(0)
+    if not words or words[0] in _INLINE:
+        return Role(name, alone, found)
+    module = words[0] == "-m"
+    if module and len(words) < 2:
+        return Role(name, alone, found)
+    script = words[1] if module else words[0]
+    called = _SCRIPT_END.sub("", script.rsplit("/", 1)[-1])
+    installed = module or (script.startswith("/") and not script.startswith(_OPEN_FOLDERS))
+    known = _known()
+    more = known.get(called, frozenset()) | known.get(_plain(called), frozenset()) if installed else frozenset()
+    return Role(called or name, "script", more - {"shell", "interpreter"})
+
+
+def _plain(name: str) -> str:
+    """Without a version: python3.11 → python."""
+    return _VERSION.sub("", name) or name
+
+
+@functools.cache
+def _known() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for group, names in groups("programs").items():
+        for name in names:
+            found.setdefault(name, set()).add(group)
+    return {name: frozenset(several) for name, several in found.items()}
+
+
+class _Seat(Kept):
+    pass
+
+
+class Terminals:
+    """Which processes were started at a terminal. Fed Started, Ended and System activities."""
+
+    def __init__(self, name: str, counters: Counter[str]) -> None:
+        self._seats: Bounded[_Seat] = Bounded(f"{name}_terminals", counters, 65536, 30 * _DAY_NS, share=1)
+
+    def feed(self, activity: Started | Ended | System) -> None:
+        process = activity.process
+        match activity:
+            case Started(streams=streams) if any(stream.kind == "tty" for stream in streams):
+                self._seats.put("", (process.pid, process.start_ns), _Seat(), activity.ts)
+            case Ended():
+                self._seats.drop("", (process.pid, process.start_ns))
+
+    def seat(self, process: Process, ts: int) -> str:
+        """ "person": at a terminal, in a session that somebody logged in to; "terminal": at one, but who made it is not known (a
+        shell that was broken into can be given one); "" for neither."""
+        if self._seats.get("", (process.pid, process.start_ns), ts) is None:
+            return ""
+        return "person" if any("login" in one.groups for one in ancestor_roles(process)) else "terminal"
