@@ -28,6 +28,7 @@ from leeward.ai.vector_sql import vector_activity
 from leeward.data.exchange import Inspector, Payload
 from leeward.detect.detection import detection
 from leeward.detect.incidents import Incidents
+from leeward.detect.reach import Reach
 from leeward.discovery import AskModel, Discovery
 from leeward.model.activity import Activity
 from leeward.model.coverage import Coverage
@@ -132,6 +133,8 @@ class Pipeline:
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
         self.activities = Activities(catalogue.key_forms, processes.get if processes else None)
         self.detection = detection(catalogue)
+        self.reach = Reach()
+        self.discovery.findings.posture = self.reach.posture
         self.incidents = Incidents()
         self._acts: list[Activity] = []  # of the event at hand
         self._moved: dict[Hashable, Socket] = {}  # a capture's flows since the last tick
@@ -193,6 +196,7 @@ class Pipeline:
             if self._settings.record is not None:
                 self._settings.record(act)
             self.incidents.heed(act)
+            self.reach.feed(act)
             for finding in self.detection.feed(act):
                 records += self.discovery.findings.add(finding, act.ts)
         return records + self._told_of(records, ts)
@@ -493,6 +497,7 @@ class Pipeline:
             self.stdio,
             self._policing,
             self.activities,
+            self.reach,
             self.incidents,
         )
         for part in parts:

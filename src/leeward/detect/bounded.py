@@ -55,6 +55,10 @@ class Bounded(Generic[V]):
         self._groups.move_to_end(group)
         return entry
 
+    def peek(self, group: Hashable, key: Hashable) -> V | None:
+        """The entry; not used by this."""
+        return self._groups.get(group, {}).get(key)
+
     def put(self, group: Hashable, key: Hashable, entry: V, ts: int) -> V:
         """Remembers a new entry; returns it."""
         entry.seen = ts

@@ -21,6 +21,7 @@ _OPEN_FOLDERS = ("/tmp/", "/var/tmp/", "/dev/", "/run/shm/", "/run/user/", "/pro
 _VERSION = re.compile(r"[-_.]?\d+(\.\d+)*$")
 _SCRIPT_END = re.compile(r"\.(py|js|mjs|cjs|ts|rb|pl|sh|php|lua|pyc|jar)$")
 _INLINE = frozenset(("-c", "-e", "-E", "-r", "--eval", "-"))
+_MANY = frozenset(("busybox", "toybox", "coreutils"))  # many programs in one
 _DAY_NS = 86_400 * 10**9
 
 
@@ -64,24 +65,26 @@ def _role(exe: str, argv: tuple[str, ...]) -> Role:
     if path != exe or path.startswith(_OPEN_FOLDERS) or "memfd:" in path or name.startswith("."):
         return Role(name, "odd")
     known = _known()
+    if name in _MANY and argv:
+        name = plain = next((word.rsplit("/", 1)[-1] for word in argv[:2] if word.rsplit("/", 1)[-1] not in _MANY), name)
     found = known.get(name, frozenset()) | known.get(plain, frozenset())
-    if "shell" in found:
-        return _interpreted(name, argv, found, "shell")
+    if "shell" in found:  # one that talks to the network itself is out of place, whatever script it runs
+        return Role(name, "shell", found)
     if "interpreter" in found:
-        return _interpreted(plain, argv, found, "inline")
+        return _interpreted(plain, argv, found)
     return Role(name, "tool" if "tool" in found else "installed", found)
 
 
-def _interpreted(name: str, argv: tuple[str, ...], found: frozenset[str], alone: str) -> Role:
-    """What an interpreter runs. alone: what it is when that is no file."""
+def _interpreted(name: str, argv: tuple[str, ...], found: frozenset[str]) -> Role:
+    """What an interpreter runs."""
     words = list(argv[1:])
     while words and words[0].startswith("-") and words[0] not in _INLINE and words[0] != "-m":
         words.pop(0)
     if not words or words[0] in _INLINE:
-        return Role(name, alone, found)
+        return Role(name, "inline", found)
     module = words[0] == "-m"
     if module and len(words) < 2:
-        return Role(name, alone, found)
+        return Role(name, "inline", found)
     script = words[1] if module else words[0]
     called = _SCRIPT_END.sub("", script.rsplit("/", 1)[-1])
     installed = module or (script.startswith("/") and not script.startswith(_OPEN_FOLDERS))
