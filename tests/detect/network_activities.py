@@ -26,7 +26,16 @@ def process(
     command = argv or (exe, "/srv/shop/app.py")
     above = tuple(Ancestor(n + 1, one, (one,)) for n, one in enumerate(ancestors))
     return Process(
-        next(_pids), 5, exe, command, "/", 1000, "shop", above, "", Workload(workload, workload.split(":")[-1], "systemd")
+        next(_pids),
+        5,
+        exe,
+        command,
+        "/",
+        1000,
+        "shop",
+        above,
+        "",
+        Workload(workload, workload.split(":")[-1], "systemd"),
     )
 
 
@@ -58,7 +67,14 @@ def seen(
     if ended:
         of.state, of.end = "closed", ts
     return FlowSeen(
-        ts=ts, process=who, flow=msgspec.structs.replace(of), sent=out, received=into, packets_out=packets, began=began, ended=ended
+        ts=ts,
+        process=who,
+        flow=msgspec.structs.replace(of),
+        sent=out,
+        received=into,
+        packets_out=packets,
+        began=began,
+        ended=ended,
     )
 
 

@@ -115,7 +115,9 @@ HONEST: list[tuple[str, Callable[[], Iterable[Activity]]]] = [
     ("a model server by address", lambda: calls(process(), steady(30, 200), provider="vllm")),
     (
         "the Kubernetes API",
-        lambda: calls(process("/usr/local/bin/operator"), steady(10, 100), "10.96.0.1", domain="kubernetes.default.svc"),
+        lambda: calls(
+            process("/usr/local/bin/operator"), steady(10, 100), "10.96.0.1", domain="kubernetes.default.svc"
+        ),
     ),
     (
         "a cron job's ping",
@@ -216,7 +218,9 @@ def test_one_path_among_irregular_others() -> None:
         finding
         for at, path in sorted(paths)
         for finding in by.feed(
-            HttpSeen(ts=NOON + int(at * SECOND), process=who, direction="outbound", peer=f"{C2}:80", method="GET", path=path)
+            HttpSeen(
+                ts=NOON + int(at * SECOND), process=who, direction="outbound", peer=f"{C2}:80", method="GET", path=path
+            )
         )
     ]
     assert any(f.evidence[0]["period_s"] == pytest.approx(60, rel=0.05) for f in told)

@@ -34,7 +34,9 @@ _RULE = "beaconing"
 _AGE_NS = 14 * 86_400 * 10**9
 _ONCE, _SERIES, _DESTINATIONS, _NAMED = 262_144, 65_536, 131_072, 65_536
 _PAUSE_NS = 1_200_000_000  # flows are told of about once a second: what is nearer is the same activity
-_CARRIERS = frozenset((5, 10, 15, 16, 25, 65, 255))  # IANA RR types that carry data of a choice: CNAME NULL MX TXT KEY HTTPS ANY
+_CARRIERS = frozenset(
+    (5, 10, 15, 16, 25, 65, 255)
+)  # IANA RR types that carry data of a choice: CNAME NULL MX TXT KEY HTTPS ANY
 _WELL_KNOWN = frozenset(("storage", "code", "mirror", "telemetry", "cloud", "time", "work", "lookup"))
 _LATER_LOOKS, _AFTER_TOLD = 4, 8  # rounds until the next look
 
@@ -192,7 +194,12 @@ class Beaconing:
                 return None
             self._once.drop(who, key)
             series = _Series(
-                first=once.first, start=once.first, active=once.active, sent=once.sent, intervals=array("d"), sizes=array("d")
+                first=once.first,
+                start=once.first,
+                active=once.active,
+                sent=once.sent,
+                intervals=array("d"),
+                sizes=array("d"),
             )
             self._series.put(who, key, series, ts)
             series.look = self._limits.first

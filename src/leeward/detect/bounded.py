@@ -57,7 +57,8 @@ class Bounded(Generic[V]):
 
     def peek(self, group: Hashable, key: Hashable) -> V | None:
         """The entry; not used by this."""
-        return self._groups.get(group, {}).get(key)
+        entries = self._groups.get(group)
+        return entries.get(key) if entries is not None else None
 
     def put(self, group: Hashable, key: Hashable, entry: V, ts: int) -> V:
         """Remembers a new entry; returns it."""
@@ -85,7 +86,8 @@ class Bounded(Generic[V]):
 
     def of(self, group: Hashable) -> Iterator[tuple[Hashable, V]]:
         """A group's entries, the longest unused first; not used by this."""
-        yield from list(self._groups.get(group, {}).items())
+        entries = self._groups.get(group)
+        yield from list(entries.items()) if entries is not None else ()
 
     def expire(self, ts: int) -> None:
         """Forgets what is old: some of it at each call, all of it in the end."""

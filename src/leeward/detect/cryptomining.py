@@ -140,7 +140,9 @@ class Cryptomining:
 
     def _flow(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
-        if flow.dst.port not in self._ports and not (flow.domain and (self._is_pool(flow.domain) or self._worded(flow.domain))):
+        if flow.dst.port not in self._ports and not (
+            flow.domain and (self._is_pool(flow.domain) or self._worded(flow.domain))
+        ):
             return []
         if flow.direction == "inbound" or flow.proto != "tcp" or flow.provider or address_kind(flow.dst.ip) != "public":
             return []

@@ -40,7 +40,7 @@ class _Listener(msgspec.Struct):
 class _Workload(Kept, kw_only=True):
     """seen_*: flows of each kind of other side, also of those that are no longer remembered."""
 
-    listening: dict[Endpoint, _Listener] = {}
+    listening: dict[Endpoint, _Listener] = msgspec.field(default_factory=dict)
     inbound: OrderedDict[str, _Peer] = msgspec.field(default_factory=OrderedDict)
     outbound: OrderedDict[str, _Peer] = msgspec.field(default_factory=OrderedDict)
     flows: Counter[str] = msgspec.field(default_factory=Counter)
@@ -155,7 +155,9 @@ def _where(other: str) -> str:
 
 def _shown(peers: OrderedDict[str, _Peer]) -> list[dict[str, Any]]:
     """The latest few, those outside first."""
-    latest: Iterable[tuple[str, _Peer]] = sorted(peers.items(), key=lambda item: (_where(item[0]) != "outside", -item[1].last))
+    latest: Iterable[tuple[str, _Peer]] = sorted(
+        peers.items(), key=lambda item: (_where(item[0]) != "outside", -item[1].last)
+    )
     return [
         {"peer": name, "port": peer.port, "first": iso(peer.first), "last": iso(peer.last), "flows": peer.flows}
         for name, peer in list(latest)[:_SHOWN]

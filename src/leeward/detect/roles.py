@@ -66,7 +66,9 @@ def _role(exe: str, argv: tuple[str, ...]) -> Role:
         return Role(name, "odd")
     known = _known()
     if name in _MANY and argv:
-        name = plain = next((word.rsplit("/", 1)[-1] for word in argv[:2] if word.rsplit("/", 1)[-1] not in _MANY), name)
+        name = plain = next(
+            (word.rsplit("/", 1)[-1] for word in argv[:2] if word.rsplit("/", 1)[-1] not in _MANY), name
+        )
     found = known.get(name, frozenset()) | known.get(plain, frozenset())
     if "shell" in found:  # one that talks to the network itself is out of place, whatever script it runs
         return Role(name, "shell", found)
