@@ -8,7 +8,7 @@ import pytest
 from network_activities import NOON, SECOND, flow, process, seen
 
 from leeward.detect.exfiltration import Exfiltration, amount
-from leeward.detect.volume import Volume, add
+from leeward.detect.volume import Scale, Volume, add
 from leeward.model.activity import Activity, FlowSeen, HttpSeen, Started, System
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.process import NOBODY, Process
@@ -151,12 +151,12 @@ def test_more_than_it_ever_sent() -> None:
 
 
 def test_what_is_usual_is_learned_robustly() -> None:
-    volume = Volume()
+    volume, scale = Volume(), Scale(SECOND, 12, 6.0, MB)
     for n in range(50):
-        assert not add(volume, 10 * MB, n * SECOND, SECOND, 12, 6.0, MB)
+        assert not add(volume, 10 * MB, n * SECOND, scale)
     usual = volume.centre
-    assert add(volume, 10_000 * MB, 51 * SECOND, SECOND, 12, 6.0, MB)
-    add(volume, 1, 52 * SECOND, SECOND, 12, 6.0, MB)
+    assert add(volume, 10_000 * MB, 51 * SECOND, scale)
+    add(volume, 1, 52 * SECOND, scale)
     assert volume.centre - usual < 0.5
 
 

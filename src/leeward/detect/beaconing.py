@@ -9,6 +9,7 @@ those that come back after hours.
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from leeward.detect.detector import occurrence
 from leeward.detect.lists import groups
 from leeward.detect.names import Echoes
 from leeward.detect.regularity import KEPT, Limits, looked_at, moran, rounds, spread
-from leeward.detect.roles import Role, role
+from leeward.detect.roles import Role, odd_place, role
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, FlowSeen, HttpSeen, NameAsked
 from leeward.model.finding import Finding
@@ -38,6 +39,7 @@ _CARRIERS = frozenset(
     (5, 10, 15, 16, 25, 65, 255)
 )  # IANA RR types that carry data of a choice: CNAME NULL MX TXT KEY HTTPS ANY
 _WELL_KNOWN = frozenset(("storage", "code", "mirror", "telemetry", "cloud", "time", "work", "lookup"))
+_AWAY = frozenset(("public", "private"))
 _LATER_LOOKS, _AFTER_TOLD = 4, 8  # rounds until the next look
 
 
@@ -71,7 +73,7 @@ class _Known(Kept, kw_only=True):
     programs: set[tuple[str, str]]
 
 
-class _Name(Kept):
+class _Name(Kept, gc=False):
     name: str = ""
 
 
@@ -98,6 +100,7 @@ class Beaconing:
         self._series: Bounded[_Series] = Bounded("beaconing", self.counters, _SERIES, _AGE_NS)
         self._known: Bounded[_Known] = Bounded("beaconing_destinations", self.counters, _DESTINATIONS, _AGE_NS, 1)
         self._named: Bounded[_Name] = Bounded("beaconing_names", self.counters, _NAMED, _AGE_NS, 1)
+        self._is_well_known = functools.lru_cache(maxsize=65536)(self._known_name)
         self._echoes = Echoes("beaconing", self.counters)
         settings = rules()[_RULE].settings
         self._settings = settings
@@ -128,18 +131,21 @@ class Beaconing:
         flow = activity.flow
         if flow.direction == "inbound" or not (activity.began or activity.sent):
             return []
-        ip, port = flow.dst.ip, flow.dst.port
-        if port == 53 or address_kind(ip) not in ("public", "private"):
+        ip, port, process = flow.dst.ip, flow.dst.port, activity.process
+        if port == 53 or address_kind(ip) not in _AWAY:
+            return []
+        if flow.domain_from == "sni" and activity.ended:
+            self._named.put("", ip, _Name(name=flow.domain), activity.ts)
+        if flow.domain and self._is_well_known(flow.domain) and not odd_place(process.exe):
             return []
         sent = payload_sent(flow, activity.sent, activity.packets_out)
         if not activity.began and not sent:
             return []  # acknowledgements and keep-alive probes
-        if flow.domain_from == "sni" and activity.ended:
-            self._named.put("", ip, _Name(name=flow.domain), activity.ts)
-        process, ts = activity.process, activity.ts
+        ts = activity.ts
         who = process.workload.id or flow.src.ip
         key = (process.exe, flow.domain or ip, port)
-        series = self._point(who, key, ts, flow.start if activity.began and flow.start else ts, sent)
+        began = flow.start or ts
+        series = self._point(who, key, ts, began if activity.began else ts, sent, began)
         if series is None:
             return []
         place = _Place("flow", flow.domain, ip, port, bool(flow.provider), flow.id)
@@ -151,7 +157,7 @@ class Beaconing:
             return []
         process = activity.process
         who, domain = process.workload.id, registered(name)
-        series = self._point(who, (process.exe, domain, "dns"), activity.ts, activity.ts, activity.size, hash(name))
+        series = self._point(who, (process.exe, domain, "dns"), activity.ts, activity.ts, activity.size, form=hash(name))
         if series is None or (len(set(series.forms)) < len(series.forms) and activity.query not in _CARRIERS):
             return []  # the same name again is asked by whoever connects to it: the connections decide
         place = _Place("dns", domain, "", 53, bool(self._is_provider(name)), name)
@@ -173,21 +179,22 @@ class Beaconing:
         found: list[Finding] = []
         for what in ("", activity.path):
             key = (process.exe, name or ip, what, "http")
-            series = self._point(who, key, ts, ts, size, hash(activity.path))
+            series = self._point(who, key, ts, ts, size, form=hash(activity.path))
             if series is not None and not found:
                 found = self._look(who, process, series, place, ts)
         return found
 
     def _point(
-        self, who: str, key: tuple[Any, ...], ts: int, at: int, sent: float, form: int | None = None
+        self, who: str, key: tuple[Any, ...], ts: int, at: int, sent: float, began: int = 0, form: int | None = None
     ) -> _Series | None:
-        """Remembers activity; the series, if a round began that is to be looked at."""
+        """Remembers activity; the series, if a round began that is to be looked at. began: when the flow did, if it is one's."""
         series = self._series.get(who, key, ts)
         if series is None:
+            if 0 < at - began < _PAUSE_NS:
+                return None  # what a new flow says first belongs to its beginning
             once = self._once.get(who, key, ts)
             if once is None:
                 self._once.put(who, key, _Once(first=at, active=at, sent=sent), ts)
-                self._meet(who, key, ts)
                 return None
             if at - once.active < _PAUSE_NS:
                 once.active, once.sent = max(at, once.active), once.sent + sent
@@ -202,14 +209,15 @@ class Beaconing:
                 sizes=array("d"),
             )
             self._series.put(who, key, series, ts)
+            self._meet(who, key, ts)
             series.look = self._limits.first
         if at - series.active < _PAUSE_NS:
             series.active, series.sent = max(at, series.active), series.sent + sent
             return None
         series.intervals.append((at - series.start) / 1e9)
-        series.sizes.append(series.sent)
-        if len(series.intervals) > KEPT:
-            del series.intervals[0], series.sizes[0]
+        if series.sent:
+            series.sizes.append(series.sent)
+        del series.intervals[:-KEPT], series.sizes[:-KEPT]
         if form is not None:
             series.forms = (*series.forms, form)[-self._limits.first :]
         series.start = series.active = at
@@ -218,7 +226,7 @@ class Beaconing:
         return series if series.total >= series.look else None
 
     def _meet(self, who: str, key: tuple[Any, ...], ts: int) -> None:
-        """A program talks to a destination for the first time."""
+        """A program talks to a destination again."""
         exe, place = key[:2]
         known = self._known.get("", place, ts)
         if known is None:
@@ -251,9 +259,12 @@ class Beaconing:
 
     def _well_known(self, place: _Place, program: Role) -> dict[str, float] | None:
         """None: a service that is known, and nothing odd about who asks it. Empty: no such service."""
-        if not place.provider and service_of(place.name) not in _WELL_KNOWN and not self._is_provider(place.name):
+        if not place.provider and not self._is_well_known(place.name):
             return {}
         return {"odd": self._signs["odd"]} if program.kind == "odd" else None
+
+    def _known_name(self, name: str) -> bool:
+        return service_of(name) in _WELL_KNOWN or bool(self._is_provider(name))
 
     def _signs_of(
         self, who: str, process: Process, program: Role, series: _Series, place: _Place, ts: int

@@ -14,11 +14,12 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+_FRESH_NS = 10**9  # what was used less than a second ago keeps its place
 _SWEEP = 64  # groups looked at by one call of `expire`
 
 
 class Kept(msgspec.Struct):
-    """Base of what is remembered. seen: when it was used last, ns."""
+    """Base of what is remembered. seen: when it was used last, ns, give or take a second."""
 
     seen: int = 0
 
@@ -47,12 +48,13 @@ class Bounded(Generic[V]):
         entry = entries.get(key)
         if entry is None:
             return None
-        if ts - entry.seen > self._age:
-            self.drop(group, key)
-            return None
-        entry.seen = ts
-        entries.move_to_end(key)
-        self._groups.move_to_end(group)
+        if ts - entry.seen > _FRESH_NS:
+            if ts - entry.seen > self._age:
+                self.drop(group, key)
+                return None
+            entry.seen = ts
+            entries.move_to_end(key)
+            self._groups.move_to_end(group)
         return entry
 
     def peek(self, group: Hashable, key: Hashable) -> V | None:

@@ -6,6 +6,8 @@ little messages, both ways, never a large one. None of it needs the payload. Por
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 from collections import Counter
 from typing import Any
@@ -28,6 +30,7 @@ _WALLET = re.compile(
     r"(?<![0-9A-Za-z])(?:[48][1-9A-HJ-NP-Za-km-z]{94}(?:[1-9A-HJ-NP-Za-km-z]{11})?|bc1[02-9ac-hj-np-z]{38,59}"
     r"|0x[0-9a-fA-F]{40}|R[1-9A-HJ-NP-Za-km-z]{33}|kaspa:[02-9ac-hj-np-z]{61})(?![0-9A-Za-z])"
 )
+_PARTS = re.compile(r"[.\-_]|\d+")
 _ALGORITHM = frozenset(("-a", "--algo", "--algorithm", "--coin"))
 
 
@@ -43,7 +46,7 @@ class _Talk(Kept, kw_only=True, gc=False):
     over: bool = False
 
 
-class _Asked(Kept):
+class _Asked(Kept, gc=False):
     name: str = ""
 
 
@@ -58,6 +61,7 @@ class Cryptomining:
         self._schemes = tuple(f"{scheme}://" for scheme in known["schemes"])
         self._options, self._algorithms = frozenset(known["options"]), frozenset(known["algorithms"])
         self._miners = frozenset(name.lower() for name in known["names"])
+        self._speaks_of_mining = functools.lru_cache(maxsize=65536)(self._spoken)
         self._settings = rules()[_RULE].settings
         self._talks: Bounded[_Talk] = Bounded("cryptomining", self.counters, 16384, _DAY_NS)
         self._suspects: Bounded[_Asked] = Bounded("cryptomining_suspects", self.counters, 16384, 30 * _DAY_NS)
@@ -100,7 +104,7 @@ class Cryptomining:
             signs.append("scheme")
         if options & self._options:
             signs.append("options" if len(options & self._options) > 1 else "option")
-        pairs = {*zip(words, words[1:], strict=False), *(tuple(w.split("=", 1)) for w in words if "=" in w)}
+        pairs = {*itertools.pairwise(words), *(tuple(w.split("=", 1)) for w in words if "=" in w)}
         if any(len(p) == 2 and p[0] in _ALGORITHM and p[1] in self._algorithms for p in pairs):
             signs.append("algorithm")
         if any(_WALLET.search(word) for word in argv[1:64]):
@@ -121,14 +125,17 @@ class Cryptomining:
             name = name.partition(".")[2]
         return False
 
-    def _worded(self, name: str) -> bool:
-        """Does a label speak of mining? (xmr-eu1, stratum, pool-xmr)"""
-        return any(part in self._words for part in re.split(r"[.\-_]|\d+", name))
+    def _spoken(self, name: str) -> str:
+        """ "pool": a name of one; "word": a label of it speaks of mining (xmr-eu1, stratum, pool-xmr); "" for others."""
+        if self._is_pool(name):
+            return "pool"
+        return "word" if any(part in self._words for part in _PARTS.split(name)) else ""
 
     def _question(self, activity: NameAsked) -> list[Finding]:
         name, process = activity.name, activity.process
-        pool = self._is_pool(name)
-        if not pool and (not self._worded(name) or is_internal(name) or service_of(name)):
+        spoken = self._speaks_of_mining(name)
+        pool = spoken == "pool"
+        if not spoken or (not pool and (is_internal(name) or service_of(name))):
             return []
         self._suspects.put(process.workload.id, name, _Asked(name=name), activity.ts)
         if not pool:
@@ -140,13 +147,11 @@ class Cryptomining:
 
     def _flow(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
-        if flow.dst.port not in self._ports and not (
-            flow.domain and (self._is_pool(flow.domain) or self._worded(flow.domain))
-        ):
+        if flow.dst.port not in self._ports and not (flow.domain and self._speaks_of_mining(flow.domain)):
             return []
         if flow.direction == "inbound" or flow.proto != "tcp" or flow.provider or address_kind(flow.dst.ip) != "public":
             return []
-        if activity.began and flow.domain and self._is_pool(flow.domain):
+        if activity.began and self._speaks_of_mining(flow.domain) == "pool":
             evidence = {"type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst)}
             return [self._told(activity, "high", f"connects to {flow.domain}", flow.domain, evidence)]
         who = activity.process.workload.id or flow.src.ip
@@ -182,7 +187,7 @@ class Cryptomining:
         suspected = any(
             key == activity.process.exe or entry.name == flow.domain for key, entry in self._suspects.of(who)
         )
-        worded = bool(flow.domain) and self._worded(flow.domain)
+        worded = self._speaks_of_mining(flow.domain) != ""
         program = role(activity.process)
         if suspected or worded or program.by_hand:
             severity = "high"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections.abc import Container
 
 from leeward.detect.lists import groups
 from leeward.model.net import Flow
@@ -28,6 +29,10 @@ _KINDS = tuple(
 @functools.lru_cache(maxsize=65536)
 def address_kind(ip: str) -> str:
     """ "loopback" | "private" | "link-local" | "multicast" | "any" | "public"; "" for what is no address (UNIX sockets)."""
+    if ip[:3] == "10." and ip.count(".") == 3 and ip[3:].replace(".", "").isdigit():
+        return "private"  # most of them; `ipaddress` is slow
+    if ":" not in ip and not ip[:1].isdigit():
+        return ""
     try:
         address = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
@@ -44,11 +49,10 @@ def registered(name: str) -> str:
     name = name.lower().rstrip(".")
     if not name or is_internal(name) or address_kind(name.strip("[]")):
         return name
+    host = _longest(name.partition(".")[2], _suffixes())
+    if host:
+        return name[: -len(host) - 1].rpartition(".")[2] + "." + host
     labels = name.split(".")
-    suffixes = _suffixes()
-    for start in range(1, len(labels) - 1):
-        if ".".join(labels[start:]) in suffixes:
-            return ".".join(labels[start - 1 :])
     country = len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _second_level()
     return ".".join(labels[-3 if country else -2 :])
 
@@ -58,14 +62,14 @@ def is_internal(name: str) -> bool:
     """Does nobody outside answer for this name? Names of one label are looked up inside too."""
     if "." not in name:
         return True
-    return any(end in _internal() for end in _ends(name.rstrip(".")))
+    return _longest(name.rstrip("."), _internal()) != ""
 
 
 @functools.lru_cache(maxsize=65536)
 def service_of(name: str) -> str:
     """The group of lists/services.yaml that a name belongs to, "" for none: the longest entry decides."""
     known = _services()
-    return next((known[end] for end in _ends(name.lower().rstrip(".")) if end in known), "")
+    return known.get(_longest(name.lower().rstrip("."), known), "")
 
 
 def destination(flow: Flow) -> str:
@@ -82,10 +86,11 @@ def payload_sent(flow: Flow, sent: int, packets: int) -> int:
     return max(0, sent - packets * header)
 
 
-def _ends(name: str) -> list[str]:
-    """A name, then what is above it: a.b.c, b.c, c."""
-    labels = name.split(".")
-    return [".".join(labels[start:]) for start in range(len(labels))]
+def _longest(name: str, known: Container[str]) -> str:
+    """The name, or the first above it (a.b.c, b.c, c) that is known; "" if none is."""
+    while name and name not in known:
+        name = name.partition(".")[2]
+    return name
 
 
 @functools.cache

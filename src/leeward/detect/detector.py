@@ -36,9 +36,9 @@ class Detection:
     """Hands each activity to those who hear its kind."""
 
     def __init__(self, detectors: Iterable[Detector]) -> None:
-        self._detectors = list(detectors)
+        self.detectors = list(detectors)
         self._hearers: dict[type, list[Detector]] = {}
-        for detector in self._detectors:
+        for detector in self.detectors:
             for kind in detector.hears:
                 self._hearers.setdefault(kind, []).append(detector)
 
@@ -49,11 +49,11 @@ class Detection:
         return found
 
     def tick(self, ts: int) -> list[Finding]:
-        return [finding for detector in self._detectors for finding in detector.tick(ts)]
+        return [finding for detector in self.detectors for finding in detector.tick(ts)]
 
     def totals(self) -> Counter[str]:
         total: Counter[str] = Counter()
-        for detector in self._detectors:
+        for detector in self.detectors:
             total.update(detector.counters)
         return total
 

@@ -18,7 +18,7 @@ from leeward.detect.destinations import address_kind, payload_sent, registered, 
 from leeward.detect.detector import occurrence
 from leeward.detect.roles import Role, Terminals, ancestor_roles, role
 from leeward.detect.rule import rules
-from leeward.detect.volume import Volume, add
+from leeward.detect.volume import Scale, Volume, add
 from leeward.model.activity import Activity, Ended, FlowSeen, HttpSeen, Started, System
 from leeward.model.finding import Finding
 from leeward.model.process import Process
@@ -54,6 +54,7 @@ class _To(Kept, kw_only=True, gc=False):
     sent: int = 0
     received: int = 0
     volume: Volume
+    whole: Volume
 
 
 class _Whole(Kept, kw_only=True):
@@ -86,6 +87,9 @@ class Exfiltration:
         self._echoes: Bounded[_Echo] = Bounded("exfiltration_icmp", self.counters, 16384, 24 * _HOUR_NS)
         self._terminals = Terminals("exfiltration", self.counters)
         self._stretch_ns = self._settings["stretch_minutes"] * 60 * 10**9
+        self._scale = Scale(
+            self._stretch_ns, self._settings["stretches"], self._settings["spreads"], self._settings["past_bytes"]
+        )  # fmt: skip
         self._new_ns = self._settings["new_days"] * 24 * _HOUR_NS
 
     def feed(self, activity: FlowSeen | HttpSeen | System | Started | Ended) -> list[Finding]:
@@ -119,25 +123,26 @@ class Exfiltration:
         if to is None:
             if flow.proto == "udp" and 0 < flow.src.port < _UDP_SERVERS and flow.src.port != flow.dst.port:
                 return []  # it answers
-            to = self._to.put(who, (process.exe, where), self._begin(activity), ts)
+            to = self._to.put(who, (process.exe, where), self._begin(activity, who), ts)
         if to.reason == "yes":
             return []
         to.sent += activity.sent
         to.received += activity.received
         found = self._dropped(activity, to, where) if to.service == "dropzone" else []
-        unusual = self._beyond_past(activity, to, who)
+        unusual = self._beyond_past(activity, to)
         if not found and to.sent >= to.look:
             found = self._new(activity, to, who, where)
         return found or ([self._unusual(activity, to, where, unusual)] if unusual else [])
 
-    def _begin(self, activity: FlowSeen) -> _To:
+    def _begin(self, activity: FlowSeen, who: str) -> _To:
         """A destination that this program never had."""
         flow = activity.flow
         service = "ai" if flow.provider or self._is_provider(flow.domain) else service_of(flow.domain)
         program = role(activity.process)
         reason = _reason(service, bool(flow.domain), program, activity.process)
         return _To(
-            first=activity.ts, reason=reason, service=service, look=float(self._settings["new_bytes"]), volume=Volume(activity.ts)
+            first=activity.ts, reason=reason, service=service, look=float(self._settings["new_bytes"]),
+            volume=Volume(activity.ts), whole=self._whole_of(who, activity.ts).volume,
         )  # fmt: skip
 
     def _whole_of(self, who: str, ts: int) -> _Whole:
@@ -168,14 +173,11 @@ class Exfiltration:
         }  # fmt: skip
         return [self._told(activity, severity, where, to.sent, "a destination never seen before", evidence)]
 
-    def _beyond_past(self, activity: FlowSeen, to: _To, who: str) -> Volume | None:
+    def _beyond_past(self, activity: FlowSeen, to: _To) -> Volume | None:
         """The volume that is beyond what was usual, if any is: this destination's, else the workload's."""
-        settings = self._settings
-        whole = self._whole_of(who, activity.ts)
-        usual = (self._stretch_ns, settings["stretches"], settings["spreads"], settings["past_bytes"])
-        here = add(to.volume, activity.sent, activity.ts, *usual)
-        everywhere = add(whole.volume, activity.sent, activity.ts, *usual)
-        return to.volume if here else whole.volume if everywhere else None
+        here = add(to.volume, activity.sent, activity.ts, self._scale)
+        everywhere = add(to.whole, activity.sent, activity.ts, self._scale)
+        return to.volume if here else to.whole if everywhere else None
 
     def _unusual(self, activity: FlowSeen, to: _To, where: str, volume: Volume) -> Finding:
         limit, usual = volume.limit, 2**volume.centre

@@ -31,7 +31,7 @@ _CLIENTS = frozenset(
 _PER_HAND = frozenset(("helm", "k9s", "kubectl"))  # administration, but nothing that runs by itself
 
 
-class _Edge(Kept):
+class _Edge(Kept, gc=False):
     pass
 
 

@@ -11,7 +11,7 @@ from leeward.model.activity import NameAsked
 _WITHIN_NS = 10 * 10**9  # a resolver asks at once, and again after a few seconds (resolv.conf(5): timeout 5 s)
 
 
-class _Asked(Kept):
+class _Asked(Kept, gc=False):
     pass
 
 

@@ -5,6 +5,7 @@ Kept from activities alone. Bounded: so many workloads, and of each so many addr
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -22,7 +23,7 @@ _WORKLOADS, _PEERS, _LISTENERS, _CHANGES, _SHOWN = 32768, 256, 64, 32, 8
 _EXPOSURE = {"any": "any", "public": "any", "loopback": "loopback"}
 
 
-class _Peer(msgspec.Struct):
+class _Peer(msgspec.Struct, gc=False):
     """The other side, by address or name. first, last: ns; flows: how many."""
 
     first: int
@@ -37,13 +38,18 @@ class _Listener(msgspec.Struct):
     since: int
 
 
+def _none_yet() -> dict[str, int]:
+    return {"outside": 0, "inside": 0, "host": 0}
+
+
 class _Workload(Kept, kw_only=True):
-    """seen_*: flows of each kind of other side, also of those that are no longer remembered."""
+    """inbound, outbound: the other sides. flows_*: how many there were, also of those that are no longer remembered."""
 
     listening: dict[Endpoint, _Listener] = msgspec.field(default_factory=dict)
     inbound: OrderedDict[str, _Peer] = msgspec.field(default_factory=OrderedDict)
     outbound: OrderedDict[str, _Peer] = msgspec.field(default_factory=OrderedDict)
-    flows: Counter[str] = msgspec.field(default_factory=Counter)
+    flows_in: dict[str, int] = msgspec.field(default_factory=_none_yet)
+    flows_out: dict[str, int] = msgspec.field(default_factory=_none_yet)
     first_outside: int = 0
 
 
@@ -91,7 +97,8 @@ class Reach:
         inbound = flow.direction == "inbound"
         other = flow.src.ip if inbound else flow.dst.ip
         where = _where(other)
-        known.flows[f"{'inbound' if inbound else 'outbound'}_{where}"] += 1
+        counts = known.flows_in if inbound else known.flows_out
+        counts[where] += 1
         if inbound and where == "outside" and not known.first_outside:
             known.first_outside = activity.ts
         peers, name = (known.inbound, other) if inbound else (known.outbound, flow.domain or other)
@@ -128,13 +135,13 @@ class Reach:
             "exposure": next((kind for kind in ("any", "private", "loopback") if kind in kinds), ""),
             "listening": listening,
             "inbound": {
-                "outside": known.flows["inbound_outside"], "inside": known.flows["inbound_inside"],
-                "this_host": known.flows["inbound_host"],
+                "outside": known.flows_in["outside"], "inside": known.flows_in["inside"],
+                "this_host": known.flows_in["host"],
                 "first_outside": iso(known.first_outside) if known.first_outside else "", "peers": _shown(known.inbound),
             },
             "outbound": {
-                "outside": known.flows["outbound_outside"], "inside": known.flows["outbound_inside"],
-                "this_host": known.flows["outbound_host"], "destinations": _shown(known.outbound),
+                "outside": known.flows_out["outside"], "inside": known.flows_out["inside"],
+                "this_host": known.flows_out["host"], "destinations": _shown(known.outbound),
             },
             "routes": routes, "devices": devices,
         }  # fmt: skip
@@ -145,6 +152,7 @@ def exposure(ip: str) -> str:
     return _EXPOSURE.get(address_kind(ip), "private")
 
 
+@functools.lru_cache(maxsize=65536)
 def _where(other: str) -> str:
     """ "host" (this one, UNIX sockets too) | "inside" | "outside", of an address or a name."""
     kind = address_kind(other)

@@ -56,13 +56,18 @@ def under(process: Process, group: str) -> bool:
 
 
 @functools.lru_cache(maxsize=16384)
+def odd_place(exe: str) -> bool:
+    """Does it run from where no program is installed: a folder that anybody may write to, memory, a deleted or hidden file?"""
+    return exe.endswith(" (deleted)") or exe.startswith(_OPEN_FOLDERS) or "memfd:" in exe or "/." in exe[exe.rfind("/") :]
+
+
+@functools.lru_cache(maxsize=16384)
 def _role(exe: str, argv: tuple[str, ...]) -> Role:
     if not exe:
         return Role("", "unknown")
-    path = exe.removesuffix(" (deleted)")
-    name = path.rsplit("/", 1)[-1]
+    name = exe.removesuffix(" (deleted)").rsplit("/", 1)[-1]
     plain = _plain(name)
-    if path != exe or path.startswith(_OPEN_FOLDERS) or "memfd:" in path or name.startswith("."):
+    if odd_place(exe):
         return Role(name, "odd")
     known = _known()
     if name in _MANY and argv:
@@ -109,7 +114,7 @@ def _known() -> dict[str, frozenset[str]]:
     return {name: frozenset(several) for name, several in found.items()}
 
 
-class _Seat(Kept):
+class _Seat(Kept, gc=False):
     pass
 
 

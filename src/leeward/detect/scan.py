@@ -48,7 +48,7 @@ class _Scanner(Kept, kw_only=True):
     listed: OrderedDict[Target, int] = msgspec.field(default_factory=OrderedDict)
 
 
-class _Attempt(msgspec.Struct, frozen=True):
+class _Attempt(msgspec.Struct, gc=False):
     who: str
     process: Process
     target: Target
@@ -71,8 +71,8 @@ class Scan:
 
     def feed(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
-        if activity.began and flow.direction == "outbound":
-            return self._contact(activity)
+        if activity.began:
+            return self._contact(activity) if flow.direction == "outbound" else []
         attempt = self._pending.get(flow.id)
         if attempt is None:
             return []

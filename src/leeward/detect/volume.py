@@ -26,13 +26,22 @@ class Volume(msgspec.Struct, gc=False):
     limit: float = math.inf
 
 
-def add(volume: Volume, count: int, ts: int, length_ns: int, least: int, spreads: float, floor: int) -> bool:
-    """Bytes of now. Is this stretch unusual by them? least: stretches that must be known; floor: bytes below which nothing is."""
-    if ts - volume.since >= length_ns:
+class Scale(msgspec.Struct, frozen=True):
+    """length_ns: of a stretch. least: stretches that must be known. floor: bytes below which nothing is unusual."""
+
+    length_ns: int
+    least: int
+    spreads: float
+    floor: int
+
+
+def add(volume: Volume, count: int, ts: int, scale: Scale) -> bool:
+    """Bytes of now. Is this stretch unusual by them?"""
+    if ts - volume.since >= scale.length_ns:
         if volume.bytes:
             _learn(volume)
-            if volume.stretches >= least:
-                volume.limit = max(float(floor), 2 ** min(60.0, volume.centre + spreads * volume.spread))
+            if volume.stretches >= scale.least:
+                volume.limit = max(float(scale.floor), 2 ** min(60.0, volume.centre + scale.spreads * volume.spread))
         volume.since, volume.bytes = ts, 0
     volume.bytes += count
     return volume.bytes > volume.limit
