@@ -25,7 +25,13 @@ from leeward.model.process import Ancestor, Process, Workload
 FLOWS, WORKLOADS, PIECE = 1_000_000, 10_000, 20_000
 _SECOND = 10**9
 _PROGRAMS = ("/usr/bin/python3.11", "/usr/local/bin/server", "/usr/bin/node", "/usr/bin/java", "/usr/bin/nginx")
-_KNOWN = ("api.openai.com", "o1.ingest.sentry.io", "s3.eu-west-1.amazonaws.com", "registry.npmjs.org", "login.example.com")
+_KNOWN = (
+    "api.openai.com",
+    "o1.ingest.sentry.io",
+    "s3.eu-west-1.amazonaws.com",
+    "registry.npmjs.org",
+    "login.example.com",
+)
 
 
 def _processes() -> list[Process]:
@@ -51,7 +57,12 @@ def _other_side(chance: random.Random, number: int) -> tuple[str, str, int, str]
         return "inbound", f"10.9.{number >> 8 & 255}.{number & 255}", 8080, ""
     if kind < 0.9:
         return "outbound", f"198.51.100.{chance.randrange(256)}", 443, chance.choice(_KNOWN)
-    return "outbound", f"198.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 443, f"h{number % 300_000}.example{number % 7}.org"
+    return (
+        "outbound",
+        f"198.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        443,
+        f"h{number % 300_000}.example{number % 7}.org",
+    )
 
 
 def activities(flows: int) -> Iterator[FlowSeen]:
@@ -95,7 +106,8 @@ def _all() -> None:
     count, taken = _timed(made, FLOWS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     evicted = {name: number for name, number in made.totals().items() if number}
-    print(f"{count} activities of {FLOWS} flows, {WORKLOADS} workloads: {count / taken:,.0f}/s; {peak:.0f} MiB, {before:.0f} before;")
+    print(f"{count} activities of {FLOWS} flows, {WORKLOADS} workloads: {count / taken:,.0f}/s of processor time;")
+    print(f"  {peak:.0f} MiB resident at most, {before:.0f} before")
     print(f"  evicted: {evicted or 'nothing'}")
 
 

@@ -22,7 +22,8 @@ Question = tuple[str, int]
 
 
 def ask(
-    names: Iterable[Question], *, gap: float = 0.5, who: Process | None = None, rcode: int = 0, answer: tuple[str, ...] = (), size: int = 90
+    names: Iterable[Question], *, gap: float = 0.5, who: Process | None = None, rcode: int = 0, answer: tuple[str, ...] = (),
+    size: int = 90,
 ) -> list[Finding]:  # fmt: skip
     """Each is asked and answered."""
     by, who = DnsTunnel(lambda name: name == "api.openai.com"), who or process()

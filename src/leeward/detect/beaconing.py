@@ -1,10 +1,10 @@
 """Rule `beaconing`: one program contacts one destination again and again at regular intervals.
 
-Points in time are kept for each (workload, program, destination): connections that begin, activity after silence in those that
-stay open, questions of DNS below a registered domain, HTTP requests to a host and to a path of it. Whether they are regular is
-decided by regularity.py; being regular is no offence, so what is known of the destination and the program decides the rest (see the
-rule's `signs`). Invariant: a destination that was contacted once costs one small entry, so that a crawler's many do not displace
-those that come back after hours.
+Points in time are kept for each (workload, program, destination): connections that begin, activity after silence in those
+that stay open, questions of DNS below a registered domain, HTTP requests to a host and to a path of it. Whether they are
+regular is decided by regularity.py; being regular is no offence, so what is known of the destination and the program decides
+the rest (see the rule's `signs`). Invariant: a destination that was contacted once costs one small entry, so that a crawler's
+many do not displace those that come back after hours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from leeward.detect.destinations import address_kind, is_internal, payload_sent,
 from leeward.detect.detector import occurrence
 from leeward.detect.lists import groups
 from leeward.detect.names import Echoes
-from leeward.detect.regularity import KEPT, Limits, looked_at, moran, rounds, spread
+from leeward.detect.regularity import KEPT, Limits, allowed, looked_at, moran, rounds, spread
 from leeward.detect.roles import Role, odd_place, role
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, FlowSeen, HttpSeen, NameAsked
@@ -53,7 +53,8 @@ class _Once(Kept, gc=False):
 
 class _Series(Kept, gc=False, kw_only=True):
     """Contacted several times. start: of the last round; active: last activity in it; sent: bytes in it. intervals: seconds;
-    sizes: bytes of the rounds that are over; forms: hashes of what was asked for. look: at which `total` the next look is due."""
+    sizes: bytes of the rounds that are over; forms: hashes of what was asked for. look: at which `total` the next look is due.
+    within: is there a round inside a flow, of which we are told about once a second?"""
 
     first: int
     start: int
@@ -64,6 +65,7 @@ class _Series(Kept, gc=False, kw_only=True):
     forms: tuple[int, ...] = ()
     total: int = 0
     look: int = 0
+    within: bool = False
 
 
 class _Known(Kept, kw_only=True):
@@ -106,6 +108,7 @@ class Beaconing:
         self._settings = settings
         self._signs: dict[str, float] = settings["signs"]
         self._severities = sorted(settings["severity"].items(), key=lambda item: -item[1])
+        self._blur: float = settings["blur_seconds"]
         self._limits = Limits(
             settings["first_intervals"], settings["first_until"], settings["first_measure"], settings["later_intervals"],
             settings["later_dropped"], settings["later_measure"], settings["burst"],
@@ -157,7 +160,9 @@ class Beaconing:
             return []
         process = activity.process
         who, domain = process.workload.id, registered(name)
-        series = self._point(who, (process.exe, domain, "dns"), activity.ts, activity.ts, activity.size, form=hash(name))
+        series = self._point(
+            who, (process.exe, domain, "dns"), activity.ts, activity.ts, activity.size, form=hash(name)
+        )
         if series is None or (len(set(series.forms)) < len(series.forms) and activity.query not in _CARRIERS):
             return []  # the same name again is asked by whoever connects to it: the connections decide
         place = _Place("dns", domain, "", 53, bool(self._is_provider(name)), name)
@@ -220,6 +225,7 @@ class Beaconing:
         del series.intervals[:-KEPT], series.sizes[:-KEPT]
         if form is not None:
             series.forms = (*series.forms, form)[-self._limits.first :]
+        series.within |= at > began > 0
         series.start = series.active = at
         series.sent = sent
         series.total += 1
@@ -239,7 +245,7 @@ class Beaconing:
 
     def _look(self, who: str, process: Process, series: _Series, place: _Place, ts: int) -> list[Finding]:
         """A round began: are they regular, and if so, is that odd?"""
-        window = looked_at(series.intervals, series.total, self._limits)
+        window = looked_at(series.intervals, series.total, self._limits, self._blur if series.within else 0.0)
         if not window:
             series.look = series.total + (1 if series.total <= KEPT else _LATER_LOOKS)
             return []
@@ -292,9 +298,10 @@ class Beaconing:
         window = sum(series.intervals) * 1e9
         if series.start - window - series.first > settings["familiar_hours"] * 3600e9:
             found.append("familiar")
-        if median(series.sizes) <= settings["small_bytes"]:
+        sizes = series.sizes or (0.0,)  # connections that are refused carry nothing
+        if median(sizes) <= settings["small_bytes"]:
             found.append("small")
-        if spread(series.sizes) <= settings["constant_spread"]:
+        if spread(sizes) <= settings["constant_spread"]:
             found.append("constant")
         if len(series.forms) > 1 and len(set(series.forms)) == len(series.forms):
             found.append("never-the-same")
@@ -306,16 +313,17 @@ class Beaconing:
     ) -> Finding:  # fmt: skip
         period, where = median(window), place.name or place.ip
         early = len(window) == self._limits.first
-        threshold = self._settings["first_measure" if early else "later_measure"]
         kept = window if early else sorted(window)[: len(window) - self._limits.dropped]
-        value = moran(kept)
+        measure = self._settings["first_measure" if early else "later_measure"]
+        value, threshold = moran(kept), allowed(measure, kept, self._blur if series.within else 0.0)
         least = dict(self._severities)[severity]
         score = sum(signs.values())
         evidence = {
             "type": "beacon", "time": iso(ts), "way": place.way, place.way: place.reference, "period_s": round(period, 3),
             "jitter": round(spread(window), 3), "rounds": len(rounds(series.intervals, self._limits.burst)) + 1,
-            "bytes": round(median(series.sizes)), "value": round(value, 4), "threshold": threshold,
-            "margin": round(threshold - value, 4), "signs": signs, "score": round(score, 2), "score_margin": round(score - least, 2),
+            "bytes": round(median(series.sizes or (0,))), "value": round(value, 4), "threshold": round(threshold, 4),
+            "margin": round(threshold - value, 4), "signs": signs, "score": round(score, 2),
+            "score_margin": round(score - least, 2),
         }  # fmt: skip
         return occurrence(
             _RULE, process, ts, f"{program.name or 'a host'} to {where} every {_length(period)}",

@@ -1,7 +1,7 @@
 """What a detector remembers of many things: bounded in number and age, and fair.
 
-Invariants: at most `limit` entries, and of one group (a workload) at most `share` of them, so that a busy workload forgets its own
-and not what others did. The entry that was longest unused leaves first; whatever leaves to make room is counted under
+Invariants: at most `limit` entries, and of one group (a workload) at most `share` of them, so that a busy workload forgets
+its own and not what others did. The entry that was longest unused leaves first; whatever leaves to make room is counted under
 `<name>_evicted`. What was not used for `age_ns` is gone, and is not counted.
 """
 

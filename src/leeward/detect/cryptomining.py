@@ -1,7 +1,7 @@
 """Rule `cryptomining`: miners by their command line, by the names they ask for, and by the shape of their conversation.
 
-Stratum, the miners' protocol, is one connection for hours on which the server sends a job every now and then and the miner a share:
-little messages, both ways, never a large one. None of it needs the payload. Ports alone prove nothing.
+Stratum, the miners' protocol, is one connection for hours on which the server sends a job every now and then and the miner a
+share: little messages, both ways, never a large one. None of it needs the payload. Ports alone prove nothing.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ class Cryptomining:
     def _program(self, activity: Started) -> list[Finding]:
         process = activity.process
         signs = self.signs_of(process.exe, process.argv)
-        score = sum(self._settings["signs"][sign] for sign in signs)
-        level = next((s for s in ("high", "medium", "low") if score >= self._settings["severity"][s]), "")
+        score, levels = sum(self._settings["signs"][sign] for sign in signs), self._settings["severity"]
+        level = next((s for s in ("high", "medium", "low") if score >= levels[s]), "")
         if not level:
             return []
         if SEVERITIES.index(level) >= SEVERITIES.index("medium"):
             self._suspects.put(process.workload.id, process.exe, _Asked(), activity.ts)
         evidence = {
             "type": "process", "time": iso(activity.ts), "pid": process.pid, "exe": process.exe, "signs": signs,
-            "value": score, "threshold": self._settings["severity"][level], "margin": round(score - self._settings["severity"][level], 2),
+            "value": score, "threshold": levels[level], "margin": round(score - levels[level], 2),
         }  # fmt: skip
         return [self._told(activity, level, f"{role(process).name} started as miners are", "", evidence)]
 

@@ -1,9 +1,9 @@
 """Rule `dns-tunnel`: data inside questions of DNS, or inside their answers.
 
-A tunnel or an exfiltration must ask for names that nobody asked before (caches would swallow the rest) below a domain whose server its
-owner runs, and the names must carry the data. So what is added up for each (workload, registered domain) is the information in
-names that are new: characters times the bits that their alphabet can carry. Host names, words, reversed addresses, service
-labels and search domains carry next to nothing that way. Forgets with a half-life of hours.
+A tunnel or an exfiltration must ask for names that nobody asked before (caches would swallow the rest) below a domain whose
+server its owner runs, and the names must carry the data. So what is added up for each (workload, registered domain) is the
+information in names that are new: characters times the bits that their alphabet can carry. Host names, words, reversed
+addresses, service labels and search domains carry next to nothing that way. Forgets with a half-life of hours.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class DnsTunnel:
         evidence = {
             "type": "dns", "time": iso(activity.ts), "names": round(zone.fresh), "asked": round(zone.asked),
             "bytes_each": round(each, 1), "bytes_in_answers": round(zone.carried), "longest": zone.longest,
-            "carrier_share": round(zone.carriers / zone.asked, 2), "missing_share": round(zone.missing / max(1.0, zone.answered), 2),
+            "carrier_share": round(zone.carriers / zone.asked, 2),
+            "missing_share": round(zone.missing / max(1.0, zone.answered), 2),
             "server": str(activity.server) if activity.server else "", "value": round(value), "threshold": threshold,
             "margin": round(value - threshold),
         }  # fmt: skip

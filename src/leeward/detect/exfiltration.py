@@ -1,9 +1,9 @@
-"""Rule `data-exfiltration`: much leaves for where it never went, more than ever leaves for where it always went, or anything for a
-place that is there to be fetched from by others.
+"""Rule `data-exfiltration`: much leaves for where it never went, more than ever leaves for where it always went, or anything for
+a place that is there to be fetched from by others.
 
-Kept for each (workload, program, destination): bytes both ways since the first contact, and what is usual. What a program's work is
-(backups to storage, images to a registry, prompts to a model) is a reason. Only flows that this host opened count: what a server
-answers is its work. Bytes are layer 3's, as the kernel counts them.
+Kept for each (workload, program, destination): bytes both ways since the first contact, and what is usual. What a program's
+work is (backups to storage, images to a registry, prompts to a model) is a reason. Only flows that this host opened count:
+what a server answers is its work. Bytes are layer 3's, as the kernel counts them.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Lateral:
             for port, _, name in (entry.partition(" ") for entry in groups("ports")[group])
         }
         self._ssh_work = frozenset(groups("ports")["ssh-work"])
-        self._edges: Bounded[_Edge] = Bounded("lateral_movement", self.counters, 65536, _AGE_NS)
+        self._edges: Bounded[_Edge] = Bounded("lateral_movement", self.counters, 131_072, _AGE_NS)
         self._lives: Bounded[_Life] = Bounded("lateral_movement_workloads", self.counters, 32768, _AGE_NS, 1)
         self._terminals = Terminals("lateral_movement", self.counters)
 
@@ -104,7 +104,8 @@ class Lateral:
         if not severity:
             return []
         evidence = {
-            "type": "flow", "time": iso(ts), "flow": flow.id, "address": str(flow.dst), "service": service, "program": program.kind,
+            "type": "flow", "time": iso(ts), "flow": flow.id, "address": str(flow.dst), "service": service,
+            "program": program.kind,
             "workload_known_s": round((ts - life.first) / 1e9), "service_new": not known, "value": fan,
             "threshold": self._settings["fan"], "margin": fan - self._settings["fan"],
         }  # fmt: skip

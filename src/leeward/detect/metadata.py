@@ -1,7 +1,7 @@
 """Rule `metadata-service-access`: who asks the cloud's metadata service, from the first packet on.
 
-What SDKs, agents of clouds and clusters are there for is left alone. A connection alone is judged by the program that opens it; if
-its request is seen, by what it asks for and how it names itself too. Invariant: the first contact is told at once.
+What SDKs, agents of clouds and clusters are there for is left alone. A connection alone is judged by the program that opens
+it; if its request is seen, by what it asks for and how it names itself too. Invariant: the first contact is told at once.
 """
 
 from __future__ import annotations

@@ -52,19 +52,25 @@ def rounds(intervals: Sequence[float], burst: float) -> list[float]:
     return joined
 
 
-def looked_at(intervals: Sequence[float], total: int, limits: Limits) -> list[float]:
+def allowed(measure: float, window: Sequence[float], blur: float) -> float:
+    """What Moran's measure may be where points in time are known to within `blur` seconds: two such errors add a variance of
+    blur²/6 to an interval, and the measure is about half the variance of intervals as a share of their mean's square."""
+    return measure + blur * blur / (12 * (sum(window) / len(window)) ** 2)
+
+
+def looked_at(intervals: Sequence[float], total: int, limits: Limits, blur: float = 0.0) -> list[float]:
     """The intervals between rounds if they are regular, else none. total: how many intervals there ever were, of which the last
-    `KEPT` are given.
+    `KEPT` are given. blur: seconds to within which the points in time are known.
 
     A few rounds are enough at first only: a look at each of a thousand windows of seven would find one regular by chance. Later
     looks want more rounds, and then some of them may be missed or late."""
     between = rounds(intervals, limits.burst)
     if limits.first <= len(between) <= limits.until and total <= KEPT:
         window = between[-limits.first :]
-        return window if moran(window) <= limits.measure else []
+        return window if moran(window) <= allowed(limits.measure, window, blur) else []
     if len(between) >= limits.later + limits.dropped:
         window = sorted(between)[: len(between) - limits.dropped]
-        return between if moran(window) <= limits.later_measure else []
+        return between if moran(window) <= allowed(limits.later_measure, window, blur) else []
     return []
 
 

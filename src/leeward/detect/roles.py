@@ -1,7 +1,7 @@
 """What a program's work is, as far as its name and place say: a hand on a keyboard, a tool, an agent of the system.
 
-A name alone proves nothing, so a name counts only for files where installed programs are; what runs out of a folder that anybody
-may write to, out of memory or from a deleted file is "odd" whatever it calls itself.
+A name alone proves nothing, so a name counts only for files where installed programs are; what runs out of a folder that
+anybody may write to, out of memory or from a deleted file is "odd" whatever it calls itself.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _DAY_NS = 86_400 * 10**9
 
 
 class Role(msgspec.Struct, frozen=True):
-    """name: the program's, of an interpreter the script's. kind: "odd" | "shell" | "inline" (an interpreter whose program is on its
-    command line or comes from its input) | "tool" (moves bytes for whoever calls it) | "script" | "installed" | "unknown" (no
-    process is known). groups: of lists/programs.yaml."""
+    """name: the program's, of an interpreter the script's. kind: "odd" | "shell" | "inline" (an interpreter whose program is on
+    its command line or comes from its input) | "tool" (moves bytes for whoever calls it) | "script" | "installed" |
+    "unknown" (no process is known). groups: of lists/programs.yaml."""
 
     name: str
     kind: str
@@ -58,7 +58,9 @@ def under(process: Process, group: str) -> bool:
 @functools.lru_cache(maxsize=16384)
 def odd_place(exe: str) -> bool:
     """Does it run from where no program is installed: a folder that anybody may write to, memory, a deleted or hidden file?"""
-    return exe.endswith(" (deleted)") or exe.startswith(_OPEN_FOLDERS) or "memfd:" in exe or "/." in exe[exe.rfind("/") :]
+    return (
+        exe.endswith(" (deleted)") or exe.startswith(_OPEN_FOLDERS) or "memfd:" in exe or "/." in exe[exe.rfind("/") :]
+    )
 
 
 @functools.lru_cache(maxsize=16384)

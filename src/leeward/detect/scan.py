@@ -1,8 +1,9 @@
 """Rule `port-scan`: one program tries many addresses or ports inside, and few answer.
 
-Jung, Paxson, Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing" (2004): of first contacts of honest
-programs four of five succeed, of a scanner's one of five; each failure speaks for a scanner by the logarithm of 4, each success
-against it, and the sum decides (Wald). Where everything answers, many administrative services tried by hand decide.
+Jung, Paxson, Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing" (2004): of first contacts of
+honest programs four of five succeed, of a scanner's one of five; each failure speaks for a scanner by the logarithm of 4,
+each success against it, and the sum decides (Wald). Where everything answers, many administrative services tried by hand
+decide.
 
 What a failure looks like: a refused TCP connection has one packet out (SYN) and one of 40 bytes back (RST; IPv6 60), a
 filtered one none back. Invariant: a target counts once; one that answered before and is gone now is no failure.
