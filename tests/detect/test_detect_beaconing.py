@@ -134,6 +134,18 @@ def test_honest_and_regular(what: str, activities: Callable[[], Iterable[Activit
     assert worst(found(activities())) in ("", "info", "low")
 
 
+def test_a_program_that_is_regular_to_many_is_a_poller() -> None:
+    by, who = detector(), process()
+    told = [
+        finding
+        for n in range(12)
+        for site in range(40)
+        for activity in connection(who, C2, NOON + (n * 60 + site) * SECOND, domain=f"site{site}.example", port=80)
+        for finding in by.feed(activity)
+    ]
+    assert len({finding.id for finding in told if finding.severity != "info"}) <= 8
+
+
 def test_what_comes_in_is_not_a_beacon() -> None:
     who = process("/tmp/server")
     of = [flow("10.0.0.5", 8080, ts=NOON + n * 30 * SECOND, src=C2, direction="inbound") for n in range(20)]

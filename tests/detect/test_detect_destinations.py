@@ -136,3 +136,8 @@ def test_a_group_that_stands_twice_is_refused(tmp_path: object) -> None:
     path.write_text("groups:\n  - {name: a, why: x, members: [b]}\n  - {name: a, why: x, members: [c]}\n")
     with pytest.raises(InputError, match=r"x\.yaml:3"):
         load_groups(path)
+
+
+def test_a_script_that_lies_where_anybody_may_write() -> None:
+    assert role(process("/usr/bin/python3", "python3", "/tmp/.x/go.py")).kind == "inline"
+    assert role(process("/usr/bin/python3", "python3", "/tmp/ray/session_1/job.py")).kind == "script"

@@ -50,7 +50,7 @@ def worst(found: list[Finding]) -> str:
         (APP, "", "high"),
         (APP, "files.example.net", "medium"),
         (("/usr/bin/curl", "curl", "-T", "x"), "files.example.net", "high"),
-        (("/usr/bin/curl", "curl", "-T", "x"), "bucket.s3.eu-west-1.amazonaws.com", "high"),
+        (("/usr/bin/bash", "bash"), "bucket.s3.eu-west-1.amazonaws.com", "high"),
         (("/tmp/x",), "o1.ingest.sentry.io", "high"),
         (("/usr/local/bin/server",), "files.example.net", "medium"),
         (("/usr/bin/rclone", "rclone", "copy"), "", "medium"),
@@ -90,6 +90,15 @@ HONEST = [
 @pytest.mark.parametrize(("program", "domain"), HONEST)
 def test_a_programs_own_work(program: tuple[str, ...], domain: str) -> None:
     assert worst(run(detector(), upload(process(*program), 300 * MB, domain=domain, rate=20 * MB))) in ("", "low")
+
+
+def test_curl_to_a_bucket() -> None:
+    """A job that was made for it is left at low; in a workload that did other things before, it is not."""
+    who, bucket = process("/usr/bin/curl", "curl", "-T", "-"), "bucket.s3.eu-west-1.amazonaws.com"
+    assert worst(run(detector(), upload(who, 12 * MB, domain=bucket))) == "low"
+    by = detector()
+    by.feed(Started(ts=NOON - 3600 * SECOND, process=process(*APP)))
+    assert worst(run(by, upload(who, 12 * MB, domain=bucket))) == "high"
 
 
 def test_ssh_is_a_transport_for_who_started_it() -> None:

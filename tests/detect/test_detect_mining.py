@@ -74,6 +74,7 @@ def talk(who: Process, *, port: int = 3333, domain: str = "", seconds: int = 300
 def test_the_shape_of_the_conversation() -> None:
     assert worst(Cryptomining(), talk(process("/usr/local/bin/update"))) == "medium"
     assert worst(Cryptomining(), talk(process("/tmp/update"))) == "high"
+    assert worst(Cryptomining(), talk(process(), port=443)) == "medium"  # a pool behind no name that speaks no TLS
     assert worst(Cryptomining(), talk(process("/usr/local/bin/x"), port=80, domain="xmr-eu.example.org")) == "high"
 
 

@@ -191,6 +191,11 @@ def test_new_edges(program: tuple[str, ...], targets: tuple[tuple[str, int], ...
     assert worst(run(Lateral(), edges(process(*program), *targets))) == severity
 
 
+def test_several_kinds_of_services_count_together() -> None:
+    targets = (("10.0.0.8", 22), ("10.0.0.6", 6443), ("10.0.0.7", 445))
+    assert worst(run(Lateral(), edges(process(*APP), *targets))) == "high"
+
+
 def test_a_workload_that_never_did() -> None:
     by, who = Lateral(), process(*APP)
     by.feed(Started(ts=NOON, process=who))

@@ -75,6 +75,12 @@ class _Known(Kept, kw_only=True):
     programs: set[tuple[str, str]]
 
 
+class _Rhythm(Kept):
+    """A program of a workload: to how many destinations it is regular, a few of them by name."""
+
+    destinations: set[str] = msgspec.field(default_factory=set)
+
+
 class _Name(Kept, gc=False):
     name: str = ""
 
@@ -97,10 +103,12 @@ class Beaconing:
 
     def __init__(self, is_provider: Callable[[str], object]) -> None:
         self.counters: Counter[str] = Counter()
+        self.closest: dict[str, float] = {}
         self._is_provider = is_provider
         self._once: Bounded[_Once] = Bounded("beaconing_once", self.counters, _ONCE, _AGE_NS)
         self._series: Bounded[_Series] = Bounded("beaconing", self.counters, _SERIES, _AGE_NS)
         self._known: Bounded[_Known] = Bounded("beaconing_destinations", self.counters, _DESTINATIONS, _AGE_NS, 1)
+        self._rhythms: Bounded[_Rhythm] = Bounded("beaconing_programs", self.counters, 32768, _AGE_NS)
         self._named: Bounded[_Name] = Bounded("beaconing_names", self.counters, _NAMED, _AGE_NS, 1)
         self._is_well_known = functools.lru_cache(maxsize=65536)(self._known_name)
         self._echoes = Echoes("beaconing", self.counters)
@@ -124,7 +132,7 @@ class Beaconing:
         return self._request(activity)
 
     def tick(self, ts: int) -> list[Finding]:
-        for kept in (self._once, self._series, self._known, self._named):
+        for kept in (self._once, self._series, self._known, self._rhythms, self._named):
             kept.expire(ts)
         return []
 
@@ -258,6 +266,7 @@ class Beaconing:
             return []
         signs = known or self._signs_of(who, process, program, series, place, ts)
         score = sum(signs.values())
+        self.closest[_RULE] = max(self.closest.get(_RULE, 0.0), score / self._settings["severity"]["medium"])
         severity = "low" if known else next((name for name, least in self._severities if score >= least), "")
         if not severity:
             return []
@@ -295,6 +304,8 @@ class Beaconing:
             found.append("agent")
         elif program.kind in self._signs:
             found.append(program.kind)
+        if self._is_one_of_many(who, process.exe, place.name or place.ip, ts):
+            found.append("one-of-many")
         window = sum(series.intervals) * 1e9
         if series.start - window - series.first > settings["familiar_hours"] * 3600e9:
             found.append("familiar")
@@ -306,6 +317,14 @@ class Beaconing:
         if len(series.forms) > 1 and len(set(series.forms)) == len(series.forms):
             found.append("never-the-same")
         return {sign: self._signs[sign] for sign in found}
+
+    def _is_one_of_many(self, who: str, exe: str, where: str, ts: int) -> bool:
+        """Is the program regular to many destinations, as pollers and crawlers are?"""
+        rhythm = self._rhythms.get(who, exe, ts) or self._rhythms.put(who, exe, _Rhythm(), ts)
+        many: int = self._settings["many"]
+        if len(rhythm.destinations) <= many:
+            rhythm.destinations.add(where)
+        return len(rhythm.destinations) > many
 
     def _told(
         self, process: Process, program: Role, series: _Series, window: list[float], place: _Place,

@@ -30,6 +30,7 @@ _WALLET = re.compile(
     r"(?<![0-9A-Za-z])(?:[48][1-9A-HJ-NP-Za-km-z]{94}(?:[1-9A-HJ-NP-Za-km-z]{11})?|bc1[02-9ac-hj-np-z]{38,59}"
     r"|0x[0-9a-fA-F]{40}|R[1-9A-HJ-NP-Za-km-z]{33}|kaspa:[02-9ac-hj-np-z]{61})(?![0-9A-Za-z])"
 )
+_WEB = frozenset((80, 443, 8080, 8443))
 _PARTS = re.compile(r"[.\-_]|\d+")
 _ALGORITHM = frozenset(("-a", "--algo", "--algorithm", "--coin"))
 
@@ -147,8 +148,11 @@ class Cryptomining:
 
     def _flow(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
-        if flow.dst.port not in self._ports and not (flow.domain and self._speaks_of_mining(flow.domain)):
-            return []
+        if flow.domain:
+            if flow.dst.port not in self._ports and not self._speaks_of_mining(flow.domain):
+                return []
+        elif flow.dst.port not in self._ports and (flow.dst.port not in _WEB or flow.l7):
+            return []  # without a name, on the web's ports: what is neither TLS nor HTTP
         if flow.direction == "inbound" or flow.proto != "tcp" or flow.provider or address_kind(flow.dst.ip) != "public":
             return []
         if activity.began and self._speaks_of_mining(flow.domain) == "pool":
@@ -192,7 +196,7 @@ class Cryptomining:
         if suspected or worded or program.by_hand:
             severity = "high"
         elif not flow.domain:
-            severity = "medium"
+            severity = "medium" if flow.dst.port in self._ports or program.kind == "script" else "low"
         else:
             severity = "low" if not service_of(flow.domain) else ""
         if not severity:

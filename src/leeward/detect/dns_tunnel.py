@@ -61,6 +61,7 @@ class DnsTunnel:
 
     def __init__(self, is_provider: Callable[[str], object]) -> None:
         self.counters: Counter[str] = Counter()
+        self.closest: dict[str, float] = {}
         self._is_provider = is_provider
         self._settings = rules()[_RULE].settings
         self._half_ns = self._settings["half_life_hours"] * 3600e9
@@ -130,6 +131,8 @@ class DnsTunnel:
             return []
         carrying = zone.carriers >= settings["carrier_share"] * zone.asked
         each = zone.information / zone.fresh
+        if each >= settings["carrier_each" if carrying else "each"]:
+            self.closest[_RULE] = max(self.closest.get(_RULE, 0.0), zone.information / settings["information_bytes"])
         upwards = zone.information >= zone.next and each >= settings["carrier_each" if carrying else "each"]
         downwards = carrying and zone.carried >= max(zone.next, settings["carried_bytes"])
         if not upwards and not downwards:

@@ -80,6 +80,7 @@ class Exfiltration:
 
     def __init__(self, is_provider: Callable[[str], object]) -> None:
         self.counters: Counter[str] = Counter()
+        self.closest: dict[str, float] = {}
         self._is_provider = is_provider
         self._settings = rules()[_RULE].settings
         self._to: Bounded[_To] = Bounded("exfiltration", self.counters, 131_072, _AGE_NS)
@@ -128,6 +129,9 @@ class Exfiltration:
             return []
         to.sent += activity.sent
         to.received += activity.received
+        if activity.ended and to.sent >= self._settings["ratio"] * to.received and not to.reason:
+            nearest = max(self.closest.get(_RULE, 0.0), to.sent / self._settings["new_bytes"])
+            self.closest[_RULE] = nearest
         found = self._dropped(activity, to, where) if to.service == "dropzone" else []
         unusual = self._beyond_past(activity, to)
         if not found and to.sent >= to.look:
@@ -159,8 +163,8 @@ class Exfiltration:
         quick = ts - to.first <= self._stretch_ns
         of_old = to.first - self._whole_of(who, ts).first <= self._stretch_ns
         named = bool(activity.flow.domain)
-        if to.reason == "weak":
-            severity = "low"
+        if to.reason == "weak" or (to.service == "storage" and program.kind == "tool" and of_old):
+            severity = "low"  # the second: a job whose first deed this is, backups by curl for one
         elif program.by_hand or (not named and program.kind in ("script", "unknown")):
             severity = "high"
         elif quick or not named or not of_old:

@@ -24,6 +24,7 @@ from leeward.model.times import iso
 
 _RULE = "lateral-movement"
 _AGE_NS = 30 * 86_400 * 10**9
+_LATELY = 64
 _CLIENTS = frozenset(
     ("crackmapexec", "docker", "evil-winrm", "etcdctl", "helm", "k9s", "kubectl", "mongo", "mongosh", "mysql", "netexec", "psql",
      "psexec", "rdesktop", "redis-cli", "rsh", "scp", "sftp", "smbclient", "ssh", "sshpass", "wmiexec", "xfreerdp")
@@ -36,10 +37,11 @@ class _Edge(Kept, gc=False):
 
 
 class _Life(Kept, kw_only=True):
-    """A workload. hosts: inside ones that it opened each kind of service of, when."""
+    """A workload. services: kinds that it opened. lately: administrative and control targets (host, kind) and when."""
 
     first: int
-    hosts: dict[str, OrderedDict[str, int]] = msgspec.field(default_factory=dict)
+    services: set[str] = msgspec.field(default_factory=set)
+    lately: OrderedDict[tuple[str, str], int] = msgspec.field(default_factory=OrderedDict)
 
 
 class Lateral:
@@ -93,13 +95,9 @@ class Lateral:
         program = role(process)
         if self._is_its_work(process, program, group):
             return []
-        known = service in life.hosts
-        hosts = life.hosts.setdefault(service, OrderedDict())
-        hosts[flow.dst.ip] = ts
-        window = self._settings["fan_seconds"] * 10**9
-        fan = sum(ts - at <= window for at in hosts.values())
-        while len(hosts) > 64:
-            hosts.popitem(last=False)
+        known = service in life.services
+        life.services.add(service)
+        fan = self._fan(life, (flow.dst.ip, service), ts) if group != "data" else 0
         severity = self._severity(process, program, group, life, known, fan, ts)
         if not severity:
             return []
@@ -110,6 +108,15 @@ class Lateral:
             "threshold": self._settings["fan"], "margin": fan - self._settings["fan"],
         }  # fmt: skip
         return [self._told(process, program, ts, severity, flow.domain or flow.dst.ip, service, evidence)]
+
+    def _fan(self, life: _Life, target: tuple[str, str], ts: int) -> int:
+        """How many targets there were lately, with this one."""
+        life.lately.pop(target, None)
+        life.lately[target] = ts
+        window = self._settings["fan_seconds"] * 10**9
+        while len(life.lately) > _LATELY or ts - next(iter(life.lately.values())) > window:
+            life.lately.popitem(last=False)
+        return len(life.lately)
 
     def _is_its_work(self, process: Process, program: Role, group: str) -> bool:
         """Does this program open such connections by design?"""

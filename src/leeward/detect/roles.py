@@ -18,6 +18,7 @@ from leeward.model.activity import Ended, Started, System
 from leeward.model.process import Process
 
 _OPEN_FOLDERS = ("/tmp/", "/var/tmp/", "/dev/", "/run/shm/", "/run/user/", "/proc/")
+_JOBS = ("/tmp/ray/",)  # where Ray puts the code of its jobs
 _VERSION = re.compile(r"[-_.]?\d+(\.\d+)*$")
 _SCRIPT_END = re.compile(r"\.(py|js|mjs|cjs|ts|rb|pl|sh|php|lua|pyc|jar)$")
 _INLINE = frozenset(("-c", "-e", "-E", "-r", "--eval", "-"))
@@ -27,8 +28,8 @@ _DAY_NS = 86_400 * 10**9
 
 class Role(msgspec.Struct, frozen=True):
     """name: the program's, of an interpreter the script's. kind: "odd" | "shell" | "inline" (an interpreter whose program is on
-    its command line or comes from its input) | "tool" (moves bytes for whoever calls it) | "script" | "installed" |
-    "unknown" (no process is known). groups: of lists/programs.yaml."""
+    its command line, comes from its input or lies where anybody may write) | "tool" (moves bytes for whoever
+    calls it) | "script" | "installed" | "unknown" (no process is known). groups: of lists/programs.yaml."""
 
     name: str
     kind: str
@@ -96,7 +97,9 @@ def _interpreted(name: str, argv: tuple[str, ...], found: frozenset[str]) -> Rol
         return Role(name, "inline", found)
     script = words[1] if module else words[0]
     called = _SCRIPT_END.sub("", script.rsplit("/", 1)[-1])
-    installed = module or (script.startswith("/") and not script.startswith(_OPEN_FOLDERS))
+    if script.startswith(_OPEN_FOLDERS) and not script.startswith(_JOBS):
+        return Role(called or name, "inline")
+    installed = module or script.startswith("/")
     known = _known()
     more = known.get(called, frozenset()) | known.get(_plain(called), frozenset()) if installed else frozenset()
     return Role(called or name, "script", more - {"shell", "interpreter"})

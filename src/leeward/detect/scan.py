@@ -62,6 +62,7 @@ class Scan:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
+        self.closest: dict[str, float] = {}
         self._settings = rules()[_RULE].settings
         self._scanners: Bounded[_Scanner] = Bounded("port_scan", self.counters, 16384, _AGE_NS)
         self._pending: OrderedDict[str, _Attempt] = OrderedDict()
@@ -145,6 +146,7 @@ class Scan:
             scanner.score, scanner.failures, scanner.answers, scanner.since, scanner.told = 0, [], 0, ts, 0
             return []
         threshold = self._settings["score"]
+        self.closest[_RULE] = max(self.closest.get(_RULE, 0.0), scanner.score / threshold)
         if scanner.score < threshold or scanner.score < 2 * scanner.told:
             return []
         scanner.told = scanner.score
