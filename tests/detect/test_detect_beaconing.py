@@ -92,10 +92,27 @@ def test_an_outside_address_without_a_name(program: tuple[str, ...], severity: s
     assert worst(found(calls(process(*program), steady(60)))) == severity
 
 
-def test_a_script_and_a_rare_name_are_not_enough_for_more_than_low() -> None:
-    told = found(calls(process(), steady(60), domain="status.example.net"))
-    assert worst(told) == "low"
+@pytest.mark.parametrize(
+    ("program", "severity"),
+    [
+        (("/tmp/.x/kworker",), "high"),
+        (("/usr/bin/curl", "curl", "https://status.example.net/"), "medium"),
+        (("/usr/bin/python3.11", "python3", "/srv/app/lib/helper.py"), "medium"),
+        (("/usr/local/bin/server",), "low"),
+        (("/usr/sbin/agent-we-do-not-know",), "low"),
+    ],
+)
+def test_a_name_that_nobody_else_talks_to(program: tuple[str, ...], severity: str) -> None:
+    told = found(calls(process(*program), steady(60), domain="status.example.net"))
+    assert worst(told) == severity
     assert told[0].subject["destination"] == "status.example.net"
+
+
+def test_a_name_that_other_workloads_talk_to() -> None:
+    by = detector()
+    for n in range(3):
+        found(calls(process(workload=f"systemd:other-{n}.service"), [600.0, 30.0], domain="api.partner.example"), by)
+    assert worst(found(calls(process(), steady(60), domain="api.partner.example"), by)) in ("", "info")
 
 
 HONEST: list[tuple[str, Callable[[], Iterable[Activity]]]] = [
@@ -121,9 +138,7 @@ HONEST: list[tuple[str, Callable[[], Iterable[Activity]]]] = [
     ),
     (
         "a cron job's ping",
-        lambda: calls(
-            process("/usr/bin/curl", "curl", "https://ping.example.net"), steady(60, 100), domain="ping.example.net"
-        ),
+        lambda: calls(process("/usr/bin/curl", "curl", "https://hc-ping.com/x"), steady(60, 100), domain="hc-ping.com"),
     ),
     ("an installed program by address", lambda: calls(process("/usr/sbin/wireguard-go"), steady(25, 100), port=51820)),
 ]
@@ -143,7 +158,7 @@ def test_a_program_that_is_regular_to_many_is_a_poller() -> None:
         for activity in connection(who, C2, NOON + (n * 60 + site) * SECOND, domain=f"site{site}.example", port=80)
         for finding in by.feed(activity)
     ]
-    assert len({finding.id for finding in told if finding.severity != "info"}) <= 8
+    assert worst(told) in ("", "info", "low")
 
 
 def test_what_comes_in_is_not_a_beacon() -> None:
@@ -203,7 +218,7 @@ def test_names_that_never_come_twice() -> None:
     chance = random.Random(5)
     names = [f"{chance.randbytes(6).hex()}.cdn-metrics.example" for _ in range(12)]
     told = found(questions(process(), names))
-    assert worst(told) == "medium"
+    assert worst(told) == "high"
     assert told[0].evidence[0]["way"] == "dns"
     assert not found(questions(process(), ["api.cdn-metrics.example"] * 40))
     assert not found(questions(process(), [f"{n}.cluster.local" for n in range(40)]))
@@ -229,7 +244,21 @@ def test_http_requests_of_made_up_paths() -> None:
         )
         for n in range(12)
     ]  # fmt: skip
-    assert worst(found(asked)) == "medium"
+    assert worst(found(asked)) == "high"
+
+
+@pytest.mark.parametrize(("method", "severity"), [("GET", ""), ("DELETE", "medium")])
+def test_an_ai_service_as_a_dead_drop(method: str, severity: str) -> None:
+    """SesameOp: threads that are made, read and deleted; a batch whose state is asked for is not that."""
+    who = process()
+    asked = [
+        HttpSeen(
+            ts=NOON + n * 30 * SECOND, process=who, direction="outbound", peer="198.51.100.11:443", host="api.openai.com",
+            method=method, path="/v1/threads/t" if method == "DELETE" else "/v1/batches/b", exchange=True,
+        )
+        for n in range(20)
+    ]  # fmt: skip
+    assert worst(found(asked)) == severity
 
 
 def test_one_path_among_irregular_others() -> None:

@@ -133,7 +133,7 @@ def test_a_slow_drip_adds_up() -> None:
 
 
 def test_its_own_telemetry_stays_low() -> None:
-    by, told, who = detector(), [], process(*APP)
+    by, told, who = detector(), [], process("/usr/local/bin/server")
     by.feed(Started(ts=NOON, process=who))
     for minute in range(600):
         told += run(by, upload(who, 20_000, start=NOON + minute * 60 * SECOND, rate=20_000, domain="in.vendor.example"))

@@ -76,7 +76,7 @@ class _Known(Kept, kw_only=True):
 
 
 class _Rhythm(Kept):
-    """A program of a workload: to how many destinations it is regular, a few of them by name."""
+    """A program of a workload: the destinations outside that it comes back to, as far as they are not known services."""
 
     destinations: set[str] = msgspec.field(default_factory=set)
 
@@ -177,7 +177,7 @@ class Beaconing:
         return self._look(who, process, series, place, activity.ts)
 
     def _request(self, activity: HttpSeen) -> list[Finding]:
-        if activity.direction != "outbound" or activity.exchange:
+        if activity.direction != "outbound" or (activity.exchange and activity.method != "DELETE"):
             return []
         peer, _, port = activity.peer.rpartition(":")
         ip = peer.strip("[]")
@@ -187,10 +187,10 @@ class Beaconing:
         name = "" if address_kind(host) else host
         process, ts = activity.process, activity.ts
         who = process.workload.id or ip
-        place = _Place("http", name, ip, int(port) if port.isdigit() else 0, False, activity.path)
+        place = _Place("http", name, ip, int(port) if port.isdigit() else 0, activity.exchange, activity.path)
         size = activity.request_size + len(activity.path)
         found: list[Finding] = []
-        for what in ("", activity.path):
+        for what in ("DELETE",) if activity.exchange else ("", activity.path):
             key = (process.exe, name or ip, what, "http")
             series = self._point(who, key, ts, ts, size, form=hash(activity.path))
             if series is not None and not found:
@@ -248,6 +248,9 @@ class Beaconing:
         if len(known.programs) < 8:
             known.workloads.add(who)
             known.programs.add((who, exe))
+        rhythm = self._rhythms.get(who, exe, ts) or self._rhythms.put(who, exe, _Rhythm(), ts)
+        if len(rhythm.destinations) <= self._settings["many"] and address_kind(place) in ("", "public"):
+            rhythm.destinations.add(place)
 
     # -- what they mean --------------------------------------------------------------------------------------------
 
@@ -274,6 +277,8 @@ class Beaconing:
 
     def _well_known(self, place: _Place, program: Role) -> dict[str, float] | None:
         """None: a service that is known, and nothing odd about who asks it. Empty: no such service."""
+        if place.way == "http" and place.provider:
+            return {}  # what it deletes again and again at an AI service
         if not place.provider and not self._is_well_known(place.name):
             return {}
         return {"odd": self._signs["odd"]} if program.kind == "odd" else None
@@ -288,7 +293,9 @@ class Beaconing:
         settings, found = self._settings, []
         known = self._known.get("", place.name or place.ip, ts)
         inside = is_internal(place.name) if place.name else address_kind(place.ip) == "private"
-        if inside or (place.ip and address_kind(place.ip) == "private"):
+        if place.provider:
+            found.append("deletes")
+        elif inside or (place.ip and address_kind(place.ip) == "private"):
             found.append("internal")
         elif not place.name:
             found.append("nameless")
@@ -304,7 +311,7 @@ class Beaconing:
             found.append("agent")
         elif program.kind in self._signs:
             found.append(program.kind)
-        if self._is_one_of_many(who, process.exe, place.name or place.ip, ts):
+        if not program.by_hand and self._is_one_of_many(who, process.exe, ts):
             found.append("one-of-many")
         window = sum(series.intervals) * 1e9
         if series.start - window - series.first > settings["familiar_hours"] * 3600e9:
@@ -318,13 +325,11 @@ class Beaconing:
             found.append("never-the-same")
         return {sign: self._signs[sign] for sign in found}
 
-    def _is_one_of_many(self, who: str, exe: str, where: str, ts: int) -> bool:
-        """Is the program regular to many destinations, as pollers and crawlers are?"""
-        rhythm = self._rhythms.get(who, exe, ts) or self._rhythms.put(who, exe, _Rhythm(), ts)
+    def _is_one_of_many(self, who: str, exe: str, ts: int) -> bool:
+        """Does the program come back to many destinations, as pollers and crawlers do?"""
+        rhythm = self._rhythms.get(who, exe, ts)
         many: int = self._settings["many"]
-        if len(rhythm.destinations) <= many:
-            rhythm.destinations.add(where)
-        return len(rhythm.destinations) > many
+        return rhythm is not None and len(rhythm.destinations) > many
 
     def _told(
         self, process: Process, program: Role, series: _Series, window: list[float], place: _Place,

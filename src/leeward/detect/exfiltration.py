@@ -167,10 +167,10 @@ class Exfiltration:
             severity = "low"  # the second: a job whose first deed this is, backups by curl for one
         elif program.by_hand or (not named and program.kind in ("script", "unknown")):
             severity = "high"
-        elif quick or not named or not of_old:
-            severity = "medium"
-        else:
+        elif program.kind == "installed" and named and of_old and not quick:
             severity = "low"  # little by little, for a name it had from its beginning: its own telemetry
+        else:
+            severity = "medium"
         evidence = {
             "new_for_s": round((ts - to.first) / 1e9), "received": to.received, "ratio": round(ratio, 1),
             "value": to.sent, "threshold": settings["new_bytes"], "margin": to.sent - settings["new_bytes"],

@@ -73,11 +73,9 @@ class Scan:
 
     def feed(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
-        if activity.began:
-            return self._contact(activity) if flow.direction == "outbound" else []
         attempt = self._pending.get(flow.id)
         if attempt is None:
-            return []
+            return self._contact(activity) if activity.began and flow.direction == "outbound" else []
         answered = has_answered(flow)
         if not answered and not activity.ended:
             return []
