@@ -129,7 +129,7 @@ class Exfiltration:
             return []
         to.sent += activity.sent
         to.received += activity.received
-        if activity.ended and to.sent >= self._settings["ratio"] * to.received and not to.reason:
+        if activity.ended and not to.reason and not to.service and to.sent >= self._settings["ratio"] * to.received:
             nearest = max(self.closest.get(_RULE, 0.0), to.sent / self._settings["new_bytes"])
             self.closest[_RULE] = nearest
         found = self._dropped(activity, to, where) if to.service == "dropzone" else []
