@@ -69,18 +69,18 @@ class Activities:
     def flow(self, socket: Socket, ts: int, mirror: Socket | None) -> Activity:
         """News of a flow. mirror: its other end's socket, if that is on this host."""
         flow = socket.flow
-        sent, received, packets = self._told.pop(socket.key, (0, 0, 0))
-        began = not (sent or received or packets) and socket.key not in self._told
-        if not socket.closed:
-            self._told[socket.key] = (flow.bytes_sent, flow.bytes_received, flow.packets_sent)
-            if len(self._told) > _FLOWS:
-                self._told.popitem(last=False)
-                self.counters["activity_flows_evicted"] += 1
+        key = (socket.key, flow.start)  # addresses come again, and what is closed may be told of once more
+        told = self._told.pop(key, None)
+        sent, received, packets = told or (0, 0, 0)
+        self._told[key] = (flow.bytes_sent, flow.bytes_received, flow.packets_sent)
+        if len(self._told) > _FLOWS:
+            self._told.popitem(last=False)
+            self.counters["activity_flows_evicted"] += 1
         peer = mirror.flow.pid if mirror is not None else 0
         return FlowSeen(
             ts=ts, process=self.who(flow.pid, ts), flow=msgspec.structs.replace(flow),
             sent=max(0, flow.bytes_sent - sent), received=max(0, flow.bytes_received - received),
-            packets_out=max(0, flow.packets_sent - packets), began=began, ended=socket.closed,
+            packets_out=max(0, flow.packets_sent - packets), began=told is None, ended=socket.closed,
             peer=self.who(peer, ts) if peer else None, sock=socket.sock,
         )  # fmt: skip
 

@@ -28,6 +28,7 @@ from leeward.ai.vector_sql import vector_activity
 from leeward.data.exchange import Inspector, Payload
 from leeward.detect.detection import detection
 from leeward.detect.incidents import Incidents
+from leeward.detect.reach import Reach
 from leeward.discovery import AskModel, Discovery
 from leeward.model.activity import Activity
 from leeward.model.coverage import Coverage
@@ -134,6 +135,8 @@ class Pipeline:
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
         self.activities = Activities(catalogue.key_forms, processes.get if processes else None)
         self.detection = detection(catalogue)
+        self.reach = Reach()
+        self.discovery.findings.posture = self.reach.posture
         self.incidents = Incidents()
         self._acts: list[Activity] = []  # of the event at hand
         self._moved: dict[Hashable, Socket] = {}  # a capture's flows since the last tick
@@ -199,6 +202,7 @@ class Pipeline:
             if (kept := system_record(act, self._settings.origin)) is not None:
                 self.counters["system_events"] += 1
                 records.append(kept)
+            self.reach.feed(act)
             for finding in self.detection.feed(act):
                 records += self.discovery.findings.add(finding, act.ts)
         return records + self._told_of(records, ts)
@@ -514,6 +518,7 @@ class Pipeline:
             self.stdio,
             self._policing,
             self.activities,
+            self.reach,
             self.incidents,
         )
         for part in parts:

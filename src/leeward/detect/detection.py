@@ -7,11 +7,18 @@ from leeward.detect.ai_destination import NewAiDestination
 from leeward.detect.ai_keys import AiKeys
 from leeward.detect.api_access import ApiAccess
 from leeward.detect.baseline.detector import BaselineDetector
+from leeward.detect.beaconing import Beaconing
 from leeward.detect.blind import BlindSpot
+from leeward.detect.cryptomining import Cryptomining
 from leeward.detect.detector import Detection, Detector
+from leeward.detect.dns_tunnel import DnsTunnel
+from leeward.detect.exfiltration import Exfiltration
 from leeward.detect.extraction import ModelExtraction
+from leeward.detect.lateral import Lateral
 from leeward.detect.llmjacking import Llmjacking
+from leeward.detect.metadata import Metadata
 from leeward.detect.model_server_auth import ModelServerAuth
+from leeward.detect.scan import Scan
 from leeward.detect.tokens import TokenSpike
 
 
@@ -27,5 +34,12 @@ def detection(catalogue: Catalogue) -> Detection:
         ModelExtraction(),
         ApiAccess(),
         BlindSpot(),
+        Beaconing(catalogue.is_ai_host),
+        Exfiltration(catalogue.is_ai_host),
+        DnsTunnel(catalogue.is_ai_host),
+        Scan(),
+        Lateral(),
+        Cryptomining(),
+        Metadata(),
     ]
     return Detection(detectors)

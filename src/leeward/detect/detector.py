@@ -7,7 +7,7 @@ state is bounded by workload and by age, and what leaves is counted. A detector 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from leeward.detect.findings import identity
@@ -39,15 +39,15 @@ class Detection:
 
     def __init__(self, detectors: Iterable[Detector]) -> None:
         self.detectors = list(detectors)
-        self._hearers: dict[type, list[Detector]] = {}
+        self._hearers: dict[type, list[Callable[[Any], list[Finding]]]] = {}
         for detector in self.detectors:
             for kind in detector.hears:
-                self._hearers.setdefault(kind, []).append(detector)
+                self._hearers.setdefault(kind, []).append(detector.feed)
 
     def feed(self, activity: Activity) -> list[Finding]:
         found: list[Finding] = []
-        for detector in self._hearers.get(type(activity), ()):
-            found += detector.feed(activity)
+        for feed in self._hearers.get(type(activity), ()):
+            found += feed(activity)
         return found
 
     def tick(self, ts: int) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -27,10 +27,11 @@ class _Held(msgspec.Struct):
 
 
 class Findings:
-    """All findings of the rules that share it."""
+    """All findings of the rules that share it. posture: asked for a workload's network when a finding is new."""
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
+        self.posture: Callable[[str], dict[str, Any] | None] = lambda _workload: None
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
     def __len__(self) -> int:
@@ -47,6 +48,7 @@ class Findings:
         if held is None:
             self.counters["findings"] += 1
             fresh.count, fresh.first_seen, fresh.last_seen = 1, fresh.time, fresh.time
+            fresh.network = fresh.network or self.posture(fresh.workload.id if fresh.workload else "")
             held = _Held(fresh)
         else:
             _again(held.finding, fresh)

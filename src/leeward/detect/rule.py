@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -31,7 +29,7 @@ class Rule(msgspec.Struct, frozen=True):
     level: str = ""
     side: str = ""
     severity_own: str = ""
-    settings: Mapping[str, Any] = MappingProxyType({})
+    settings: dict[str, Any] = {}
 
     def severity_of(self, kind: str) -> str:
         """How bad this kind of data is under this rule, "" if the rule is not about it."""
@@ -53,7 +51,7 @@ def load_rule(path: Path) -> Rule:
     return Rule(
         record["id"], record["title"], **texts, confidence=record["confidence"], severity=severity,
         level=record.get("level", ""),
-        settings=MappingProxyType({name: entry["value"] for name, entry in record.get("settings", {}).items()}),
+        settings={name: entry["value"] for name, entry in record.get("settings", {}).items()},
         tags=Tags(**record["tags"]), side=record.get("side", ""), severity_own=record.get("severity_own", ""),
     )  # fmt: skip
 
