@@ -195,7 +195,17 @@ def installing(process: Process) -> Ancestor | None:
     return next((above for above in process.ancestors if installs(above)), None)
 
 
-def lineage(process: Process) -> Iterator[Process | Ancestor]:
-    """It and those above it, nearest first."""
+def keeps_system(one: Process | Ancestor) -> bool:
+    """Does it install what the system's distributor or administrator made (dpkg, rpm, ansible), not what anybody published?"""
+    made = program(one)
+    ours = made.any(("package-manager", "config-manager")) and not anybodys(one.exe)
+    script = made.script.target if made.script is not None else ""
+    return (
+        ours and made.name not in _INSTALLERS and bare(posixpath.basename(script).split(".", 1)[0]) not in _INSTALLERS
+    )
+
+
+def lineage(process: Process, steps: int = 64) -> Iterator[Process | Ancestor]:
+    """It and at most so many of those above it, nearest first."""
     yield process
-    yield from process.ancestors
+    yield from process.ancestors[:steps]
