@@ -1,7 +1,7 @@
 """`shell-in-model-server`: what a process that serves models starts, and should not need to.
 
 What is structural about it: a model server computes. Its children are its own workers, compilers and questions about the
-hardware; a shell that waits for commands, a downloader or a program that asks who one is means that somebody else's code runs in it.
+hardware; a shell that waits for commands, a downloader or a program that asks who one is means that somebody else's code runs.
 Servers are known by name (programs.yaml) and learned: whoever was seen to answer AI requests is one. Invariants: bounded.
 """
 
@@ -145,18 +145,19 @@ class ModelServer:
     def _finding(
         self, activity: Started, server: Ancestor, severity: str, confidence: float, what: str, found: list[Sign]
     ) -> Finding:
-        process, name = activity.process, program(server).name
-        target = program(server).script
-        shown = target.target if target is not None and target.target else name
+        process, made = activity.process, program(server)
+        shown = made.script.target.rsplit("/", 1)[-1] if made.script is not None and made.script.target else made.name
+        told = [sign.what for sign in found][:6]
+        at = iso(activity.ts)
         evidence = [
-            {"type": "process", "time": iso(activity.ts), "pid": process.pid, "exe": process.exe, "argv": list(process.argv[:16]),
-             "signs": [sign.what for sign in found][:6]},
-            {"type": "server", "time": iso(activity.ts), "pid": server.pid, "exe": server.exe, "learned": server.pid in self._learned},
+            {"type": "process", "time": at, "pid": process.pid, "exe": process.exe, "argv": list(process.argv[:16]), "signs": told},
+            {"type": "server", "time": at, "pid": server.pid, "exe": server.exe, "learned": server.pid in self._learned},
         ]  # fmt: skip
         kind = found[0].kind if found else "shell"
         return occurrence(
-            _RULE, process, activity.ts, f"{shown.rsplit('/', 1)[-1]} started {program(process).name}: {what}", same=[shown, kind],
-            subject={"server": server.exe, "program": process.exe, "does": kind}, evidence=evidence, severity=severity, confidence=confidence,
+            _RULE, process, activity.ts, f"{shown} started {program(process).name}: {what}", same=[shown, kind],
+            subject={"server": server.exe, "program": process.exe, "does": kind}, evidence=evidence,
+            severity=severity, confidence=confidence,
         )  # fmt: skip
 
 
