@@ -18,7 +18,7 @@ from leeward.detect.detector import occurrence
 from leeward.detect.people import People
 from leeward.detect.programs import anybodys, keeps_system, lineage, nearest, program, trusted, words_of
 from leeward.detect.rule import rules
-from leeward.model.activity import Ended, Started, System
+from leeward.model.activity import Activity, Ended, Started, System
 from leeward.model.finding import Finding
 from leeward.model.process import Process
 from leeward.model.times import iso
@@ -62,7 +62,7 @@ class _Gain(msgspec.Struct, frozen=True):
 
 
 class Escalation:
-    hears = (Started, Ended, System)
+    hears: tuple[type[Activity], ...] = (Started, Ended, System)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()

@@ -16,7 +16,7 @@ import msgspec
 from leeward.detect.detector import occurrence
 from leeward.detect.programs import anybodys, lineage, program, trusted
 from leeward.detect.rule import rules
-from leeward.model.activity import FlowSeen, System
+from leeward.model.activity import Activity, FlowSeen, System
 from leeward.model.finding import Finding
 from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
@@ -52,7 +52,7 @@ class _Sign(msgspec.Struct, frozen=True):
 
 
 class Escape:
-    hears = (System, FlowSeen)
+    hears: tuple[type[Activity], ...] = (System, FlowSeen)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()

@@ -15,7 +15,7 @@ from leeward.detect.commands import programs_run, shell_text
 from leeward.detect.detector import occurrence
 from leeward.detect.programs import Program, program, words_of
 from leeward.detect.rule import rules
-from leeward.model.activity import Ended, ExchangeSeen, HttpSeen, Started
+from leeward.model.activity import Activity, Ended, ExchangeSeen, HttpSeen, Started
 from leeward.model.finding import Finding
 from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
@@ -45,7 +45,7 @@ _TRIGGERS = words_of("shell downloader relay recon interpreter")
 
 
 class ModelServer:
-    hears = (Started, Ended, HttpSeen, ExchangeSeen)
+    hears: tuple[type[Activity], ...] = (Started, Ended, HttpSeen, ExchangeSeen)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
@@ -150,7 +150,7 @@ class ModelServer:
         told = [sign.what for sign in found][:6]
         at = iso(activity.ts)
         evidence = [
-            {"type": "process", "time": at, "pid": process.pid, "exe": process.exe, "argv": list(process.argv[:16]), "signs": told},
+            {"type": "process", "time": at, "pid": process.pid, "exe": process.exe, "argv": [*process.argv[:16]], "signs": told},
             {"type": "server", "time": at, "pid": server.pid, "exe": server.exe, "learned": server.pid in self._learned},
         ]  # fmt: skip
         kind = found[0].kind if found else "shell"

@@ -18,7 +18,7 @@ from leeward.detect.detector import occurrence
 from leeward.detect.programs import Program, program, program_of, trusted, words_of
 from leeward.detect.rule import rules
 from leeward.detect.streams import Held, Lead, Streams, other_end
-from leeward.model.activity import Ended, ExchangeSeen, FlowSeen, Started, System
+from leeward.model.activity import Activity, Ended, ExchangeSeen, FlowSeen, Started, System
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.net import Flow
 from leeward.model.process import Process
@@ -47,7 +47,7 @@ class _Verdict(msgspec.Struct, frozen=True):
 
 
 class ReverseShell:
-    hears = (Started, Ended, System, FlowSeen, ExchangeSeen)
+    hears: tuple[type[Activity], ...] = (Started, Ended, System, FlowSeen, ExchangeSeen)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
