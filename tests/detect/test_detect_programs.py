@@ -45,6 +45,24 @@ def test_a_name_is_not_believed_where_anybody_may_write() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("gawk '{print}' x", "code"),
+        ("awk -f x.awk", "file"),
+        ("tclsh", ""),
+        ("tclsh x.tcl a", "file"),
+        ("expect -c x", "code"),
+        ("bash", ""),
+        ("bash -c x", "code"),
+        ("ls", None),
+    ],
+)
+def test_what_an_interpreter_runs(command: str, kind: str | None) -> None:
+    script = program(proc(command)).script
+    assert (script.kind if script is not None else None) == kind
+
+
+@pytest.mark.parametrize(
     ("command", "does"),
     [
         ("npm install left-pad", True),

@@ -191,15 +191,43 @@ def test_a_terminal_made_by_a_process_whose_streams_are_the_socket() -> None:
     assert len({f.id for f in told}) == 1
 
 
+def one_by_one(holder: str, *commands: str, inherits: bool = False) -> list[Finding]:
+    """A program with a connection runs commands, whose output it takes."""
+    own = proc(holder)
+    acts: list[Activity] = [started(own, (TTY[0], pipe(1), TTY[2])), flow(own, EVIL, number=5)]
+    for i, command in enumerate(commands, 1):
+        acts.append(started(proc(command, own), (TTY[0], pipe(1 if inherits else i + 1), TTY[2]), i))
+    return tell(*acts)
+
+
 def test_questions_answered_into_a_connection() -> None:
-    """ruby: while cmd = c.gets; IO.popen(cmd) ...: single commands, whose output the program holds."""
-    ruby = proc("ruby -rsocket -e x")
-    acts = [flow(ruby, EVIL, number=5)]
-    acts += [
-        started(proc(f"sh -c '{c}'", ruby), (TTY[0], pipe(i), TTY[2]), i) for i, c in enumerate(("id", "uname -a"), 1)
-    ]
-    assert worst(tell(*acts)) == "high"
-    assert not tell(*acts[:2])
+    told = one_by_one("/opt/implant", "sh -c id", "sh -c 'uname -a'")
+    assert worst(told) == "high"
+    assert next(e for e in told[0].evidence if e["type"] == "commands")["margin"] == 0
+    assert not one_by_one("/opt/implant", "sh -c id")
+    assert not one_by_one("/opt/implant", "sh -c id", "sh -c 'uname -a'", inherits=True)
+    assert not one_by_one("/opt/implant", "sh -c 'gcc x.c'", "sh -c ls", "sh -c 'uname -p'")
+
+
+@pytest.mark.parametrize(
+    ("holder", "command"),
+    [
+        ("ruby -rsocket -e 'c=TCPSocket.new(1,2);while(d=c.gets);IO.popen(d)...'", "ls"),
+        ("gawk 'BEGIN {s = \"/inet/tcp/0/h/1\"; s |& getline c; c |& getline}'", "sh -c ls"),
+        ("python3 -c 'import socket,subprocess; ...'", "sh -c 'cat /etc/passwd'"),
+        ("tclsh", "id"),
+        ("python3 -", "whoami"),
+    ],
+)
+def test_a_program_that_was_typed_in(holder: str, command: str) -> None:
+    assert worst(one_by_one(holder, command)) == "high"
+
+
+def test_workers_of_a_model_server_ask_about_the_machine() -> None:
+    worker = "python3 -c 'from multiprocessing.spawn import spawn_main; spawn_main()'"
+    assert not one_by_one(
+        worker, "sh -c '/sbin/ldconfig -p'", "gcc -v", "sh -c 'uname -p'", "lscpu", "sh -c 'nvidia-smi'"
+    )
 
 
 def test_tls_on_port_443_is_judged_when_it_has_spoken() -> None:

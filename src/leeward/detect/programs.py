@@ -97,11 +97,25 @@ def program_of(exe: str, argv: tuple[str, ...]) -> Program:
     if name in _BOXES:
         name, argv = _applet(name, argv)
         path = posixpath.join(posixpath.dirname(path), name)
-    script = script_of(path, argv)
+    script = script_of(path, argv) or _script_of_others(name, argv)
     kinds = _named(name) | _placed(path)
     if script is not None and script.target:
         kinds |= _of_script(script)
     return Program(bare(name), kinds, script)
+
+
+def _script_of_others(name: str, argv: tuple[str, ...]) -> Script | None:
+    """Of awk and the interpreters that take a file as their first word, else their input."""
+    if "interpreter" not in _named(name):
+        return None
+    words = argv[1:256]
+    if bare(name).endswith("awk"):
+        file = next((words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-f", "--file")), "")
+        return Script(bare(name), "file", file) if file else Script(bare(name), "code")
+    if "-e" in words or "-c" in words:
+        return Script(bare(name), "code")
+    first = next((word for word in words if not word.startswith("-")), "")
+    return Script(bare(name), "file", first) if first else Script(bare(name))
 
 
 def _clean(path: str) -> str:

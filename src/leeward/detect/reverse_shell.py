@@ -15,20 +15,20 @@ from typing import Any
 import msgspec
 
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import Program, program, program_of, trusted, words_of
+from leeward.detect.one_by_one import Asked, OneByOne
+from leeward.detect.programs import Program, program, trusted, words_of
 from leeward.detect.rule import rules
 from leeward.detect.streams import Held, Lead, Streams, other_end
 from leeward.model.activity import Activity, Ended, ExchangeSeen, FlowSeen, Started, System
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.net import Flow
-from leeward.model.process import Process
+from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
 
 _SECOND = 10**9
 _WAIT = _SECOND // 5
 _MOST = 8_192
 _COMMANDS = frozenset({"shell", "interpreter"})
-_WHO = frozenset({"id", "whoami", "w", "who", "groups"})
 
 #: Who may hold a shell's streams beside a connection: they serve shells to people who proved who they are, or run jobs.
 _HOSTS = words_of(
@@ -61,7 +61,7 @@ class ReverseShell:
         self._unknown: dict[int, Held] = {}  # of those: their sockets' flows are not known yet
         self._told: dict[int, str] = {}  # of those: how bad
         self._half: OrderedDict[int, Held] = OrderedDict()  # socket → what a shell runs writes to it
-        self._asked: OrderedDict[int, dict[str, int]] = OrderedDict()  # pid → questions that its commands asked
+        self._one_by_one = OneByOne(self.counters, self._settings["questions"], self._ports, self._runs_for_a_living)
         self._speakers: OrderedDict[int, None] = OrderedDict()  # processes that talk to models
 
     def feed(self, activity: Any) -> list[Finding]:
@@ -129,9 +129,10 @@ class ReverseShell:
     # -- a shell that waits ----------------------------------------------------------------------------------------
 
     def _judge(self, held: Held, ts: int, late: bool = False) -> list[Finding]:
-        pid, asked = held.process.pid, {held.process.pid}
-        inward = self._streams.leads(held, output=False, seen=asked)
-        outward = self._streams.leads(held, output=True, seen=asked)
+        pid, asked, parent = held.process.pid, {held.process.pid}, held.process.ancestors[:1]
+        guess = program(held.process).commanded or (bool(parent) and program(parent[0]).any(["relay"]))
+        inward = self._streams.leads(held, output=False, guess=guess, seen=asked)
+        outward = self._streams.leads(held, output=True, guess=guess, seen=asked)
         self._wait(held, asked)
         peers = inward.keys() & outward.keys()
         if not late and any(peer.startswith("#") for peer in peers):
@@ -243,7 +244,7 @@ class ReverseShell:
     def _drop(self, pid: int) -> None:
         self._rest(pid)
         self._told.pop(pid, None)
-        self._asked.pop(pid, None)
+        self._one_by_one.forget(pid)
 
     # -- commands, one by one --------------------------------------------------------------------------------------
 
@@ -258,9 +259,11 @@ class ReverseShell:
             if len(self._half) > _MOST:
                 self._half.popitem(last=False)
             return []
-        if out.kind not in ("pipe", "unix"):
+        asked = self._one_by_one.started(held, ts, self._streams)
+        if asked is None:
             return []
-        return self._questions(held, ts)
+        lead = Lead("held", asked.flow.flow.dst.ip, asked.flow.sock, asked.flow.flow, asked.by)
+        return [self._finding(held, _Verdict("high", 0.65, lead, lead), ts, asked)]
 
     def _half_known(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
@@ -270,37 +273,12 @@ class ReverseShell:
         lead = Lead("stream", flow.dst.ip, activity.sock, flow, activity.process)
         return [self._finding(held, _Verdict("high", 0.75, lead, lead), activity.ts)]
 
-    def _questions(self, held: Held, ts: int) -> list[Finding]:
-        """A program that asks, for a connection of its own, who and where it is."""
-        made = program(held.process)
-        text = held.process.argv[-1] if made.script is not None and made.script.kind == "code" else ""
-        first = program_of("", tuple(text.split()[:1])) if text else made
-        holder = next((a for a in held.process.ancestors[:3] if not program(a).any({"shell"})), None)
-        if "recon" not in first.kinds or holder is None or trusted(holder, _HOSTS | _SHOW) or self._excused(holder.pid):
-            return []
-        asked = self._asked.setdefault(holder.pid, {})
-        asked[first.name] = ts
-        if len(self._asked) > _MOST:
-            self._asked.popitem(last=False)
-        recent = {name for name, at in asked.items() if ts - at < 120 * _SECOND}
-        if len(recent) < self._settings["questions"] or not recent & _WHO:
-            return []
-        for seen in self._streams.flows_of(holder.pid):
-            flow = seen.flow
-            if (
-                flow.direction == "outbound"
-                and flow.proto == "tcp"
-                and not flow.l7
-                and flow.dst.port not in self._ports
-            ):
-                lead = Lead("held", flow.dst.ip, seen.sock, flow, holder)
-                asked.clear()
-                return [self._finding(held, _Verdict("high", 0.65, lead, lead), ts, asked=sorted(recent))]
-        return []
+    def _runs_for_a_living(self, one: Ancestor) -> bool:
+        return trusted(one, _HOSTS | _SHOW) or self._excused(one.pid)
 
     # -- told ------------------------------------------------------------------------------------------------------
 
-    def _finding(self, held: Held, verdict: _Verdict, ts: int, asked: list[str] | None = None) -> Finding:
+    def _finding(self, held: Held, verdict: _Verdict, ts: int, asked: Asked | None = None) -> Finding:
         process, lead = held.process, verdict.outward
         flow = lead.flow or verdict.inward.flow
         where = str(other_end(flow)) if flow is not None else "a connection not seen from its beginning"
@@ -314,11 +292,10 @@ class ReverseShell:
         ]  # fmt: skip
         if through is not None:
             evidence.append({"type": "process", "time": iso(ts), "pid": through.pid, "exe": through.exe})
-        if asked:
-            limit = self._settings["questions"]
-            margin = len(asked) - limit
-            evidence.append({"type": "commands", "time": iso(ts), "asked": asked, "value": len(asked), "threshold": limit,
-                             "margin": margin})  # fmt: skip
+        if asked is not None:
+            margin = len(asked.commands) - asked.needed
+            evidence.append({"type": "commands", "time": iso(ts), "asked": asked.commands, "value": len(asked.commands),
+                             "threshold": asked.needed, "margin": margin})  # fmt: skip
         if flow is not None:
             evidence.append({"type": "flow", "time": iso(ts), "id": flow.id, "dst": where, "direction": flow.direction})
         return occurrence(

@@ -20,10 +20,11 @@ from leeward.model.process import Ancestor, Process
 from leeward.model.raw import Stream
 
 _PROCESSES, _SOCKETS, _FLOWS_EACH, _TERMINALS = 16_384, 65_536, 32, 8_192
-_DEPTH = 3
+_DEPTH, _OTHERS = 3, 8
 _READS, _WRITES = (0,), (1, 2)
 
-Channel = tuple[str, int]
+#: kind, number, is it written to. UNIX sockets go both ways and have one entry.
+_End = tuple[str, int, bool]
 
 
 class Held(msgspec.Struct, eq=False):
@@ -47,11 +48,22 @@ class Lead(msgspec.Struct, frozen=True):
     through: Process | Ancestor | None = None
 
 
+class _Walk(msgspec.Struct):
+    """output: where it goes, else where it comes from. guess, seen: as in `leads`."""
+
+    output: bool
+    guess: bool
+    seen: set[int]
+
+
+_NOBODY: set[int] = set()
+
+
 class Streams:
     def __init__(self, counters: Counter[str]) -> None:
         self._counters = counters
         self._held: OrderedDict[int, Held] = OrderedDict()
-        self._ends: dict[Channel, set[int]] = {}
+        self._ends: dict[_End, set[int]] = {}
         self._terminals: OrderedDict[tuple[str, int], Process] = OrderedDict()
         self._flows: OrderedDict[int, dict[str, FlowSeen]] = OrderedDict()
         self._by_socket: OrderedDict[int, FlowSeen] = OrderedDict()
@@ -62,8 +74,8 @@ class Streams:
         pid = activity.process.pid
         self._forget(pid)
         held = self._held[pid] = Held(activity.process, list(activity.streams), activity.ts)
-        for stream in activity.streams:
-            self._join(pid, stream)
+        for number in range(3):
+            self._join(held, number)
         if len(self._held) > _PROCESSES:
             self._forget(next(iter(self._held)))
             self._counters["streams_processes_evicted"] += 1
@@ -76,10 +88,10 @@ class Streams:
             return held
         if held is None:
             held = self._held[activity.process.pid] = Held(activity.process, [Stream()] * 3, activity.ts)
-        self._leave(held.process.pid, held.streams[activity.number])
+        self._leave(held)
         held.streams[activity.number], held.changed = activity.stream, True
-        for stream in held.streams:
-            self._join(held.process.pid, stream)
+        for number in range(3):
+            self._join(held, number)
         return held
 
     def terminal(self, activity: System) -> None:
@@ -129,96 +141,102 @@ class Streams:
         return seen.flow if seen is not None else None
 
     def neighbours(self, held: Held) -> set[int]:
-        """Processes that have an end of one of its streams."""
+        """Processes that have another end of one of its streams."""
         pids: set[int] = set()
-        for stream in held.streams:
-            for channel in _channels(stream):
-                pids |= self._ends.get(channel, set())
+        for number in range(3):
+            pids |= self._other_ends(held.streams[number], output=number > 0)
         return pids - {held.process.pid}
 
-    def leads(self, held: Held, output: bool, seen: set[int] | None = None) -> dict[str, Lead]:
-        """By peer: the connections that what it writes goes to, or what it reads comes from. seen: is told who was looked at."""
-        asked = seen if seen is not None else set()
+    def leads(self, held: Held, output: bool, guess: bool, seen: set[int]) -> dict[str, Lead]:
+        """By peer: the connections that what it writes goes to, or what it reads comes from. guess: also through those who are
+        only taken to have the other end. seen: is told who was looked at."""
+        walk = _Walk(output, guess, {held.process.pid})
         found: dict[str, Lead] = {}
         for number in _WRITES if output else _READS:
-            for lead in self._follow(held, number, output, asked, _DEPTH):
+            if number == 2 and held.streams[2] == held.streams[1]:
+                continue
+            for lead in self._follow(held, number, walk, _DEPTH):
                 known = found.get(lead.peer)
                 if known is None or _ORDER[lead.how] < _ORDER[known.how]:
                     found[lead.peer] = lead
+        seen |= walk.seen
         return found
 
     # -- followed --------------------------------------------------------------------------------------------------
 
-    def _follow(self, held: Held, number: int, output: bool, asked: set[int], depth: int) -> Iterator[Lead]:
+    def _follow(self, held: Held, number: int, walk: _Walk, depth: int) -> Iterator[Lead]:
         stream = held.streams[number]
         if stream.kind == "socket":
             flow = self.flow_of_socket(stream.number)
             peer = other_end(flow).ip if flow is not None else f"#{stream.number}"
             yield Lead("socket", peer, stream.number, flow, held.process)
         elif depth and stream.kind in ("pipe", "unix"):
-            yield from self._through(held, stream, output, asked, depth)
-        elif depth and stream.kind == "tty":
+            yield from self._through(held, stream, walk, depth)
+        elif depth and walk.guess and stream.kind == "tty":
             maker = self._terminals.get((_mounts(held.process), stream.number))
-            if maker is not None and maker.pid != held.process.pid:
-                yield from self._of(maker, "terminal", output, asked, depth)
+            if maker is not None:
+                yield from self._of(maker, "terminal", walk, depth)
 
-    def _through(self, held: Held, stream: Stream, output: bool, asked: set[int], depth: int) -> Iterator[Lead]:
-        others = [
-            other
-            for pid in self._other_ends(stream)
-            if pid != held.process.pid and (other := self._held.get(pid)) is not None and _faces(other, stream, output)
-        ]
-        for other in others:
-            yield from self._of(other.process, "stream", output, asked, depth)
-        if not others:
+    def _through(self, held: Held, stream: Stream, walk: _Walk, depth: int) -> Iterator[Lead]:
+        others = [self._held[pid] for pid in self._other_ends(stream, walk.output) if pid != held.process.pid]
+        for other in others[:_OTHERS]:
+            yield from self._of(other.process, "stream", walk, depth)
+        if not others and walk.guess:
             holder = self._holder(held, stream)
             if holder is not None:
-                yield from self._of(holder, "held", output, asked, depth)
+                yield from self._of(holder, "held", walk, depth)
 
-    def _of(self, who: Process | Ancestor, how: str, output: bool, asked: set[int], depth: int) -> Iterator[Lead]:
-        """Connections of a process that has the other end, and where its own streams lead on to."""
-        asked.add(who.pid)
+    def _of(self, who: Process | Ancestor, how: str, walk: _Walk, depth: int) -> Iterator[Lead]:
+        """Connections of a process that has the other end, and where its own streams lead on to. Nobody is looked at twice."""
+        if who.pid in walk.seen:
+            return
+        walk.seen.add(who.pid)
         for seen in self._flows.get(who.pid, {}).values():
             yield Lead(how, other_end(seen.flow).ip, seen.sock, seen.flow, who)
         held = self._held.get(who.pid)
         if held is None:
             return
-        for number in _WRITES if output else _READS:
-            for lead in self._follow(held, number, output, asked, depth - 1):
+        for number in _WRITES if walk.output else _READS:
+            for lead in self._follow(held, number, walk, depth - 1):
                 yield msgspec.structs.replace(lead, how=max(how, lead.how, key=_ORDER.__getitem__))
 
-    def _other_ends(self, stream: Stream) -> set[int]:
+    def _other_ends(self, stream: Stream, output: bool) -> set[int]:
+        """Who reads what is written to it, or writes what is read from it."""
         if stream.kind == "pipe":
-            return self._ends.get(("pipe", stream.number), set())
-        return self._ends.get(("unix", stream.peer), set()) if stream.peer else set()
+            return self._ends.get(("pipe", stream.number, not output), _NOBODY)
+        if stream.kind == "unix" and stream.peer:
+            return self._ends.get(("unix", stream.peer, False), _NOBODY)
+        return _NOBODY
 
     def _holder(self, held: Held, stream: Stream) -> Ancestor | None:
-        channels = set(_channels(stream))
         for above in held.process.ancestors[:8]:
             known = self._held.get(above.pid)
-            if known is None or not any(channels & set(_channels(one)) for one in known.streams):
+            if known is None or not any(
+                one.kind == stream.kind and one.number == stream.number for one in known.streams
+            ):
                 return above
         return None
 
     # -- kept ------------------------------------------------------------------------------------------------------
 
-    def _join(self, pid: int, stream: Stream) -> None:
-        for channel in _channels(stream)[:1]:
-            self._ends.setdefault(channel, set()).add(pid)
+    def _join(self, held: Held, number: int) -> None:
+        end = _end(held.streams[number], number)
+        if end is not None:
+            self._ends.setdefault(end, set()).add(held.process.pid)
 
-    def _leave(self, pid: int, stream: Stream) -> None:
-        for channel in _channels(stream)[:1]:
-            pids = self._ends.get(channel)
-            if pids is not None:
-                pids.discard(pid)
+    def _leave(self, held: Held) -> None:
+        for number in range(3):
+            end = _end(held.streams[number], number)
+            pids = self._ends.get(end) if end is not None else None
+            if pids is not None and end is not None:
+                pids.discard(held.process.pid)
                 if not pids:
-                    del self._ends[channel]
+                    del self._ends[end]
 
     def _forget(self, pid: int) -> None:
         held = self._held.pop(pid, None)
         if held is not None:
-            for stream in held.streams:
-                self._leave(pid, stream)
+            self._leave(held)
 
 
 _ORDER = {"socket": 0, "stream": 1, "terminal": 2, "held": 3}
@@ -229,20 +247,11 @@ def other_end(flow: Flow) -> Endpoint:
     return flow.src if flow.direction == "inbound" else flow.dst
 
 
-def _channels(stream: Stream) -> tuple[Channel, ...]:
-    """Its own end first, then the other one's if it has a number of its own."""
+def _end(stream: Stream, number: int) -> _End | None:
+    """Its own end. number: 0 of input, 1 and 2 of output."""
     if stream.kind == "pipe":
-        return (("pipe", stream.number),)
-    if stream.kind == "unix":
-        return (("unix", stream.number), ("unix", stream.peer)) if stream.peer else (("unix", stream.number),)
-    return ()
-
-
-def _faces(other: Held, stream: Stream, output: bool) -> bool:
-    """Does it have the opposite end? Of a pipe: reads what is written. UNIX sockets go both ways."""
-    if stream.kind == "unix":
-        return True
-    return any(other.streams[number] == stream for number in (_READS if output else _WRITES))
+        return ("pipe", stream.number, number > 0)
+    return ("unix", stream.number, False) if stream.kind == "unix" else None
 
 
 def _mounts(process: Process) -> str:
