@@ -187,6 +187,14 @@ def test_environments_of_ones_own() -> None:
     child = proc("python3 x.py", parent, workload="a")
     assert not found(Credentials(), *environ(child, parent, child, *[proc("/opt/app", workload="a") for _ in range(9)]))
     assert not found(Credentials(), system(child, "open", path="/proc/self/environ", label="environ"))
+    seen = system(
+        proc("python3 x.py", workload="b"), "open", path=f"/proc/{parent.pid}/environ", label="environ", target=parent
+    )
+    assert found(Credentials(), seen)
+    kin = system(
+        proc("python3 x.py", workload="a"), "open", path=f"/proc/{parent.pid}/environ", label="environ", target=parent
+    )
+    assert not found(Credentials(), kin)
     top = proc("htop")
     assert not found(Credentials(), *environ(top, *[proc("x", workload=str(i)) for i in range(9)]))
 

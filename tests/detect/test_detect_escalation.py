@@ -42,6 +42,21 @@ def test_it_is_gone_before_a_tick() -> None:
     assert worst(detector.feed(ended(exploit, 0.01))) == "critical"
 
 
+def test_a_program_that_runs_as_root_whose_process_was_not() -> None:
+    """The kernel was tricked, no call told it: it shows when the next program starts."""
+    shell = proc("/bin/sh", proc("/home/bob/x"))
+    told = tell(
+        system(shell, "identity", before=USER, after=(0, 0, 0, ALL), label="exec"), started(shell, euid=0, setuid=True)
+    )
+    assert worst(told) == "critical"
+    sudo = proc("sudo id", uid=1000)
+    assert not tell(
+        system(sudo, "identity", before=USER, after=ROOT, label="exec"), started(sudo, TTY, euid=0, setuid=True)
+    )
+    apart = system(proc("x", uid=1000), "identity", before=USER, after=(1000, 1000, 1000, ALL), label="user-namespace")
+    assert not tell(apart)
+
+
 @pytest.mark.parametrize("setuid_is_told_first", [True, False])
 def test_sudo_is_what_it_is(setuid_is_told_first: bool) -> None:
     shell = proc("bash", uid=1000)

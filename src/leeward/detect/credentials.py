@@ -96,7 +96,7 @@ class Credentials:
 
     def _on_open(self, activity: System) -> list[Finding]:
         process, label = activity.process, activity.label
-        if self._is_owner(process, label, activity.path):
+        if self._is_owner(process, label, activity.path, activity.target):
             return []
         found = self._alone(activity)
         if label == "memory" and activity.number:
@@ -107,11 +107,13 @@ class Credentials:
 
     # -- whose it is -----------------------------------------------------------------------------------------------
 
-    def _is_owner(self, process: Process, label: str, path: str) -> bool:
+    def _is_owner(self, process: Process, label: str, path: str, target: Process | None) -> bool:
         owners = self._owners[label]
         if label in _OTHERS:
             pid = _PID.match(path)
             if pid is None and path.startswith("/proc/self/"):
+                return True
+            if target is not None and target.pid and _is_kin(process, target):
                 return True
             if pid is not None and self._is_own(process, int(pid[1])):
                 return True
@@ -251,6 +253,13 @@ class Credentials:
             _RULE, process, ts, about, same=same, subject={"class": what, "program": process.exe}, evidence=evidence,
             severity=severity, confidence=confidence,
         )  # fmt: skip
+
+
+def _is_kin(process: Process, target: Process) -> bool:
+    """What it started, or another part of its workload."""
+    if any(above.pid == process.pid for above in target.ancestors) or target.pid == process.pid:
+        return True
+    return bool(process.workload.id) and process.workload.id == target.workload.id
 
 
 def _script_name(target: str) -> str:

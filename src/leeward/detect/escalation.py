@@ -180,6 +180,10 @@ class Escalation:
             self._entitle(pid, 1 << 63)
         self._entitle(pid, before[3])
         had = self._entitled.get(pid, 0)
+        if activity.label == "user-namespace":
+            return []
+        if activity.label == "exec":
+            return self._in_execve(activity)
         root = after[1] == 0 and before[1] != 0 and before[0] != 0
         gained = after[3] & ~(before[3] | had) & self._dangerous
         if not (root or gained) or had & (1 << 63) or before[3] & _CAP_SETUID or pid in self._apart:
@@ -190,9 +194,16 @@ class Escalation:
             self.counters["escalation_gains_evicted"] += 1
         return []
 
+    def _in_execve(self, activity: System) -> list[Finding]:
+        """No file gives another real user id: where that became root's, it was root's before, and nothing had told so."""
+        before, after = activity.before, activity.after
+        if after[0] == 0 and before[0] != 0:
+            return self._unexplained(_Gain(activity.process, activity.ts, before, after))
+        return []
+
     def _unexplained(self, gain: _Gain) -> list[Finding]:
         process = gain.process
-        root = gain.after[1] == 0 and gain.before[1] != 0
+        root = (gain.after[1] == 0 and gain.before[1] != 0) or (gain.after[0] == 0 and gain.before[0] != 0)
         self._entitle(process.pid, 1 << 63 if root else gain.after[3])
         if not root and trusted(process, (*_SANDBOXES, *_MANAGERS)):
             return []
@@ -263,7 +274,7 @@ class Escalation:
         self._apart[process.pid] = None
         if len(self._apart) > _MOST:
             self._apart.popitem(last=False)
-        if activity.label != "unshare" or process.uid == 0:
+        if activity.label == "setns" or process.uid == 0:
             return []
         shut_in = trusted(process, _SANDBOXES) or any(trusted(one, _SHUT_IN) for one in process.ancestors[:2])
         if shut_in and nearest(process, _SERVERS) is None:

@@ -63,7 +63,7 @@ class Escape:
         if process.container is None:
             return []
         if type(activity) is FlowSeen:
-            if activity.flow.proto != "unix" or not activity.began:
+            if activity.flow.proto != "unix" or not activity.began or not _SOCKET.search(activity.flow.dst.ip):
                 return []
             sign = _socket(process, activity.flow.dst.ip)
             what: dict[str, Any] = {"type": "flow", "id": activity.flow.id, "dst": activity.flow.dst.ip}
@@ -138,21 +138,23 @@ def _mount(activity: System) -> _Sign | None:
 def _namespace(activity: System) -> _Sign | None:
     if activity.label != "setns":
         return None
-    flags = activity.number
+    flags, whose = activity.number, activity.source or "namespaces"
+    if activity.source and activity.path != "host":
+        return _Sign("enter-other", f"entered {whose}, which is neither its own nor the host's", "medium", 0.5)
     if flags and not flags & (_NEWNS | _NEWPID | _NEWUSER):
-        return _Sign("enter-network", "entered another network namespace", "low", 0.4)
-    return _Sign(
-        "enter-namespace", "entered namespaces that are not its own", "critical" if flags & _NEWNS else "high", 0.85
-    )
+        return _Sign(
+            "enter-network", f"entered {whose} of the host", "medium" if activity.path == "host" else "low", 0.5
+        )
+    return _Sign("enter-namespace", f"entered {whose} of the host", "critical" if flags & _NEWNS else "high", 0.85)
 
 
 def _open(activity: System) -> _Sign | None:
     path, writes = activity.path, bool(activity.number) or activity.kind == "rename"
-    if _BLOCK.match(path):
+    if activity.label == "device" or _BLOCK.match(path):
         return _Sign("disk", f"opened the disk {path}", "high" if not writes else "critical", 0.85)
     if path in _KERNEL_MEMORY:
         return _Sign("kernel-memory", f"opened the kernel's memory {path}", "critical", 0.9)
-    if _SOCKET.search(path):
+    if activity.label == "runtime-socket" or _SOCKET.search(path):
         return _socket(activity.process, path)
     return _written(activity, path) if writes else None
 
@@ -178,8 +180,6 @@ def _written(activity: System, path: str) -> _Sign | None:
 
 def _socket(process: Process, path: str) -> _Sign | None:
     """The engine's socket: who speaks to it can start containers with any rights."""
-    if not _SOCKET.search(path):
-        return None
     made = program(process)
     by_hand = made.any(_BY_HAND) or (made.script is not None and made.script.kind in ("code", ""))
     severity, confidence = ("high", 0.8) if by_hand else ("low", 0.4)

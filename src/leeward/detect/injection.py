@@ -59,7 +59,7 @@ class Injection:
             case "vm-write":
                 return self._into(activity, activity.target, "wrote into the memory of")
             case "open" if activity.number and (pid := _MEM.match(activity.path)):
-                target = self._known.get(int(pid[1]))
+                target = activity.target or self._known.get(int(pid[1]))
                 if target is None:
                     target = msgspec.structs.replace(NOBODY, pid=int(pid[1]), workload=activity.process.workload)
                 return self._into(activity, target, "opened for writing the memory of")

@@ -1,8 +1,8 @@
 """Commands that a program runs one by one for a connection of its own: `while cmd = peer.gets; peer.print(`cmd`)`.
 
-No shell waits here; each command is a process whose output the program takes and sends on. Any job worker looks like that, so
-what tells is who does it (an interpreter given its program on the command line, which says that it connects and runs) or what is asked
-(who am I, and where). Invariants: bounded by program and by age.
+No shell waits here; each command is a process whose output the program takes and sends on. Any job worker looks like that,
+so what tells is who does it (an interpreter given its program on the command line, which says that it connects and runs) or
+what is asked (who am I, and where). Invariants: bounded by program and by age.
 """
 
 from __future__ import annotations
