@@ -44,6 +44,9 @@ def severity(
         (proc("/usr/bin/python3 /home/bob/.ansible/tmp/x/AnsiballZ_copy.py"), ""),
         (proc("node install.cjs", NPM, cwd="/usr/lib/node_modules/@anthropic-ai/claude-code"), ""),
         (proc("restic restore latest"), ""),
+        (proc("tar xf cache.tgz", proc("/opt/actions-runner/bin/Runner.Worker")), "low"),
+        (proc("python3 make_docs.py", proc("bash x.sh", proc("/opt/actions-runner/bin/Runner.Worker"))), "low"),
+        (proc("containerd"), ""),
     ],
 )
 def test_agent_configuration(process: Process, expected: str) -> None:
@@ -66,6 +69,8 @@ def test_a_person_at_a_terminal() -> None:
         (proc("/usr/bin/python3 setup.py install", proc("pip install x")), "evil.pth", "high"),
         (proc("/usr/bin/python3 setup.py develop", proc("pip install x")), "easy-install.pth", ""),
         (SCRIPT, "x.pth", "high"),
+        (proc("tar xf cache.tgz"), "x.pth", "low"),
+        (proc("/usr/bin/python3 setup.py develop"), "easy-install.pth", ""),
         (proc("/usr/bin/python3 app.py"), "x.pth", "high"),
         (proc("/usr/bin/python3 app.py"), "__editable__.x.pth", "high"),
         (proc("sh -c x"), "sitecustomize.py", "high"),

@@ -92,6 +92,11 @@ def test_a_deployment_needs_cloud_registry_and_cluster() -> None:
     assert worst(found(Credentials(), *opens(proc("python3 x.py"), *classes, "ai-credential"))) == "high"
 
 
+def test_the_daily_copy_of_the_password_files() -> None:
+    copy = proc("cp -p shadow shadow.bak", proc("/bin/sh /etc/cron.daily/passwd"), cwd="/var/backups")
+    assert not found(Credentials(), *opens(copy, "shadow"))
+
+
 def test_of_the_same_name_elsewhere_is_not() -> None:
     assert worst(found(Credentials(), *opens(proc("/tmp/restic backup /root"), *ALL))) == "high"
 

@@ -127,6 +127,14 @@ def test_the_engines_socket(command: str, expected: str) -> None:
     assert not found(Escape(), flow(who, "10.0.0.1:5432"))
 
 
+def test_an_init_system_and_an_engine_in_a_container() -> None:
+    for who in (
+        inside("/usr/lib/systemd/systemd"),
+        inside("mount -t cgroup x", parent=inside("sh /usr/local/bin/dind dockerd")),
+    ):
+        assert severity(who, "mount", source="cgroup", path="/sys/fs/cgroup/x", label="cgroup") == "low"
+
+
 def test_sysctl_may_say_where_core_files_go() -> None:
     assert (
         severity(

@@ -40,6 +40,12 @@ def test_the_container_runtime_copies_itself() -> None:
     assert not severity(
         proc("runc init", runc, exe="/memfd:runc_cloned:/proc/self/exe (deleted)", container=box()), "memfd"
     )
+    again = Fileless()
+    by_hand = proc("runc run x", proc("bash"), exe="/usr/bin/runc", pid=9)
+    found(again, started(by_hand))
+    assert not found(
+        again, started(proc("runc run x", proc("bash"), exe="/memfd:runc_cloned (deleted)", pid=9), origin="memfd")
+    )
     fake = proc("runc init", proc("/tmp/containerd-shim-runc-v2"), exe="/memfd:runc_cloned (deleted)")
     assert severity(fake, "memfd") == "critical"
     other = proc("x", shim, exe="/memfd:payload (deleted)", container=box())

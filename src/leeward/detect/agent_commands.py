@@ -20,7 +20,7 @@ from leeward.detect.programs import anybodys, installing, installs, nearest, pro
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, ExchangeSeen, Started
 from leeward.model.finding import Finding
-from leeward.model.process import Process
+from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
 
 _RULE = "agent-command-execution"
@@ -140,7 +140,8 @@ class AgentCommands:
     def _told(self, activity: Started, speaker: int, said: Said, command: str, agent: bool = False) -> Finding:
         process, found = activity.process, signs(activity.process.argv)
         known = agent or self._is_agent(process, speaker)
-        severity, confidence = _how_bad(found, known, said)
+        scripted = any(one.pid == speaker and _is_script(one) for one in process.ancestors)
+        severity, confidence = _how_bad(found, known, said, scripted)
         if not known and any(one.pid == speaker and anybodys(one.exe) for one in process.ancestors):
             severity, confidence = "high", 0.85
         packages = _packages(process)
@@ -262,7 +263,8 @@ def _within(text: str) -> str:
     return match["text"] or _within(match["rest"] or "") or text
 
 
-def _how_bad(found: list[Sign], known: bool, said: Said) -> tuple[str, float]:
+def _how_bad(found: list[Sign], known: bool, said: Said, scripted: bool) -> tuple[str, float]:
+    """known: an agent runs it. scripted: a program whose source lies in a file does."""
     weight = max((sign.weight for sign in found), default=0)
     if known:
         return {3: ("high", 0.8), 2: ("medium", 0.7)}.get(weight, ("info", 0.7))
@@ -270,7 +272,14 @@ def _how_bad(found: list[Sign], known: bool, said: Said) -> tuple[str, float]:
         return "high", 0.85
     if said.asked or said.offered:
         return ("medium", 0.6) if weight else ("low", 0.5)
-    return ("high", 0.7) if weight else ("medium", 0.6)
+    if weight:
+        return "high", 0.7
+    return ("low", 0.4) if scripted else ("medium", 0.6)
+
+
+def _is_script(one: Ancestor) -> bool:
+    script = program(one).script
+    return script is not None and script.kind in ("file", "module") and not anybodys(script.target)
 
 
 def _packages(process: Process) -> list[str]:

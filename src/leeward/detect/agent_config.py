@@ -23,6 +23,7 @@ from leeward.model.times import iso
 _RULE = "agent-config-tampering"
 _CONFIG, _STARTUP = "agent-config", "python-startup"
 _WRITERS = ("agent", "editor", "vcs", "config-manager", "backup")
+_COPIES = ("archiver", "file-tool", "ci-runner")
 _KEEPERS = ("vcs", "config-manager", "backup", "container-runtime")
 _SERVERS = ("web-server", "model-server", "notebook")
 _STEPS = 10
@@ -78,6 +79,8 @@ class AgentConfig:
 
     def _config(self, activity: System) -> tuple[str, float, str] | None:
         process = activity.process
+        if trusted(process, _KEEPERS):
+            return None
         for one in lineage(process, _STEPS):
             if trusted(one, _WRITERS) or _of_agent(one, process):
                 return None
@@ -93,6 +96,8 @@ class AgentConfig:
                 if program(process).any(("shell", "file-tool", "archiver", "wrapper"))
                 else ("low", 0.3, "a program of a person")
             )
+        if trusted(process, _COPIES) or any(trusted(one, ["ci-runner"]) for one in process.ancestors[:_STEPS]):
+            return "low", 0.3, "a program that copies or unpacks, or a build"
         return "medium", 0.6, "neither agent nor editor nor version control"
 
     def _startup(self, activity: System) -> tuple[str, float, str] | None:
@@ -109,6 +114,11 @@ class AgentConfig:
         person = self._people.at(process) and trusted(process, ("file-tool", "shell"))
         if person or trusted(process, ("editor", "agent")):
             return "low", 0.4, "a person"
+        if trusted(process, ("archiver", "file-tool")):
+            return "low", 0.3, "a program that copies or unpacks"
+        setup = program(process).script
+        if usual and setup is not None and posixpath.basename(setup.target) == "setup.py":
+            return None
         return "high", 0.8, "no installer"
 
 

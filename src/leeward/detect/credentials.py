@@ -124,7 +124,8 @@ class Credentials:
             if anybodys(one.exe):
                 return False
             if made.name in owners or not made.kinds.isdisjoint(owners):
-                return one is process or not program(process).any(_SHOWS)
+                own_script = made.script is not None and made.script.target.startswith("/etc/")
+                return one is process or own_script or not program(process).any(_SHOWS)
             if one is process and made.script is not None and _script_name(made.script.target) in owners:
                 return True
         return False

@@ -81,7 +81,8 @@ class Escape:
         if sign is None or _is_runtime(process):
             return []
         severity, confidence = sign.severity, sign.confidence
-        if sign.agent and self._serves_node(process):
+        starts = sign.kind.startswith("mount-") and trusted(process, ["service-manager"])
+        if sign.agent and (starts or self._serves_node(process)):
             severity, confidence = "low", 0.3
         return [
             occurrence(

@@ -12,7 +12,7 @@ from collections import Counter, OrderedDict
 from typing import Any
 
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import anybodys, program, trusted
+from leeward.detect.programs import anybodys, program, program_of, trusted
 from leeward.model.activity import Activity, Ended, Started
 from leeward.model.finding import Finding
 from leeward.model.process import Process
@@ -53,7 +53,7 @@ class Fileless:
         process = activity.process
         match activity.origin:
             case "memfd":
-                if _by_runtime(process):
+                if _by_runtime(process) or _was_runtime(process, before):
                     return None
                 return "critical", 0.9, "memory (memfd)"
             case "deleted":
@@ -87,6 +87,12 @@ def _by_runtime(process: Process) -> bool:
         return False
     own = "runc" in process.exe or "crun" in process.exe or "lxc" in process.exe or program(process).any(_RUNTIMES)
     return own and (trusted(above, _RUNTIMES) or _bare(above.exe).startswith("/memfd:runc"))
+
+
+def _was_runtime(process: Process, before: str) -> bool:
+    """Did this process run the runtime from its file just before?"""
+    own = "runc" in process.exe or "crun" in process.exe
+    return own and "container-runtime" in program_of(before, ()).kinds and before.startswith(_MANAGED)
 
 
 def _script(process: Process) -> tuple[str, float, str] | None:

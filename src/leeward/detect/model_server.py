@@ -40,6 +40,17 @@ _HARMLESS = frozenset(
         "model-server",
     }
 )
+_WORK = frozenset({"compiler", "inventory", "vcs", "package-manager", "container-client", "debugger", "model-server"})
+_KERNEL = (
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/version",
+    "/proc/driver",
+    "/proc/mounts",
+    "/sys/",
+    "/etc/os-release",
+    "/dev/null",
+)
 _NEEDED = frozenset({"shell", "downloader", "relay", "recon"})
 _TRIGGERS = words_of("shell downloader relay recon interpreter")
 
@@ -132,14 +143,14 @@ class ModelServer:
         return ("medium", 0.5, "a shell", found) if named else ("low", 0.3, "a shell", found)
 
     def _harmless(self, process: Process) -> bool:
-        """Compilers, questions about the hardware and words of the shell only."""
-        ran = programs_run(process.argv)
-        return all(
+        """Compilers, questions about the hardware, and words of the shell beside them."""
+        ran = [(made, words) for made, words in programs_run(process.argv) if shell_text(words) is None]
+        needs = any(made.kinds & _WORK or _own(made, words) or _asks_kernel(made, words) for made, words in ran)
+        return needs and all(
             made.name in self._builtins
             or bool(made.kinds & _HARMLESS and made.kinds.isdisjoint(_NEEDED - {"recon"}))
             or _own(made, words)
             for made, words in ran
-            if shell_text(words) is None
         )
 
     def _finding(
@@ -159,6 +170,11 @@ class ModelServer:
             subject={"server": server.exe, "program": process.exe, "does": kind}, evidence=evidence,
             severity=severity, confidence=confidence,
         )  # fmt: skip
+
+
+def _asks_kernel(made: Program, words: tuple[str, ...]) -> bool:
+    """cat /proc/cpuinfo and the like."""
+    return "file-tool" in made.kinds and any(word.startswith(_KERNEL) for word in words[1:])
 
 
 def _own(made: Program, words: tuple[str, ...]) -> bool:
