@@ -26,6 +26,7 @@ from leeward.model.times import iso
 _RULE = "agent-command-execution"
 _SECOND = 10**9
 _MATCHED, _LATELY, _TREES, _STEPS, _SPEAKERS = 16_384, 64, 4_096, 12, 4
+_TEXT = 8192
 _PACKAGE = re.compile(r"^(?:@[\w.-]+/)?[A-Za-z][\w.-]{2,63}$")
 _AGENTIC = ("agent", "editor", "notebook")
 _VERBS = words_of(
@@ -243,7 +244,7 @@ def command_of(argv: tuple[str, ...]) -> str:
     words = unwrapped(argv)
     text = shell_text(words)
     if text is not None:
-        return _within(text)
+        return _within(text[:_TEXT])
     script = program_of("", words).script
     if script is not None and script.kind == "code" and len(words) > 2:
         return max(words[1:], key=len)

@@ -24,28 +24,28 @@ _SENSITIVE = _either(
 )
 _BACK = _either(
     r"/dev/(?:tcp|udp)/|/inet/(?:tcp|udp)/|\bpty\.spawn\b",
-    r"\bmkfifo\b[^|]*\|?.*\b(?:nc|ncat|openssl)\b",
-    r"\b(?:nc|ncat)\b.*\s(?:-\w*e|-c|--exec|--sh-exec)\b|socat\b.*\bexec:",
+    r"\bmkfifo\b.{0,300}\b(?:nc|ncat|openssl)\b",
+    r"\b(?:nc|ncat)\b.{0,300}\s(?:-\w*e|-c|--exec|--sh-exec)\b|socat\b.{0,300}\bexec:",
     flags=re.IGNORECASE,
 )
 _CODE = _either(
-    r"\bsocket\b.*\bconnect\b|\bfsockopen\b|\bTCPSocket\b|IO::Socket|\bos\.dup2\b",
+    r"\bsocket\b.{0,300}\bconnect\b|\bfsockopen\b|\bTCPSocket\b|IO::Socket|\bos\.dup2\b",
     r"\bb64decode\b|\burlopen\b|\bpty\b|child_process|\bctypes\b",
     flags=re.DOTALL,
 )
 _PERSIST = _either(
     r"\bcrontab\b(?!\s+-l)|/etc/cron|authorized_keys|/etc/ld\.so\.preload|/etc/rc\.local",
-    r"systemctl\s+(?:--user\s+)?enable|launchctl load|\.bashrc\b.*>>|>>.*\.bashrc",
+    r"systemctl\s+(?:--user\s+)?enable|launchctl load|\.bashrc\b.{0,300}>>|>>.{0,300}\.bashrc",
 )
 _DESTROY = _either(
-    r"\brm\s+(?:-\w+\s+)*-\w*[rR]\w*\s+(?:-\w+\s+)*[\"']?"
+    r"\brm\s+(?:-\w{1,30}\s+){0,4}-\w{0,20}[rR]\w{0,20}\s+(?:-\w{1,30}\s+){0,4}[\"']?"
     r"(?:/(?:\*|\s|$|[\"']|etc|usr|var|home|root|boot|opt|srv|data)|~|\$HOME|\.\s*$|\*)",
-    r"\bmkfs(?:\.\w+)?\s|\bdd\b.*\bof=/dev/(?:sd|nvme|vd|disk)|\bshred\b|\bwipefs\b|:\(\)\s*\{\s*:\|:",
+    r"\bmkfs(?:\.\w+)?\s|\bdd\b.{0,300}\bof=/dev/(?:sd|nvme|vd|disk)|\bshred\b|\bwipefs\b|:\(\)\s*\{\s*:\|:",
     r"\b(?:DROP|TRUNCATE)\s+(?:DATABASE|SCHEMA|TABLE)\b|\bDELETE\s+FROM\s+\w+\s*(?:;|$|\"|')|\bdropdb\b|FLUSHALL",
-    r"\bgit\s+push\b.*(?:--force\b|-f\b)|\bgit\s+reset\s+--hard\s+\S*origin",
+    r"\bgit\s+push\b.{0,300}(?:--force\b|-f\b)|\bgit\s+reset\s+--hard\s+\S*origin",
     r"\bkubectl\s+delete\s+(?:ns|namespace|pvc|pv|all|deploy|statefulset)|\bterraform\s+destroy",
-    r"\baws\s+(?:s3\s+(?:rb|rm\s.*--recursive)|ec2\s+terminate|rds\s+delete|dynamodb\s+delete)",
-    r"\bgcloud\b.*\bdelete\b.*(?:-q|--quiet)|\bdocker\s+(?:volume|system)\s+(?:rm|prune)\b.*-f",
+    r"\baws\s+(?:s3\s+(?:rb|rm\s.{0,300}--recursive)|ec2\s+terminate|rds\s+delete|dynamodb\s+delete)",
+    r"\bgcloud\b.{0,300}\bdelete\b.{0,300}(?:-q|--quiet)|\bdocker\s+(?:volume|system)\s+(?:rm|prune)\b.{0,300}-f",
     r"\bvolume\s*delete|volumeDelete|\bvssadmin\b",
     flags=re.IGNORECASE,
 )
@@ -54,12 +54,12 @@ _BLIND = _either(
     r"\bsystemctl\s+(?:stop|disable|mask)\s+\S*"
     r"(?:auditd|falco|tetragon|leeward|crowdstrike|falcon|osquery|wazuh|apparmor|firewalld|rsyslog|syslog)",
     r"\bhistory\s+-c|HISTFILE=/dev/null|unset\s+HISTFILE|\bchattr\s+[-+]i|>\s*/var/log/",
-    r"\bpkill\s+.*(?:leeward|falco|auditd)",
+    r"\bpkill\s+.{0,300}(?:leeward|falco|auditd)",
     flags=re.IGNORECASE,
 )
 _UPLOAD = _either(
-    r"\bcurl\b.*(?:\s-d\s*@|--data(?:-binary|-raw)?[= ]@|\s-T\s|--upload-file|\s-F\s*\S*=@|\s-X\s*PUT)",
-    r"\bwget\b.*--post-file|\bscp\s+\S+\s+\S+@|\brclone\s+(?:copy|sync)\b|\bnc\b.*<\s*\S",
+    r"\bcurl\b.{0,300}(?:\s-d\s*@|--data(?:-binary|-raw)?[= ]@|\s-T\s|--upload-file|\s-F\s*\S*=@|\s-X\s*PUT)",
+    r"\bwget\b.{0,300}--post-file|\bscp\s+\S+\s+\S+@|\brclone\s+(?:copy|sync)\b|\bnc\b.{0,300}<\s*\S",
     flags=re.IGNORECASE,
 )
 _MINER = _either(

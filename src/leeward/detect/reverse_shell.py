@@ -73,6 +73,7 @@ class ReverseShell:
         if kind is Ended:
             self._streams.ended(activity)
             self._drop(activity.process.pid)
+            self._speakers.pop(activity.process.pid, None)
         elif kind is ExchangeSeen:
             self._speakers[activity.process.pid] = None
             if len(self._speakers) > _MOST:
