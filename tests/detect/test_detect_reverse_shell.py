@@ -187,8 +187,9 @@ def test_a_terminal_made_by_a_process_whose_streams_are_the_socket() -> None:
     told = tell(
         flow(python, EVIL, number=77), started(python, (S, S, S)), system(python, "pty", number=4), started(shell, (tty(4),) * 3),
     )  # fmt: skip
-    assert {f.subject["program"] for f in told} == {python.exe, shell.exe}
-    assert len({f.id for f in told}) == 1
+    assert [f.subject["program"] for f in told] == [python.exe]  # what the remote one starts is no news
+    alone = tell(flow(python, EVIL, number=5), system(python, "pty", number=4), started(shell, (tty(4),) * 3))
+    assert [f.subject["program"] for f in alone] == [shell.exe]
 
 
 def one_by_one(holder: str, *commands: str, inherits: bool = False) -> list[Finding]:
@@ -239,6 +240,20 @@ def test_tls_on_port_443_is_judged_when_it_has_spoken() -> None:
     spoke = flow(holder, "203.0.113.7:443", 0.5, number=5, began=False, sent=200)
     spoke.flow.packets_sent = 3
     assert worst(found(detector, spoke)) == "high"
+
+
+def test_what_a_remote_shell_runs_is_no_news() -> None:
+    shell = proc("bash -i", proc("bash -c x"))
+    child = proc("bash -c y", shell)
+    acts = [
+        flow(shell, EVIL, number=77),
+        started(shell, (S, S, S)),
+        started(child, (S, S, S), 1),
+        started(proc("id", child), (S, S, S), 2),
+    ]
+    assert len(tell(*acts)) == 1
+    other = [flow(child, "198.51.100.7:99", number=78), started(proc("sh", child), (sock(78),) * 3, 3)]
+    assert len(tell(*acts, *other)) == 2
 
 
 def test_one_shell_is_told_once() -> None:

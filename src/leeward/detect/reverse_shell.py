@@ -59,7 +59,10 @@ class ReverseShell:
             OrderedDict()
         )  # may yet turn out to be remote; who matters
         self._unknown: dict[int, Held] = {}  # of those: their sockets' flows are not known yet
-        self._told: dict[int, str] = {}  # of those: how bad
+        self._told: dict[int, str] = {}  # of shells: how bad they are
+        self._remote: OrderedDict[int, str] = (
+            OrderedDict()
+        )  # processes that were told as remote, and what they start: peer
         self._half: OrderedDict[int, Held] = OrderedDict()  # socket → what a shell runs writes to it
         self._one_by_one = OneByOne(self.counters, self._settings["questions"], self._ports, self._runs_for_a_living)
         self._speakers: OrderedDict[int, None] = OrderedDict()  # processes that talk to models
@@ -150,7 +153,18 @@ class ReverseShell:
         self._told[pid] = worst.severity
         if worst.severity in ("critical", "high"):
             self._rest(pid)
+            if self._is_known(held.process, worst.outward.peer):
+                return []
         return [self._finding(held, worst, ts)]
+
+    def _is_known(self, process: Process, peer: str) -> bool:
+        """Was one above it told already, for the same peer? What a remote shell runs is remote too, and no news."""
+        known = any(self._remote.get(above.pid) == peer for above in process.ancestors[:8])
+        self._remote[process.pid] = peer
+        if len(self._remote) > _MOST:
+            self._remote.popitem(last=False)
+            self.counters["reverse_shell_remote_evicted"] += 1
+        return known
 
     def _verdict(self, held: Held, inward: Lead, outward: Lead, ts: int) -> _Verdict | None:
         made = program(held.process)
@@ -245,6 +259,7 @@ class ReverseShell:
     def _drop(self, pid: int) -> None:
         self._rest(pid)
         self._told.pop(pid, None)
+        self._remote.pop(pid, None)
         self._one_by_one.forget(pid)
 
     # -- commands, one by one --------------------------------------------------------------------------------------
@@ -261,9 +276,11 @@ class ReverseShell:
                 self._half.popitem(last=False)
             return []
         asked = self._one_by_one.started(held, ts, self._streams)
-        if asked is None:
+        peer = asked.flow.flow.dst.ip if asked is not None else ""
+        if asked is None or self._remote.get(asked.by.pid) == peer:
             return []
-        lead = Lead("held", asked.flow.flow.dst.ip, asked.flow.sock, asked.flow.flow, asked.by)
+        self._remote[asked.by.pid] = peer
+        lead = Lead("held", peer, asked.flow.sock, asked.flow.flow, asked.by)
         return [self._finding(held, _Verdict("high", 0.65, lead, lead), ts, asked)]
 
     def _half_known(self, activity: FlowSeen) -> list[Finding]:
@@ -271,6 +288,9 @@ class ReverseShell:
         if flow.direction == "inbound" or payload(flow) < self._settings["payload_bytes"]:
             return []
         held = self._half.pop(activity.sock)
+        if self._is_known(held.process, flow.dst.ip):
+            return []
+        self._remote[activity.process.pid] = flow.dst.ip
         lead = Lead("stream", flow.dst.ip, activity.sock, flow, activity.process)
         return [self._finding(held, _Verdict("high", 0.75, lead, lead), activity.ts)]
 
