@@ -77,6 +77,7 @@ class ReverseShell:
             self._streams.ended(activity)
             self._drop(activity.process.pid)
             self._speakers.pop(activity.process.pid, None)
+            self._remote.pop(activity.process.pid, None)
         elif kind is ExchangeSeen:
             self._speakers[activity.process.pid] = None
             if len(self._speakers) > _MOST:
@@ -158,8 +159,10 @@ class ReverseShell:
         return [self._finding(held, worst, ts)]
 
     def _is_known(self, process: Process, peer: str) -> bool:
-        """Was one above it told already, for the same peer? What a remote shell runs is remote too, and no news."""
-        known = any(self._remote.get(above.pid) == peer for above in process.ancestors[:8])
+        """Was it or one above it told already, for the same peer? What a remote shell runs is remote too, and no news."""
+        known = self._remote.get(process.pid) == peer or any(
+            self._remote.get(a.pid) == peer for a in process.ancestors[:8]
+        )
         self._remote[process.pid] = peer
         if len(self._remote) > _MOST:
             self._remote.popitem(last=False)
@@ -259,7 +262,6 @@ class ReverseShell:
     def _drop(self, pid: int) -> None:
         self._rest(pid)
         self._told.pop(pid, None)
-        self._remote.pop(pid, None)
         self._one_by_one.forget(pid)
 
     # -- commands, one by one --------------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ class ReverseShell:
             return []
         asked = self._one_by_one.started(held, ts, self._streams)
         peer = asked.flow.flow.dst.ip if asked is not None else ""
-        if asked is None or self._remote.get(asked.by.pid) == peer:
+        if asked is None or self._is_known(held.process, peer):
             return []
         self._remote[asked.by.pid] = peer
         lead = Lead("held", peer, asked.flow.sock, asked.flow.flow, asked.by)
