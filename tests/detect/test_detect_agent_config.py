@@ -69,6 +69,8 @@ def test_a_person_at_a_terminal() -> None:
         (proc("/usr/bin/python3 setup.py install", proc("pip install x")), "evil.pth", "high"),
         (proc("/usr/bin/python3 setup.py develop", proc("pip install x")), "easy-install.pth", ""),
         (SCRIPT, "x.pth", "high"),
+        (SCRIPT, "distutils-precedence.pth", "high"),
+        (proc("/usr/bin/python3 -c x", proc("/usr/bin/python3 -Im ensurepip")), "distutils-precedence.pth", ""),
         (proc("tar xf cache.tgz"), "x.pth", "low"),
         (proc("/usr/bin/python3 setup.py develop"), "easy-install.pth", ""),
         (proc("/usr/bin/python3 app.py"), "x.pth", "high"),

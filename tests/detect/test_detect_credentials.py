@@ -35,6 +35,12 @@ def test_one_program_takes_every_class() -> None:
     """litellm's .pth: a python that was only to run something else."""
     told = found(Credentials(), *opens(proc("python3 manage.py"), *ALL))
     assert worst(told) == "high"
+    sweeps = [
+        f
+        for f in found(Credentials(), *opens(proc("python3 x", proc("bash x.sh")), *ALL))
+        if f.evidence[0]["type"] == "sweep"
+    ]
+    assert {f.evidence[0]["exe"] for f in sweeps} == {"/usr/bin/python3"}  # not of the shell as well
     sweep = next(f.evidence[0] for f in told if f.evidence[0]["type"] == "sweep")
     assert (sweep["value"], sweep["threshold"], sweep["margin"]) == (3, 3, 0)
 

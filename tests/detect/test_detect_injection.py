@@ -21,7 +21,6 @@ VICTIM = proc("/usr/sbin/nginx", workload="nginx")
         ("gdb -p 1", 16, ""),
         ("strace -p 1", 0x4206, ""),
         ("py-spy dump -p 1", 0x4206, ""),
-        ("/usr/bin/python3 -m leeward run", 0x4206, ""),
         ("/tmp/gdb -p 1", 16, "high"),
     ],
 )

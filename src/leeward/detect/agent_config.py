@@ -108,9 +108,11 @@ class AgentConfig:
             return None if known else ("medium", 0.5, "a package brings code that runs at every start of Python")
         if trusted(process, _KEEPERS) or any(trusted(one, ["config-manager"]) for one in process.ancestors[:_STEPS]):
             return None
+        managed = any(trusted(one, ["package-manager"]) for one in process.ancestors[:_STEPS])
+        if usual and managed and program(process).name in ("python", "pypy"):
+            return None  # what ensurepip, pip and uv start to build or unpack
         if any(installs(one) for one in process.ancestors[:_STEPS]):
-            building = usual and program(process).any(["interpreter"])
-            return None if building else ("high", 0.85, "a script of a package that is being installed")
+            return "high", 0.85, "a script of a package that is being installed"
         person = self._people.at(process) and trusted(process, ("file-tool", "shell"))
         if person or trusted(process, ("editor", "agent")):
             return "low", 0.4, "a person"

@@ -101,8 +101,11 @@ class Credentials:
         found = self._alone(activity)
         if label == "memory" and activity.number:
             return found  # that is another rule's: process-injection
+        told = -1
         for one in self._above(process):
-            found += self._swept(one, activity)
+            swept = self._swept(one, activity, told)
+            told = max(told, self._sweeps[one.pid].told)
+            found += swept
         return found
 
     # -- whose it is -----------------------------------------------------------------------------------------------
@@ -185,7 +188,8 @@ class Credentials:
         made = program(one)
         return "shell" in made.kinds and made.commanded
 
-    def _swept(self, one: Process | Ancestor, activity: System) -> list[Finding]:
+    def _swept(self, one: Process | Ancestor, activity: System, below: int) -> list[Finding]:
+        """below: how bad a sweep of what it started was told to be; the same sweep is not told again of it."""
         sweep = self._sweeps.pop(one.pid, None) or _Sweep(classes={}, pids={})
         self._sweeps[one.pid] = sweep
         if len(self._sweeps) > _MOST:
@@ -205,7 +209,7 @@ class Credentials:
             return []
         severity, confidence = self._how_bad(one, activity, len(recent))
         rank = SEVERITIES.index(severity) * 100 + len(recent)
-        if rank <= sweep.told:
+        if rank <= max(sweep.told, below):
             return []
         sweep.told = rank
         by_class = len(recent) >= needed
