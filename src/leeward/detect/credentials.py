@@ -98,9 +98,9 @@ class Credentials:
         process, label = activity.process, activity.label
         if self._is_owner(process, label, activity.path, activity.target):
             return []
-        found = self._alone(activity)
         if label == "memory" and activity.number:
-            return found  # that is another rule's: process-injection
+            return []  # that is another rule's: process-injection
+        found = self._alone(activity)
         told = -1
         for one in self._above(process):
             swept = self._swept(one, activity, told)
