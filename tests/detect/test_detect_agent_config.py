@@ -53,6 +53,14 @@ def test_agent_configuration(process: Process, expected: str) -> None:
     assert severity(process) == expected
 
 
+def test_instructions_of_a_project_are_less_than_settings_of_a_user() -> None:
+    script = proc("bash scaffold.sh")
+    assert severity(script, "/srv/app/CLAUDE.md") == "low"
+    assert severity(script, "/home/bob/.claude/skills/x/SKILL.md") == "medium"
+    assert severity(script, "/home/bob/.claude/hooks/pre.sh") == "medium"
+    assert severity(SCRIPT, "/srv/app/AGENTS.md") == "high"
+
+
 def test_a_person_at_a_terminal() -> None:
     assert severity(proc("cp x y"), streams=TTY) == ""
     assert severity(proc("node setup-skills.js", proc("npm exec setup-skills")), streams=TTY) == "low"

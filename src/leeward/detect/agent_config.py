@@ -98,6 +98,8 @@ class AgentConfig:
             )
         if trusted(process, _COPIES) or any(trusted(one, ["ci-runner"]) for one in process.ancestors[:_STEPS]):
             return "low", 0.3, "a program that copies or unpacks, or a build"
+        if activity.path.endswith((".md", "rules", ".mdc")) and "/." not in activity.path.rsplit("/", 2)[0]:
+            return "low", 0.4, "instructions of a project, by none that is known to write them"
         return "medium", 0.6, "neither agent nor editor nor version control"
 
     def _startup(self, activity: System) -> tuple[str, float, str] | None:
