@@ -1,0 +1,146 @@
+"""`process-injection`: ptrace, process_vm_writev and /proc/PID/mem into others' processes; libraries preloaded from open places.
+
+What is structural about it: a debugger is known, or traces what it started. Whatever else takes hold of a process that is neither
+its own child nor another instance of itself changes what that one does. Invariants: bounded; pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, OrderedDict
+from typing import Any
+
+import msgspec
+
+from leeward.detect.detector import occurrence
+from leeward.detect.programs import anybodys, keeps_system, nearest, program, trusted
+from leeward.detect.rule import rules
+from leeward.model.activity import Activity, Ended, Started, System
+from leeward.model.finding import Finding
+from leeward.model.process import NOBODY, Process
+from leeward.model.times import iso
+
+_RULE = "process-injection"
+_MOST = 16_384
+_MEM = re.compile(r"^/proc/(\d+)/(?:task/\d+/)?mem$")
+#: Variables that make programs load code, and how bad it is if that lies where anybody may write.
+_LOADS = {
+    "LD_PRELOAD": ("high", 0.75), "LD_AUDIT": ("high", 0.75), "NODE_OPTIONS": ("medium", 0.5), "PYTHONSTARTUP": ("medium", 0.5),
+    "BASH_ENV": ("medium", 0.5), "PERL5OPT": ("medium", 0.5), "RUBYOPT": ("medium", 0.5), "JAVA_TOOL_OPTIONS": ("medium", 0.5),
+}  # fmt: skip
+_SOURCES = re.compile(r"(?:^|[\s:=,])(/(?:tmp|var/tmp|dev/shm|run/shm)/[^\s:,;'\"]+)")
+_MAY = ("debugger", "container-runtime", "sandbox")
+
+
+class Injection:
+    hears: tuple[type[Activity], ...] = (Started, Ended, System)
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self._requests = frozenset(rules()[_RULE].settings["requests"])
+        self._known: OrderedDict[int, Process] = OrderedDict()
+
+    def feed(self, activity: Any) -> list[Finding]:
+        if type(activity) is Started:
+            self._known.pop(activity.process.pid, None)
+            self._known[activity.process.pid] = activity.process
+            if len(self._known) > _MOST:
+                self._known.popitem(last=False)
+                self.counters["injection_processes_evicted"] += 1
+            return _preloaded(activity)
+        if type(activity) is Ended:
+            self._known.pop(activity.process.pid, None)
+            return []
+        if activity.failed:
+            return []
+        match activity.kind:
+            case "ptrace" if activity.number in self._requests:
+                return self._into(activity, activity.target, "attached to")
+            case "vm-write":
+                return self._into(activity, activity.target, "wrote into the memory of")
+            case "open" if activity.number and (pid := _MEM.match(activity.path)):
+                target = activity.target or self._known.get(int(pid[1]))
+                if target is None:
+                    target = msgspec.structs.replace(NOBODY, pid=int(pid[1]), workload=activity.process.workload)
+                return self._into(activity, target, "opened for writing the memory of")
+            case "open" | "rename" if activity.path == "/etc/ld.so.preload" and (
+                activity.number or activity.kind == "rename"
+            ):
+                return _for_all(activity)
+        return []
+
+    def tick(self, ts: int) -> list[Finding]:
+        return []
+
+    def _into(self, activity: System, target: Process | None, did: str) -> list[Finding]:
+        process = activity.process
+        if target is None or not target.pid or _own(process, target):
+            return []
+        same_workload = bool(process.workload.id) and process.workload.id == target.workload.id
+        if trusted(process, _MAY) or any(trusted(above, ["debugger"]) for above in process.ancestors[:2]):
+            if process.container is None or same_workload or target.container is not None:
+                return []
+            severity, confidence = "medium", 0.5
+        elif process.exe and process.exe == target.exe and same_workload:
+            return []  # ranks of one parallel program share memory so
+        else:
+            severity, confidence = "high", 0.85
+        evidence = [
+            {"type": "system", "time": iso(activity.ts), "pid": process.pid, "call": activity.kind, "number": activity.number,
+             "target": target.pid, "target_exe": target.exe, "path": activity.path}
+        ]  # fmt: skip
+        whom = target.exe.rsplit("/", 1)[-1] or f"process {target.pid}"
+        return [
+            occurrence(
+                _RULE, process, activity.ts, f"{program(process).name} {did} {whom}", evidence=evidence,
+                same=[process.exe, target.exe or target.pid], severity=severity, confidence=confidence,
+                subject={"target": target.exe or str(target.pid), "program": process.exe},
+            )
+        ]  # fmt: skip
+
+
+def _own(process: Process, target: Process) -> bool:
+    """Itself or what it started."""
+    return target.pid == process.pid or any(above.pid == process.pid for above in target.ancestors)
+
+
+def _preloaded(activity: Started) -> list[Finding]:
+    """Its environment makes it load something from a place where anybody may write."""
+    process = activity.process
+    for name, value in activity.variables:
+        severity, confidence = _LOADS.get(name, ("", 0.0))
+        paths = [path for path in _SOURCES.findall(value) if "/.mount_" not in path and "/_MEI" not in path]
+        if not severity or not paths:
+            continue  # AppImage and PyInstaller unpack what they load there
+        if nearest(process, ["ci-runner"]) is not None:
+            severity, confidence = "low", 0.3  # a build tries the library that it has made
+        evidence = [
+            {"type": "process", "time": iso(activity.ts), "pid": process.pid, "exe": process.exe, "variable": name,
+             "path": paths[0]}
+        ]  # fmt: skip
+        return [
+            occurrence(
+                _RULE, process, activity.ts, f"{program(process).name} loads {paths[0]} ({name})", same=[name, paths[0]],
+                subject={"file": paths[0], "program": process.exe}, evidence=evidence, severity=severity,
+                confidence=confidence,
+            )
+        ]  # fmt: skip
+    return []
+
+
+def _for_all(activity: System) -> list[Finding]:
+    """/etc/ld.so.preload: every program of this host loads what it names."""
+    process = activity.process
+    if keeps_system(process) or any(keeps_system(above) for above in process.ancestors[:6]):
+        return []
+    evidence = [
+        {"type": "system", "time": iso(activity.ts), "pid": process.pid, "call": activity.kind, "path": activity.path}
+    ]
+    inside = process.container is not None
+    return [
+        occurrence(
+            _RULE, process, activity.ts, f"{program(process).name} wrote {activity.path}", same=[activity.path],
+            subject={"file": activity.path, "program": process.exe}, evidence=evidence,
+            severity="medium" if inside else "critical", confidence=0.5 if inside and not anybodys(process.exe) else 0.85,
+        )
+    ]  # fmt: skip

@@ -1,0 +1,86 @@
+"""Processes that reach into others."""
+
+from __future__ import annotations
+
+import pytest
+from detect_acts import box, found, proc, started, system, worst
+
+from leeward.detect.injection import Injection
+
+VICTIM = proc("/usr/sbin/nginx", workload="nginx")
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "severity"),
+    [
+        ("python3 x.py", 16, "high"),
+        ("/opt/x", 0x4206, "high"),
+        ("/opt/x", 4, "high"),
+        ("/opt/x", 0, ""),  # TRACEME
+        ("/opt/x", 1, ""),  # PEEKTEXT
+        ("gdb -p 1", 16, ""),
+        ("strace -p 1", 0x4206, ""),
+        ("py-spy dump -p 1", 0x4206, ""),
+        ("/tmp/gdb -p 1", 16, "high"),
+    ],
+)
+def test_ptrace(command: str, number: int, severity: str) -> None:
+    assert worst(found(Injection(), system(proc(command), "ptrace", target=VICTIM, number=number))) == severity
+
+
+def test_what_one_started_is_ones_own() -> None:
+    parent = proc("/opt/harness")
+    assert not found(Injection(), system(parent, "ptrace", target=proc("/opt/x", parent), number=16))
+    assert not found(Injection(), system(parent, "vm-write", target=parent))
+    helper = proc("sh -c x", proc("gdb -p 1"))
+    assert not found(Injection(), system(helper, "ptrace", target=VICTIM, number=16))
+
+
+def test_writes_into_memory() -> None:
+    thief = proc("/opt/x", workload="x")
+    told = found(
+        Injection(), started(VICTIM), system(thief, "open", path=f"/proc/{VICTIM.pid}/mem", number=1, label="memory")
+    )
+    assert worst(told) == "high"
+    assert told[0].subject["target"] == VICTIM.exe
+    assert worst(found(Injection(), system(thief, "vm-write", target=VICTIM))) == "high"
+    assert not found(Injection(), system(thief, "open", path=f"/proc/{VICTIM.pid}/mem", number=0, label="memory"))
+    assert not found(Injection(), system(thief, "open", path=f"/proc/{thief.pid}/mem", number=1, label="memory"))
+    assert not found(Injection(), system(thief, "vm-write", target=VICTIM, failed=True))
+
+
+def test_ranks_of_one_parallel_program() -> None:
+    one, two = (proc("/opt/mpi/solver", workload="job") for _ in range(2))
+    assert not found(Injection(), system(one, "vm-write", target=two))
+    assert (
+        worst(found(Injection(), system(proc("/opt/mpi/solver", workload="other"), "vm-write", target=two))) == "high"
+    )
+
+
+def test_a_debugger_in_a_container_that_holds_the_hosts() -> None:
+    gdb = proc("gdb -p 1", workload="pod", container=box())
+    assert worst(found(Injection(), system(gdb, "ptrace", target=VICTIM, number=16))) == "medium"
+
+
+@pytest.mark.parametrize(
+    ("variable", "severity"),
+    [
+        (("LD_PRELOAD", "/tmp/x.so"), "high"),
+        (("LD_PRELOAD", "/usr/lib/a.so:/dev/shm/y"), "high"),
+        (("NODE_OPTIONS", "--require /tmp/x.js"), "medium"),
+        (("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"), ""),
+        (("LD_PRELOAD", "libfakeroot-sysv.so"), ""),
+        (("LD_PRELOAD", "/tmp/.mount_App123/usr/lib/x.so"), ""),
+        (("NODE_OPTIONS", "--max-old-space-size=4096"), ""),
+        (("OPENAI_BASE_URL", "http:/tmp/x"), ""),
+    ],
+)
+def test_preloaded_libraries(variable: tuple[str, str], severity: str) -> None:
+    assert worst(found(Injection(), started(proc("/usr/bin/app"), variables=(variable,)))) == severity
+
+
+def test_a_library_for_every_program() -> None:
+    seen = {"path": "/etc/ld.so.preload", "number": 1, "label": "persistence"}
+    assert worst(found(Injection(), system(proc("/opt/x"), "open", **seen))) == "critical"
+    assert not found(Injection(), system(proc("/usr/bin/dpkg -i x"), "open", **seen))
+    assert worst(found(Injection(), system(proc("/opt/x", container=box()), "open", **seen))) == "medium"
