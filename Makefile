@@ -10,10 +10,12 @@ APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range setup-mitmproxy setup-litellm setup-presidio library-table run demo test lint bench bench-hold bench-data soak fuzz lock clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range setup-mitmproxy setup-litellm setup-presidio library-table run demo range-all range-record test lint bench bench-hold bench-data soak fuzz lock clean apt-run apt-test apt-bench
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
+	@echo "make range-all  every scenario of the proving ground, attacks and honest workloads, judged (20 minutes)"
+	@echo "make range-record  record them again for the tests"
 	@echo "make test    set up and run the tests (kernel tests too when root)"
 	@echo "make library-table  try TLS libraries one by one and write docs/tls-libraries.md"
 	@echo "make lint    format, lint, types, import rules"
@@ -71,6 +73,13 @@ run: setup
 	$(SUDO) $(BIN)/leeward run
 demo: setup setup-range apt-test
 	$(SUDO) $(BIN)/leeward demo
+# Every scenario under the real sensor, honest ones told for at least ten minutes; then 24 hours of those that go on for days.
+range-all: setup setup-range
+	$(SUDO) $(BIN)/leeward range run all
+	$(SUDO) $(BIN)/leeward range run --day all
+# The logs that `make test` runs the detectors over.
+range-record: setup setup-range
+	$(SUDO) $(BIN)/leeward range record all
 # Two at a time: see tests/conftest.py.
 test: setup setup-range apt-test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)

@@ -61,18 +61,18 @@ class Zone:
     def _resolve(self, name: str, qtype: int) -> tuple[int, list[bytes], list[bytes]]:
         found = self.records.get(name)
         if found is None:
-            return _NXDOMAIN, [], [_soa()]
+            return _NXDOMAIN, [], [soa()]
         v4, v6 = found
-        answers = [_record(A, ipaddress.IPv4Address(a).packed) for a in v4 if qtype in (A, ANY)]
-        answers += [_record(AAAA, ipaddress.IPv6Address(a).packed) for a in v6 if qtype in (AAAA, ANY)]
-        return _NOERROR, answers, [] if answers else [_soa()]
+        answers = [record(A, ipaddress.IPv4Address(a).packed) for a in v4 if qtype in (A, ANY)]
+        answers += [record(AAAA, ipaddress.IPv6Address(a).packed) for a in v6 if qtype in (AAAA, ANY)]
+        return _NOERROR, answers, [] if answers else [soa()]
 
 
-def _record(rtype: int, data: bytes) -> bytes:
+def record(rtype: int, data: bytes) -> bytes:
     return struct.pack("!HHHIH", 0xC00C, rtype, 1, _TTL, len(data)) + data  # the name: a pointer to the question's
 
 
-def _soa() -> bytes:
+def soa() -> bytes:
     names = b"\x02ns\x05range\x04test\0" + b"\x05range\x04test\0"
     data = names + struct.pack("!5I", 1, 3600, 600, 86400, _TTL)
     return b"\0" + struct.pack("!HHIH", SOA, 1, _TTL, len(data)) + data

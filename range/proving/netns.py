@@ -26,7 +26,7 @@ from proving.names import CLIENT_PART, DNS_PART, NAMES
 PREFIX = "lw-"
 STATE = Path("/run/leeward-range")
 _ETC = Path("/etc/netns")
-_MOUNTS = Path("/var/run/netns")
+MOUNTS = Path("/var/run/netns")
 
 
 class NetError(Exception):
@@ -59,7 +59,7 @@ class Net:
     def __enter__(self) -> Net:
         STATE.mkdir(parents=True, exist_ok=True)
         pid = os.getpid()
-        self._record.write_text(json.dumps({"pid": pid, "start": _start_ticks(pid)}))
+        self._record.write_text(json.dumps({"pid": pid, "start": start_ticks(pid)}))
         try:
             self._build()
         except BaseException:
@@ -72,13 +72,13 @@ class Net:
 
     def close(self) -> None:
         """Kills what still runs inside and removes everything; may be called twice."""
-        _remove(self.id)
+        remove(self.id)
 
     def _build(self) -> None:
         for name in (self.server, self.client):
-            _ip("netns", "add", name)
-            _ip("-n", name, "link", "set", "lo", "up")
-        _ip("-n", self.server, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", self.server, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", self.client)
         parts = sorted({DNS_PART, *(n.part for n in NAMES)})
         self._address(self.server, parts)
         self._address(self.client, [CLIENT_PART])
@@ -92,7 +92,7 @@ class Net:
         lines = [f"addr add {self.address4(p)}/24 dev eth0" for p in parts]
         # nodad: an address is usable at once, there is nobody to collide with.
         lines += [f"addr add {self.address6(p)}/64 dev eth0 nodad" for p in parts]
-        _ip("-n", namespace, "-batch", "-", text="\n".join([*lines, "link set eth0 up", ""]))
+        ip("-n", namespace, "-batch", "-", text="\n".join([*lines, "link set eth0 up", ""]))
 
     def inside(self, namespace: str, command: Sequence[str]) -> list[str]:
         """`command`, to be run in a namespace by `ip netns exec` (a fresh /sys, resolv.conf mounted)."""
@@ -102,7 +102,7 @@ class Net:
         """The same, but /sys stays the host's: `ip netns exec` hides cgroups and tracefs, which a sensor that is
         started inside (`leeward exec -- client`) needs. The process is exec'ed all the way: its pid stays."""
         script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
-        enter = ["nsenter", f"--net={_MOUNTS / namespace}", "unshare", "--mount", "--propagation", "private"]
+        enter = ["nsenter", f"--net={MOUNTS / namespace}", "unshare", "--mount", "--propagation", "private"]
         return [*enter, "sh", "-c", script, str(_ETC / namespace / "resolv.conf"), *command]
 
 
@@ -111,14 +111,14 @@ def cleanup() -> list[str]:
     # By record only: a namespace without one is not known to be ours and is left alone.
     gone = [p.stem for p in sorted(STATE.glob("*.json")) if not _owner_lives(p)]
     for ident in gone:
-        _remove(ident)
+        remove(ident)
     return gone
 
 
-def _remove(ident: str) -> None:
+def remove(ident: str) -> None:
     for kind in ("cli", "srv"):
         name = f"{PREFIX}{ident}-{kind}"
-        if (_MOUNTS / name).exists():
+        if (MOUNTS / name).exists():
             _kill_inside(name)
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
         shutil.rmtree(_ETC / name, ignore_errors=True)
@@ -151,17 +151,17 @@ def _is_zombie(pid: int) -> bool:
 def _owner_lives(record: Path) -> bool:
     try:
         owner = json.loads(record.read_text())
-        return bool(_start_ticks(int(owner["pid"])) == owner["start"])
+        return bool(start_ticks(int(owner["pid"])) == owner["start"])
     except (FileNotFoundError, ProcessLookupError, ValueError, KeyError):
         return False
 
 
-def _start_ticks(pid: int) -> int:
+def start_ticks(pid: int) -> int:
     """When the process began, in ticks since boot (proc(5), stat field 22): tells a reused pid from the owner."""
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
 
 
-def _ip(*arguments: str, text: str | None = None) -> None:
+def ip(*arguments: str, text: str | None = None) -> None:
     try:
         done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True, input=text, timeout=20)
     except FileNotFoundError:

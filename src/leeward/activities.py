@@ -107,7 +107,7 @@ class Activities:
     ) -> list[Activity]:
         """An HTTP exchange, once for each of its ends that is on this host. stands: how many like it passed unseen, with it."""
         flow = connection.socket.flow if connection.socket else None
-        inbound = connection.role == "server"
+        inbound = connection.role == "server" or (flow is not None and flow.direction == "inbound")
         key = caller_key(request, self._forms)
         ts = (response.start if response is not None else 0) or request.start
         seen = HttpSeen(

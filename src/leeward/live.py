@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from leeward.identity.processes import ProcessTable
 from leeward.identity.procfs import ProcFs
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
+from leeward.model.activity import Activity
 from leeward.model.raw import CallJudged, ProcessExec, ProcessStarted, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
@@ -52,11 +53,12 @@ class Live:
         inspector: Inspector | None = None,
         names: NameWorker | None = None,
         policies: Enforced | None = None,
+        record: Callable[[Activity], None] | None = None,
     ) -> None:
         """`tree`: watch only these processes and their children, which are added as they appear (with
         Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
         runtimes keep their state, the usual places if not given. `inspector`: looks for sensitive data. `names`: the model that
-        helps it. `policies`: what is forbidden here."""
+        helps it. `policies`: what is forbidden here. `record`: is told what the detectors are fed."""
         self._tree = tree
         self.started = time.time_ns()
         self.sensor = KernelSensor(options)
@@ -71,7 +73,7 @@ class Live:
         if policies is not None:
             self.guard = self._guard(policies, catalogue)
         watched = None if tree is None else tree.__contains__
-        settings = Settings(boot_id(), options.max_message, watched)
+        settings = Settings(boot_id(), options.max_message, watched, record)
         self.pipeline = Pipeline(
             settings,
             catalogue,

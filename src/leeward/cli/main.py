@@ -40,7 +40,7 @@ _COMMANDS = {
     "run": "run", "exec": "exec", "watch": "watch", "exchanges": "query", "flows": "query", "coverage": "query",
     "findings": "findings", "incidents": "incidents", "system": "incidents", "classify": "classify", "rules": "rules",
     "data": "data", "replay": "replay", "doctor": "doctor", "token": "token", "demo": "demo", "policy": "policy",
-    "gateway": "gateway", "baseline": "baseline",
+    "gateway": "gateway", "baseline": "baseline", "range": "range",
 }  # fmt: skip
 
 

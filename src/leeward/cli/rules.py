@@ -1,15 +1,20 @@
-"""`leeward rules`: the detection rules and what they mean."""
+"""`leeward rules`: the detection rules, what they mean, and what they find in event logs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from leeward.cli.output import edge, print_line, print_records
+from leeward.ai.catalogue import load_catalogue
+from leeward.cli.output import console, edge, json_line, print_line, print_records, table
+from leeward.detect.eventlog import read_log
+from leeward.detect.rerun import rerun
 from leeward.detect.rule import Rule, rules
 from leeward.model.errors import InputError
+from leeward.model.finding import SEVERITIES
 
 _HEADS = ("rule", "title", "severity", "tags")
 _app = typer.Typer(name="rules", help="The detection rules and their documentation.", no_args_is_help=True)
@@ -37,6 +42,37 @@ def show(id: Annotated[str, typer.Argument(help="The rule's id: leeward rules li
             raise InputError(f"{id}: no such rule: leeward rules list names them")
         for name, value in _facts(rule).items():
             print_line(f"{name:>10}: {value}")
+
+
+@_app.command("test")
+def run_over(
+    files: Annotated[
+        list[Path], typer.Argument(help="Event logs: leeward range record writes them.", metavar="FILE...")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Findings and incidents, one JSON object a line.")] = False,
+    fail_on: Annotated[
+        str, typer.Option(help="Exit with 1 after a finding as bad as this: info, low, medium, high, critical.")
+    ] = "",
+) -> None:
+    """Runs all detectors over recorded events, with the events' own clock."""
+    worst = -1
+    with edge():
+        if fail_on and fail_on not in SEVERITIES:
+            raise InputError(f"--fail-on {fail_on}: say {', '.join(SEVERITIES)}")
+        rows = []
+        for file in files:
+            log = read_log(file)
+            told = rerun(log.activities, load_catalogue(), until=log.head.end)
+            for finding in told.findings.values():
+                worst = max(worst, SEVERITIES.index(finding.severity))
+                workload = finding.workload.name if finding.workload else ""
+                rows.append((file.name, finding.rule, finding.severity, finding.time, workload, finding.title))
+            if as_json:
+                for record in (*told.findings.values(), *told.incidents.values()):
+                    json_line(record)
+        if not as_json and rows:
+            console().print(table(("file", "rule", "severity", "time", "workload", "title"), rows))
+    raise typer.Exit(int(bool(fail_on) and worst >= SEVERITIES.index(fail_on)))
 
 
 def _facts(rule: Rule) -> dict[str, str]:
