@@ -7,7 +7,7 @@ swallowed: the loop ends and says so, and with it every probe is gone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
+from leeward.detect.detector import Detector
 from leeward.guard import Enforced, Guard
 from leeward.identity.processes import ProcessTable
 from leeward.identity.runtimes import RuntimeReaders
@@ -48,11 +49,12 @@ class Live:
         inspector: Inspector | None = None,
         names: NameWorker | None = None,
         policies: Enforced | None = None,
+        detectors: Sequence[Detector] = (),
     ) -> None:
         """`tree`: watch only these processes and their children, which are added as they appear (with
         Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
         runtimes keep their state, the usual places if not given. `inspector`: looks for sensitive data. `names`: the model that
-        helps it. `policies`: what is forbidden here."""
+        helps it. `policies`: what is forbidden here. `detectors`: beside ours."""
         self._tree = tree
         self.started = time.time_ns()
         self.sensor = KernelSensor(options)
@@ -78,6 +80,7 @@ class Live:
             inspector=inspector,
             ask_model=names.ask if names is not None else None,
             policing=_policing(self.guard),
+            detectors=detectors,
         )
         self._names = names
         self._tick = time.time_ns()

@@ -27,6 +27,7 @@ from leeward.ai.stdio import StdioSessions
 from leeward.ai.vector_sql import vector_activity
 from leeward.data.exchange import Inspector, Payload
 from leeward.detect.detection import detection
+from leeward.detect.detector import Detector
 from leeward.detect.incidents import Incidents
 from leeward.discovery import AskModel, Discovery
 from leeward.model.activity import Activity
@@ -109,6 +110,7 @@ class Pipeline:
         inspector: Inspector | None = None,
         ask_model: AskModel | None = None,
         policing: Policing | None = None,
+        detectors: Sequence[Detector] = (),
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -131,7 +133,7 @@ class Pipeline:
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
         self.activities = Activities(catalogue.key_forms, processes.get if processes else None)
-        self.detection = detection(catalogue)
+        self.detection = detection(catalogue, detectors)
         self.incidents = Incidents()
         self._acts: list[Activity] = []  # of the event at hand
         self._moved: dict[Hashable, Socket] = {}  # a capture's flows since the last tick

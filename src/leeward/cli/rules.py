@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from leeward.cli.output import edge, print_line, print_records
+from leeward.cli.output import edge, json_line, print_line, print_records, visible
+from leeward.cli.sigma import read_sigma
 from leeward.detect.rule import Rule, rules
+from leeward.detect.sigma.events import WATCHED_FILES
+from leeward.detect.sigma.ruleset import RuleSet
 from leeward.model.errors import InputError
 
 _HEADS = ("rule", "title", "severity", "tags")
@@ -37,6 +41,39 @@ def show(id: Annotated[str, typer.Argument(help="The rule's id: leeward rules li
             raise InputError(f"{id}: no such rule: leeward rules list names them")
         for name, value in _facts(rule).items():
             print_line(f"{name:>10}: {value}")
+
+
+@_app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Sigma rules, as for --sigma: files and folders.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Which Sigma rules run here; of the others file, line and why. Exit code 1 if there are others."""
+    with edge():
+        found = read_sigma(paths)
+        if as_json:
+            for record in _sigma_records(found):
+                json_line(record)
+        else:
+            for complaint in found.complaints:
+                print_line(visible(str(complaint)))
+            files = sum(rule.category in WATCHED_FILES for rule in found.rules)
+            note = f", {files} of them on the files that the sensor watches" if files else ""
+            print_line(f"{len(found.rules)} rules and {len(found.correlations)} correlations run{note}")
+            print_line(f"{len(found.complaints)} do not")
+        if found.complaints:
+            raise typer.Exit(1)
+
+
+def _sigma_records(found: RuleSet) -> list[dict[str, Any]]:
+    running = [(rule.about, rule.category) for rule in found.rules] + [(c.about, c.kind) for c in found.correlations]
+    return [
+        {"type": "sigma_rule", "runs": True, "file": about.file, "line": about.line, "id": about.id, "title": about.title,
+         "level": about.level, "category": category, "why": ""}
+        for about, category in running
+    ] + [
+        {"type": "sigma_rule", "runs": False, "file": c.file, "line": c.line, "why": c.why} for c in found.complaints
+    ]  # fmt: skip
 
 
 def _facts(rule: Rule) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
 from sigma.conditions import (
     ConditionAND,
     ConditionFieldEqualsValueExpression,
@@ -25,20 +24,11 @@ from sigma.types import (
 )
 
 from leeward.detect.sigma.match import flagged, pieces
+from leeward.detect.sigma.ruleset import Need, Needs
 
 # The text of an event is all of its fields: what looks at its beginning or end is not tried, nor properties of
 # characters.
 _NOT_OF_LINES = re.compile(r"\\[AzZGpPCQ]")
-
-
-class Need(msgspec.Struct, frozen=True):
-    """text: as in Event.folded_lines; or an expression that fits in Event.lines, if `regex`."""
-
-    text: str
-    regex: bool = False
-
-
-Needs = frozenset[Need] | None
 
 
 def needs(node: Any) -> Needs:

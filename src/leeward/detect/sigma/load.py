@@ -28,7 +28,7 @@ from leeward.detect.sigma.describing import MALFORMED, Refused, about, plain
 from leeward.detect.sigma.events import ANSWERED, CATEGORIES, fields_of
 from leeward.detect.sigma.lines import Document, Item, documents
 from leeward.detect.sigma.literals import needs
-from leeward.detect.sigma.match import Unsupported, compiled
+from leeward.detect.sigma.match import Unsupported, compiled, expression
 from leeward.detect.sigma.ruleset import Complaint, Rule, RuleSet
 from leeward.model.errors import InputError
 
@@ -181,12 +181,22 @@ def _modifiers(item: Item) -> None:
             raise Refused(item.line, f"{field}: no modifier {modifier}{meant(modifier, modifier_mapping)}")
     if "re" in modifiers and {"startswith", "endswith"} & set(modifiers):
         raise Refused(item.line, f"{field}: re with startswith or endswith: write ^ or $ into the expression")
+    if "re" in modifiers:
+        for value in item.value if isinstance(item.value, list) else [item.value]:
+            _expression(item, value)
     if "expand" in modifiers:
         raise Refused(item.line, f"{field}: expand: there is no list to take placeholders' values from")
     try:
         SigmaDetectionItem.from_mapping(item.key, item.value)
     except MALFORMED as error:
         raise Refused(item.line, f"{field}: {plain(error)}") from error
+
+
+def _expression(item: Item, value: object) -> None:
+    try:
+        expression(str(value))
+    except Unsupported as error:
+        raise Refused(item.line, f"{item.key}: {error}") from error
 
 
 def _rule(found: _Found, filters: Iterable[SigmaFilter]) -> Rule:

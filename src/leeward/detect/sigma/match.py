@@ -256,11 +256,20 @@ def regex(value: SigmaRegularExpression) -> Callable[[str], bool]:
     """Whether the expression fits somewhere in a text, upper and lower case as they are."""
     if value.contains_placeholder():
         raise Unsupported("placeholders in regular expressions")
-    try:
-        pattern = re2.compile(flagged(value))
-    except re2.error as error:
-        raise Unsupported(f"regular expression {value.regexp}: {error}") from error
+    pattern = expression(flagged(value))
     return lambda text: pattern.search(_encoded(text)) is not None
+
+
+def expression(text: str) -> Any:
+    """An RE2 expression. Raises Unsupported; RE2 itself would also write on stderr."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        said = error.args[0]
+        said = said.decode(errors="replace") if isinstance(said, bytes) else said
+        raise Unsupported(f"the regular expression {text} is none of RE2's: {said}") from error
 
 
 def flagged(value: SigmaRegularExpression) -> str:

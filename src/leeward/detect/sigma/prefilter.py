@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import hyperscan
 
 from leeward.detect.sigma.events import Event
-from leeward.detect.sigma.literals import Need, Needs
+from leeward.detect.sigma.ruleset import Need, Needs
 
 _FLAGS = hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_MULTILINE
 

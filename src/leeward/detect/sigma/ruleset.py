@@ -7,8 +7,18 @@ from collections.abc import Callable
 import msgspec
 
 from leeward.detect.sigma.events import Event
-from leeward.detect.sigma.literals import Needs
 from leeward.model.finding import Tags
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What stands in an event that a rule fits. text: as in Event.folded_lines; or, if `regex`, an expression that fits somewhere in
+    Event.lines."""
+
+    text: str
+    regex: bool = False
+
+
+Needs = frozenset[Need] | None
 
 
 class About(msgspec.Struct, frozen=True):
