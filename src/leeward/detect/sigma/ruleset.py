@@ -11,8 +11,8 @@ from leeward.model.finding import Tags
 
 
 class Need(msgspec.Struct, frozen=True):
-    """What stands in an event that a rule fits. text: as in Event.folded_lines; or, if `regex`, an expression that fits somewhere in
-    Event.lines."""
+    """What stands in an event that a rule fits. text: as in Event.folded_lines; or, if `regex`, an expression that fits
+    somewhere in Event.lines."""
 
     text: str
     regex: bool = False
