@@ -16,6 +16,8 @@ pytest.importorskip("sigma", reason="pySigma is not installed (requirements/sigm
 
 from tests.detect.sigma_events import asked, detector, flow, process, rule, started, titles, written
 
+from leeward.ai.catalogue import load_catalogue
+from leeward.detect.detection import detection
 from leeward.detect.sigma.detector import Sigma
 from leeward.detect.sigma.load import load_sigma
 from leeward.model.activity import Activity, Started
@@ -190,11 +192,11 @@ def test_flows_without_a_name_are_bounded(tmp_path: Path) -> None:
     assert not sigma._nameless
 
 
-def test_no_rule_runs_unless_it_was_named() -> None:
-    from leeward.ai.catalogue import load_catalogue
-    from leeward.detect.detection import detection
-
-    assert not any(isinstance(d, Sigma) for d in detection(load_catalogue())._detectors)
+def test_rules_run_beside_ours_if_they_are_named(tmp_path: Path) -> None:
+    sigma = detector(tmp_path, rule("s: {Image|endswith: /curl}\ncondition: s"))
+    catalogue = load_catalogue()
+    assert "sigma" in {finding.rule for finding in detection(catalogue, [sigma]).feed(CURL)}
+    assert "sigma" not in {finding.rule for finding in detection(catalogue).feed(CURL)}
 
 
 def test_text_of_any_length_is_matched_in_linear_time(tmp_path: Path) -> None:
