@@ -44,10 +44,10 @@ apt-bench:
 
 # --no-deps: the pins are complete, and for name[extra] pip prefers a version that is newer than the one pinned for name.
 setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o src/leeward/api/static/index.html
-$(VENV)/.ready: requirements/dev.txt requirements/model.txt pyproject.toml hatch_build.py
+$(VENV)/.ready: requirements/dev.txt requirements/model.txt requirements/sigma.txt pyproject.toml hatch_build.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leeward needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt -r requirements/model.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt -r requirements/model.txt -r requirements/sigma.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 src/leeward/sensor/bpf/leeward.bpf.o: $(wildcard src/leeward/sensor/bpf/*.h src/leeward/sensor/bpf/*.c) hatch_build.py | $(VENV)/.ready
@@ -119,6 +119,7 @@ fuzz: setup $(VENV)/.fuzz
 lock:
 	for f in run dev fuzz range mitmproxy litellm presidio; do uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header \
 	  requirements/$$f.in -o requirements/$$f.txt || exit 1; done
-	uv pip compile -q --generate-hashes --no-deps --python-version 3.11 --universal --no-header requirements/model.in -o requirements/model.txt
+	for f in model sigma; do uv pip compile -q --generate-hashes --no-deps --python-version 3.11 --universal --no-header \
+	  requirements/$$f.in -o requirements/$$f.txt || exit 1; done
 clean:
 	rm -rf $(VENV) .venv-range .venv-mitmproxy .venv-litellm .venv-presidio build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/leeward/sensor/bpf/*.o

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
+from leeward.detect.detector import Detector
 from leeward.guard import Enforced, Guard
 from leeward.identity.processes import ProcessTable
 from leeward.identity.procfs import ProcFs
@@ -54,11 +55,12 @@ class Live:
         names: NameWorker | None = None,
         policies: Enforced | None = None,
         record: Callable[[Activity], None] | None = None,
+        detectors: Sequence[Detector] = (),
     ) -> None:
         """`tree`: watch only these processes and their children, which are added as they appear (with
         Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
         runtimes keep their state, the usual places if not given. `inspector`: looks for sensitive data. `names`: the model that
-        helps it. `policies`: what is forbidden here. `record`: is told what the detectors are fed."""
+        helps it. `policies`: what is forbidden here. `record`: is told what the detectors are fed. `detectors`: beside ours."""
         self._tree = tree
         self.started = time.time_ns()
         self.sensor = KernelSensor(options)
@@ -84,6 +86,7 @@ class Live:
             inspector=inspector,
             ask_model=names.ask if names is not None else None,
             policing=_policing(self.guard),
+            detectors=detectors,
         )
         self._names = names
         self._forms, self._proc = catalogue.key_forms, ProcFs(Path("/proc"), Counter())

@@ -27,6 +27,7 @@ from leeward.ai.stdio import StdioSessions
 from leeward.ai.vector_sql import vector_activity
 from leeward.data.exchange import Inspector, Payload
 from leeward.detect.detection import detection
+from leeward.detect.detector import Detector
 from leeward.detect.incidents import Incidents
 from leeward.detect.reach import Reach
 from leeward.discovery import AskModel, Discovery
@@ -112,6 +113,7 @@ class Pipeline:
         inspector: Inspector | None = None,
         ask_model: AskModel | None = None,
         policing: Policing | None = None,
+        detectors: Sequence[Detector] = (),
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -134,7 +136,7 @@ class Pipeline:
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
         self.activities = Activities(catalogue.key_forms, processes.get if processes else None)
-        self.detection = detection(catalogue)
+        self.detection = detection(catalogue, detectors)
         self.reach = Reach()
         self.discovery.findings.posture = self.reach.posture
         self.incidents = Incidents()

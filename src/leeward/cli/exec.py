@@ -17,6 +17,7 @@ from leeward.ai.catalogue import load_catalogue
 from leeward.cli.looking import DataConfig, UseModel, looking, name_model
 from leeward.cli.policies import PolicyFiles, enforced
 from leeward.cli.printer import Printer, printer
+from leeward.cli.sigma import SigmaPaths, sigma_detectors
 from leeward.live import Live
 from leeward.model.errors import InputError
 from leeward.model.finding import SEVERITIES, Finding
@@ -141,6 +142,7 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(help="Exit with 1 after a finding as bad as this: info, low, medium, high, critical.")
         ] = "",
         policy: PolicyFiles = [],  # noqa: B006 - typer copies it
+        sigma: SigmaPaths = [],  # noqa: B006 - typer copies it
         model: UseModel = None,
         data_config: DataConfig = None,
     ) -> None:
@@ -149,6 +151,7 @@ def register(app: typer.Typer) -> None:
             raise InputError(f"--fail-on {fail_on}: say {', '.join(SEVERITIES)}")
         executable = _find(command[0])
         need_root()
+        detectors = sigma_detectors(sigma)()
         look = looking(data_key(state_dir()), data_config)
         policies = enforced(policy, data_key(state_dir()), data_config, state_dir()) if policy else None
         loaded = name_model(model)
@@ -165,6 +168,7 @@ def register(app: typer.Typer) -> None:
                 inspector=look.inspector(),
                 names=names,
                 policies=policies,
+                detectors=detectors,
             )
         except BaseException:
             os.kill(child.pid, signal.SIGKILL)

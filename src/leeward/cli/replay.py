@@ -13,7 +13,9 @@ import typer
 from leeward.ai.catalogue import load_catalogue
 from leeward.cli.looking import DataConfig, looking
 from leeward.cli.printer import Printer, printer
+from leeward.cli.sigma import SigmaPaths, sigma_detectors
 from leeward.data.exchange import Inspector
+from leeward.detect.detector import Detector
 from leeward.model.errors import InputError
 from leeward.pipeline import Pipeline, Settings
 from leeward.sensor.pcap import Capture
@@ -55,12 +57,18 @@ def replay_file(
     *,
     real_pace: bool,
     max_message: int,
+    detectors: list[Detector],
 ) -> None:
     """One capture through a fresh pipeline; the last line is its `stats`."""
     capture = Capture(path)
     origin = _origin(path)
     pipeline = Pipeline(
-        Settings(origin, max_message), load_catalogue(), None, keylog=keylog, inspector=inspector_of(origin)
+        Settings(origin, max_message),
+        load_catalogue(),
+        None,
+        keylog=keylog,
+        inspector=inspector_of(origin),
+        detectors=detectors,
     )
     first = last = tick = 0
     began = time.monotonic_ns()
@@ -92,12 +100,14 @@ def register(app: typer.Typer) -> None:
         pace: Annotated[str, typer.Option(help="'fast', or 'real' for the capture's own timing.")] = "fast",
         max_message: Annotated[int, typer.Option(help="Bytes kept of a message.")] = 1 << 20,
         json: Annotated[bool, typer.Option("--json", help="Newline-delimited JSON.")] = False,
+        sigma: SigmaPaths = [],  # noqa: B006 - typer copies it
         data_config: DataConfig = None,
     ) -> None:
         """Reads captures as if they were live traffic: TLS 1.2 and 1.3 with a key log, plain HTTP without."""
         if pace not in ("fast", "real"):
             raise InputError(f"--pace {pace}: say 'fast' or 'real'")
         keys = KeyLog.read(keylog) if keylog else None
+        detectors_of = sigma_detectors(sigma)
         out = printer(json)
 
         def inspector_of(origin: str) -> Inspector:
@@ -105,4 +115,12 @@ def register(app: typer.Typer) -> None:
             return looking(hashlib.sha256(origin.encode()).digest(), data_config).inspector()
 
         for path in files:
-            replay_file(path, keys, out, inspector_of, real_pace=pace == "real", max_message=max_message)
+            replay_file(
+                path,
+                keys,
+                out,
+                inspector_of,
+                real_pace=pace == "real",
+                max_message=max_message,
+                detectors=detectors_of(),
+            )

@@ -9,10 +9,13 @@ import msgspec
 import typer
 
 from leeward.ai.catalogue import load_catalogue
-from leeward.cli.output import console, edge, json_line, print_line, print_records, table
+from leeward.cli.output import console, edge, json_line, print_line, print_records, table, visible
+from leeward.cli.sigma import read_sigma
 from leeward.detect.eventlog import read_log
 from leeward.detect.rerun import rerun
 from leeward.detect.rule import Rule, rules
+from leeward.detect.sigma.events import WATCHED_FILES
+from leeward.detect.sigma.ruleset import RuleSet
 from leeward.model.errors import InputError
 from leeward.model.finding import SEVERITIES
 
@@ -73,6 +76,39 @@ def run_over(
         if not as_json and rows:
             console().print(table(("file", "rule", "severity", "time", "workload", "title"), rows))
     raise typer.Exit(int(bool(fail_on) and worst >= SEVERITIES.index(fail_on)))
+
+
+@_app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Sigma rules, as for --sigma: files and folders.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Which Sigma rules run here; of the others file, line and why. Exit code 1 if there are others."""
+    with edge():
+        found = read_sigma(paths)
+        if as_json:
+            for record in _sigma_records(found):
+                json_line(record)
+        else:
+            for complaint in found.complaints:
+                print_line(visible(str(complaint)))
+            files = sum(rule.category in WATCHED_FILES for rule in found.rules)
+            note = f", {files} of them on the files that the sensor watches" if files else ""
+            print_line(f"{len(found.rules)} rules and {len(found.correlations)} correlations run{note}")
+            print_line(f"{len(found.complaints)} do not")
+        if found.complaints:
+            raise typer.Exit(1)
+
+
+def _sigma_records(found: RuleSet) -> list[dict[str, Any]]:
+    running = [(rule.about, rule.category) for rule in found.rules] + [(c.about, c.kind) for c in found.correlations]
+    return [
+        {"type": "sigma_rule", "runs": True, "file": about.file, "line": about.line, "id": about.id, "title": about.title,
+         "level": about.level, "category": category, "why": ""}
+        for about, category in running
+    ] + [
+        {"type": "sigma_rule", "runs": False, "file": c.file, "line": c.line, "why": c.why} for c in found.complaints
+    ]  # fmt: skip
 
 
 def _facts(rule: Rule) -> dict[str, str]:

@@ -24,7 +24,9 @@ from leeward.api.tokens import TokenStore
 from leeward.cli.keeping import BaselineKeeper
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
 from leeward.cli.policies import AUDIT, FOLDER, PolicyFiles, enforced
+from leeward.cli.sigma import SigmaPaths, sigma_detectors
 from leeward.detect.baseline.detector import BaselineDetector
+from leeward.detect.detector import Detector
 from leeward.guard import Enforced
 from leeward.identity.state import RuntimePaths
 from leeward.live import Live
@@ -119,6 +121,7 @@ def watch_host(
     look: Looking,
     names: NameWorker | None,
     policies: Enforced | None,
+    detectors: list[Detector],
     stop: threading.Event,
 ) -> None:
     """Runs until `stop` is set."""
@@ -129,7 +132,13 @@ def watch_host(
         token = tokens.ensure()
         tokens.ensure_local_cli(state / CLI_TOKEN_NAME)
         live = Live(
-            options, load_catalogue(), runtimes=runtimes, inspector=look.inspector(), names=names, policies=policies
+            options,
+            load_catalogue(),
+            runtimes=runtimes,
+            inspector=look.inspector(),
+            names=names,
+            policies=policies,
+            detectors=detectors,
         )
         try:
             known = store.findings(FindingQuery(limit=LIMIT_MAX))
@@ -206,6 +215,7 @@ def register(app: typer.Typer) -> None:
             list[str], typer.Option(help="STATE:ROOT of a containerd that is not in a usual place; may be repeated.")
         ] = [],  # noqa: B006 - typer copies it
         policy: PolicyFiles = [],  # noqa: B006 - typer copies it
+        sigma: SigmaPaths = [],  # noqa: B006 - typer copies it
         model: UseModel = None,
         data_config: DataConfig = None,
     ) -> None:
@@ -220,12 +230,15 @@ def register(app: typer.Typer) -> None:
         options = Options(max_message=max_message, payload_ring=ring_mib * _MIB)
         retention = Retention(days=keep_days, size_bytes=keep_mib * _MIB)
         state = state or state_dir()
+        detectors = sigma_detectors(sigma)()
         look = looking(data_key(state), data_config, state)
         policies = enforced(policy, data_key(state), data_config, state)
         loaded = name_model(model)
         names = NameWorker(loaded, _MODEL_SHARE) if loaded is not None else None
         try:
-            watch_host(host, port, state, options, retention, _runtimes(containerd), look, names, policies, stop)
+            watch_host(
+                host, port, state, options, retention, _runtimes(containerd), look, names, policies, detectors, stop
+            )
         finally:
             if names is not None:
                 names.close()

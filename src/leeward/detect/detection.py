@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from leeward.ai.catalogue import Catalogue
 from leeward.detect.agent_commands import AgentCommands
 from leeward.detect.agent_config import AgentConfig
@@ -31,8 +33,8 @@ from leeward.detect.scan import Scan
 from leeward.detect.tokens import TokenSpike
 
 
-def detection(catalogue: Catalogue) -> Detection:
-    """All of them, new. catalogue: of AI services, asked whose a host or a key is."""
+def detection(catalogue: Catalogue, more: Iterable[Detector] = ()) -> Detection:
+    """All of them, new. catalogue: of AI services, asked whose a host or a key is. more: the user's own, new as well."""
     detectors: list[Detector] = [
         BaselineDetector(),
         NewAiDestination(),
@@ -60,4 +62,4 @@ def detection(catalogue: Catalogue) -> Detection:
         AgentConfig(),
         AgentCommands(),
     ]
-    return Detection(detectors)
+    return Detection([*detectors, *more])
