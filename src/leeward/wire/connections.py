@@ -5,15 +5,13 @@ captures (in the clear, or decrypted with a key log).
 
 Invariants: a connection whose two ends are on this host is parsed once, for the client's side; the server's process
 becomes an observer. What waits to find that out is bounded in bytes and in time. A connection that carries nothing of
-interest is told to `Quiet`, and costs no more than a table entry afterwards. Where its server is on this host, the source is
-asked for the heads of a share of its exchanges: who calls that server, and with what result, has to be seen.
+interest is told to `Quiet`, and costs no more than a table entry afterwards (attention.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -21,6 +19,9 @@ from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import HeadsSeen, Plaintext, Segment, TlsClosed, TlsOpened, UnixData
 from leeward.wire import http2, sql
+from leeward.wire.attention import Attention
+from leeward.wire.attention import Quiet as Quiet
+from leeward.wire.connection import Connection as Connection
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import Answered, HttpConnection, HttpEvent, Interest, Limits, NotHttp, Skipped
@@ -38,79 +39,7 @@ from leeward.wire.unix import UnixStreams, speaks_at
 _CLEAN = ("fin", "closed")  # ends after which a response that is delimited by the end is whole
 _HOLD_NS = 2 * 10**9  # a server waits so long for its client's side to show up
 _HOLD_BYTES = 1 << 20  # a connection; all together 64 times that
-_H2_LOOKS = 64  # requests of no interest on an HTTP/2 connection before it is left alone; to a server here: in a second
-_H2_BYTES = 4 << 20  # of such a connection to a server here, in a second
-_UNANSWERED = 8  # requests of no interest whose answers were not seen, before their connection is left alone
-_SMALL = 65536  # bytes of a request's body that are copied for the sake of its answer
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
-
-
-class Quiet(Protocol):
-    """How a source is told to stop copying. line: the request line that was of no interest; None: stop for good.
-    glance_*: the same, but shows the heads of a bounded share of the exchanges, failures first. forget_tls: the object is gone
-    without having been freed; its number may come again."""
-
-    def quiet_tls(self, pid: int, tls: int, line: bytes | None) -> None: ...
-    def quiet_socket(self, sock: int, line: bytes | None) -> None: ...
-    def glance_tls(self, pid: int, tls: int, line: bytes) -> None: ...
-    def glance_socket(self, sock: int, line: bytes) -> None: ...
-    def quiet_stdio(self, pid: int) -> None: ...
-    def forget_tls(self, pid: int, tls: int) -> None: ...
-
-
-class Calls(msgspec.Struct):
-    """A library's calls in one direction. next_seq: number of the next. missing: bytes of the last one that the source did not
-    copy (so far: the call's next piece may bring them)."""
-
-    next_seq: int = 0
-    missing: int = 0
-
-
-class Connection(msgspec.Struct, eq=False):
-    """One connection and what is known of it. source: "library" | "plaintext" | "capture".
-
-    joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
-    reason: why its content is not seen, "" if it is (or not yet known). opener: the side that opened it (packets only).
-    library: the source's number for the library, -1 if there is none. speaks: "postgresql" | "mysql", "" for HTTP.
-    line: of a request of no interest whose answer is awaited; unanswered: how many there are. second, in_second, bytes_second: of
-    an HTTP/2 connection to a server here, requests and bytes in the second that began then. hushed: the source was told. far: the
-    server's socket, if that is on this host too (packets only).
-    """
-
-    key: Hashable
-    source: str
-    pid: int
-    role: str = "unknown"
-    socket: Socket | None = None
-    joined: str = ""
-    client_random: bytes = b""
-    from_start: bool = False
-    http: HttpConnection | sql.SqlConnection | None = None
-    speaks: str = ""
-    exchanges: int = 0
-    skipped: int = 0
-    reason: str = ""
-    dropped: bool = False
-    observers: list[int] = []
-    held: list[tuple[int, bool, bytes]] | None = None
-    held_bytes: int = 0
-    held_since: int = 0
-    calls: dict[bool, Calls] = msgspec.field(default_factory=lambda: {True: Calls(), False: Calls()})
-    decryptor: TlsDecryptor | None = None
-    opener: Endpoint | None = None
-    library: int = -1
-    line: bytes = b""
-    unanswered: int = 0
-    second: int = 0
-    in_second: int = 0
-    bytes_second: int = 0
-    hushed: bool = False
-    far: Socket | None = None
-
-    def seen_by(self) -> list[int]:
-        """The observers that are known by now: a server is often heard of before it has accepted."""
-        known = [pid for pid in self.observers if pid]
-        return known or ([self.far.flow.pid] if self.far is not None and self.far.flow.pid else [])
 
 
 InterestOf = Callable[[Connection, Message], Interest]
@@ -140,6 +69,7 @@ class Connections:
         self.streams = TcpStreams()
         self.unix = UnixStreams()
         self._flows, self._interest, self._limits, self._quiet, self._keylog = flows, interest, limits, quiet, keylog
+        self._attention = Attention(flows, quiet, self.counters)
         self._most = most
         self._sql_limits = sql_limits or sql.SqlLimits()
         self._connections: OrderedDict[Hashable, Connection] = OrderedDict()
@@ -215,7 +145,7 @@ class Connections:
         self.counters[counter] += 1
         connection.dropped, connection.held, connection.http = True, None, None
         self._holding.pop(connection.key, None)
-        self._hush(connection, None)
+        self._attention.hush(connection, None)
         return []
 
     def plaintext(self, event: Plaintext) -> list[Heard]:
@@ -405,8 +335,7 @@ class Connections:
         other.observers.append(socket.flow.pid)
         other.far = socket
         self._drop(connection, "server_side_duplicates")
-        if other.hushed and isinstance(other.http, Http1Connection) and not other.exchanges:
-            self._glance(other, other.line)  # left alone before it was known that its server is here
+        self._attention.joined(other)
         return True
 
     def _capture_data(self, connection: Connection, event: StreamData) -> list[Heard]:
@@ -452,12 +381,12 @@ class Connections:
         if connection.http is None:
             connection.speaks = connection.speaks or sql.sniff(to_server, data)
             if connection.reason:
-                self._hush(connection, None)
+                self._attention.hush(connection, None)
                 return []
             connection.http = self._parser(connection, data)
         self._connections.move_to_end(connection.key)
         if connection.second and not connection.exchanges:
-            self._pace(connection, ts, len(data))
+            self._attention.pace(connection, ts, len(data))
         return self._hear(connection, connection.http.feed(to_server, ts, data))
 
     def _parser(self, connection: Connection, data: bytes) -> HttpConnection | sql.SqlConnection:
@@ -474,97 +403,23 @@ class Connections:
                 case Skipped(line=line):
                     connection.skipped += 1
                     if not connection.exchanges:
-                        self._skipped(connection, event.request, line)
+                        self._attention.skipped(connection, event.request, line)
                 case Answered():
-                    connection.unanswered = 0
-                    if not connection.exchanges and connection.line:
-                        self._leave(connection)
+                    self._attention.answered(connection)
                 case NotHttp():
                     connection.reason = connection.reason or f"not HTTP: {event.reason}"
                     self.counters["not_http"] += 1
-                    self._hush(connection, None)
+                    self._attention.hush(connection, None)
                 case sql.Encrypted():
                     connection.http = None
                 case sql.NotSql(reason=reason):
                     connection.reason = connection.reason or reason
-                    self._hush(connection, None)
+                    self._attention.hush(connection, None)
         return [(connection, event) for event in events]
-
-    def _skipped(self, connection: Connection, request: Message, line: bytes) -> None:
-        """A request of no interest, on a connection without any other. A source wakes at the line of an HTTP/1 request; it cannot
-        read HTTP/2's, so such a connection is left alone only after many, and for good; if the server is on this host, only if it
-        carries much. HTTP/1 is left alone once the answer is there, or at once if much is to come before it."""
-        here, ts = self._serves_here(connection), request.start
-        if isinstance(connection.http, Http1Connection):
-            connection.line = line
-            connection.unanswered += 1
-            if connection.unanswered > _UNANSWERED or not _is_small(request):
-                self._leave(connection)
-        elif not here and connection.skipped >= _H2_LOOKS:
-            self._leave_http2(connection)
-        elif here:
-            self._pace(connection, ts, 0)
-            connection.in_second += 1
-            if connection.in_second > _H2_LOOKS:
-                self._leave_http2(connection)
-
-    def _pace(self, connection: Connection, ts: int, size: int) -> None:
-        """`size` more bytes on an HTTP/2 connection to a server here."""
-        if ts // 10**9 != connection.second:
-            connection.second, connection.in_second, connection.bytes_second = ts // 10**9, 0, 0
-        connection.bytes_second += size
-        if connection.bytes_second > _H2_BYTES:
-            self._leave_http2(connection)
-
-    def _leave_http2(self, connection: Connection) -> None:
-        if not connection.hushed:
-            self.counters["http2_left_alone"] += 1
-            self._hush(connection, None)
-
-    def _serves_here(self, connection: Connection) -> bool:
-        """Is the server of this connection a process of this host, as far as is known yet?"""
-        socket = connection.socket
-        if (
-            connection.observers
-            or connection.role == "server"
-            or len(self._flows.by_random(connection.client_random)) > 1
-        ):
-            return True
-        if socket is None or connection.source == "capture":
-            return False
-        return socket.role == "server" or self._flows.mirror(socket) is not None
-
-    def _leave(self, connection: Connection) -> None:
-        """Leaves an HTTP/1 connection alone, until a request of another line comes."""
-        connection.unanswered = 0
-        if self._serves_here(connection):
-            self._glance(connection, connection.line)
-        else:
-            self._hush(connection, connection.line)
-
-    def _glance(self, connection: Connection, line: bytes) -> None:
-        if self._quiet is None:
-            return
-        connection.hushed = True
-        match connection.key:
-            case ("socket", int(sock)):
-                self._quiet.glance_socket(sock, line)
-            case (int(pid), int(tls)):
-                self._quiet.glance_tls(pid, tls, line)
-
-    def _hush(self, connection: Connection, line: bytes | None) -> None:
-        if self._quiet is None:
-            return
-        connection.hushed = True
-        match connection.key:
-            case ("socket", int(sock)):
-                self._quiet.quiet_socket(sock, line)
-            case (int(pid), int(tls)):
-                self._quiet.quiet_tls(pid, tls, line)
 
     def quiet(self, connection: Connection) -> None:
         """What this connection carries is of no interest, for good."""
-        self._hush(connection, None)
+        self._attention.hush(connection, None)
 
     def _gap(self, connection: Connection, ts: int, size: int, to_server: bool | None = None) -> list[Heard]:
         if connection.http is None:
@@ -640,13 +495,6 @@ def _role_of(data: bytes, written: bool) -> str:
         case "server":
             return "server" if written else "client"
     return "unknown"
-
-
-def _is_small(request: Message) -> bool:
-    """Will its body have passed soon?"""
-    length = request.header("content-length") or "0"
-    small = length.isascii() and length.isdigit() and len(length) < 6 and int(length) <= _SMALL
-    return small and not request.header("transfer-encoding")
 
 
 def endpoints(connection: Connection) -> tuple[Endpoint | None, Endpoint | None]:
