@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from leeward.ai.catalogue import Catalogue
+from leeward.ai.datafile import Schema, load_yaml
 from leeward.ai.ledger import GONE, Blindness
 from leeward.data.exchange import Inspector
 from leeward.detect.detector import Detector
@@ -28,6 +29,7 @@ from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.policing import Policing
 from leeward.sensor import layout as L
+from leeward.sensor.files import FILES, files_from
 from leeward.sensor.kernel import KernelSensor, Options, Probed
 from leeward.sensor.libraries import OTHER_TLS
 from leeward.sensor.routes import Routes
@@ -63,7 +65,8 @@ class Live:
         helps it. `policies`: what is forbidden here. `record`: is told what the detectors are fed. `detectors`: beside ours."""
         self._tree = tree
         self.started = time.time_ns()
-        self.sensor = KernelSensor(options)
+        schema = Schema.read(FILES.with_name("files.schema.json"))
+        self.sensor = KernelSensor(options, files_from(load_yaml(FILES, schema)))
         try:
             self.processes = ProcessTable(runtimes=RuntimeReaders(runtimes))
             self.processes.scan()

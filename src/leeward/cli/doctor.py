@@ -150,6 +150,7 @@ def checks() -> Iterator[Check]:
 NOT_COVERED = (
     ("kernel TLS", "SSL_sendfile and offload: bytes go from file to socket without passing the library's write"),
     ("TLS over a UNIX socket", "its content may be seen at the library, but no peer and no name"),
+    ("system calls by io_uring, or of 32-bit programs", "opens of files of interest and the like: not seen"),
     ("databases' UNIX sockets by io_uring, splice, sendmmsg, preadv2 or 32-bit calls", "not seen; TCP is, by any call"),
     ("NSS, mbedTLS, wolfSSL, rustls, Java", "connections are flows with SNI; `leeward coverage` names the processes"),
     ("QUIC and HTTP/3", "connections are flows with SNI"),

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-import yaml
 
 from leeward.model.errors import InputError
 from leeward.sensor import layout as L
@@ -126,13 +125,20 @@ def _expression(pattern: str) -> str:
     return out
 
 
+def files_from(record: Any, path: Path = FILES) -> Files:
+    """Of the document at `path`. Raises InputError with what is wrong."""
+    try:
+        return Files(msgspec.convert(record["classes"], type=list[FileClass]))
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 @cache
 def files_of_interest(path: Path = FILES) -> Files:
-    """Reads a file like files.yaml. Raises InputError with what is wrong."""
+    """Reads a file like files.yaml, for those who have not read it already."""
+    import yaml
+
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        record = yaml.load(path.read_text(), loader)
-        classes = msgspec.convert(record["classes"], type=list[FileClass])
-    except (yaml.YAMLError, msgspec.ValidationError, KeyError, TypeError, OSError) as error:
+        return files_from(yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)), path)
+    except (yaml.YAMLError, OSError) as error:
         raise InputError(f"{path}: {error}") from error
-    return Files(classes)

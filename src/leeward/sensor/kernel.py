@@ -70,7 +70,8 @@ class Probed(msgspec.Struct):
 class KernelSensor:
     """Use: construct, `track` for exec, then `poll` for ever, `close`. One thread only."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, files: Files | None = None) -> None:
+        """files: whose opening is told; those of files.yaml if none are given."""
         host.need_root()
         if not OBJECT.exists():
             raise HostError(f"{OBJECT} is missing: build it with `make setup` (or `python hatch_build.py`)")
@@ -96,8 +97,9 @@ class KernelSensor:
         self._options, self._calls = options, False
         self._helpers = (0, 0)
         self._settle()
-        self._look_for(files_of_interest())
-        self._calls_read = SystemCalls(files_of_interest())
+        files = files or files_of_interest()
+        self._look_for(files)
+        self._calls_read = SystemCalls(files)
         self._control = Ring(self._object.map("control").fd, self._object.map_entries("control"))
         self._payload = Ring(self._object.map("payload").fd, self._object.map_entries("payload"))
         self._poll = select.poll()
