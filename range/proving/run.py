@@ -326,8 +326,27 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 # The command line
 
 
+def _play(names: Sequence[str]) -> None:
+    """One after another. A scenario whose tools are not here is left out, and told."""
+    from proving.scenario import scenarios
+    from proving.world import ScenarioError, World
+
+    known = scenarios()
+    if unknown := [name for name in names if name not in known]:
+        raise RangeError(f"no such scenario: {', '.join(unknown)}: leeward range list names them")
+    for name in names:
+        if reason := known[name].missing():
+            print(f"proving: {name} is left out: {reason}", file=sys.stderr)
+            continue
+        try:
+            with World(lambda _pid: None) as world:
+                known[name].run(world)
+        except ScenarioError as error:
+            print(f"proving: {name}: {error}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """`python -m proving list|serve|run|cleanup`; returns the exit status."""
+    """`python -m proving list|serve|run|play|cleanup`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="proving", description="The proving ground: real clients and servers in namespaces."
     )
@@ -340,6 +359,8 @@ def main(arguments: Sequence[str]) -> int:
     run.add_argument("--n", type=int, default=3)
     run.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help="both, if neither is given")
     run.add_argument("--mode", default=None)
+    play = verbs.add_parser("play", help="do what scenarios do, unwatched by us: for somebody else to see")
+    play.add_argument("scenarios", nargs="+", metavar="NAME")
     for sub in (serve, run):
         sub.add_argument("--delay-ms", type=float, default=2.0)
         sub.add_argument("--dir", default=None, help="where the files are kept")
@@ -361,6 +382,8 @@ def main(arguments: Sequence[str]) -> int:
                 _serve_until_interrupted(options)
             case "run":
                 return _run_clients(options)
+            case "play":
+                _play(options.scenarios)
     except RangeError as error:
         print(f"proving: {error}", file=sys.stderr)
         return 2
