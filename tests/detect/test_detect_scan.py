@@ -150,6 +150,7 @@ def test_one_dead_dependency_tried_again_and_again() -> None:
         (600, 5, 900, 4, True),
         (0, 1, 0, 1, False),  # the same in captures, where payload counts
         (0, 2, 0, 1, True),
+        (0, 0, 900, 0, True),  # nobody counted packets
     ],
 )
 def test_what_a_refusal_looks_like(sent: int, out: int, received: int, back: int, answered: bool) -> None:

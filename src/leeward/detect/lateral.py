@@ -148,7 +148,7 @@ class Lateral:
         elif program.name in _CLIENTS:
             severity = "high" if strong and many else "medium" if strong else "low"
         elif not strong:
-            severity = "low" if old and not known and program.kind != "unknown" else ""
+            severity = "info" if old and not known and program.kind != "unknown" else ""
         elif many:
             severity = "high" if program.kind in ("script", "unknown") else "medium"
         elif old and not known:
