@@ -146,7 +146,8 @@ class Lateral:
         if program.by_hand:
             severity = "high" if strong else "medium"
         elif program.name in _CLIENTS:
-            severity = "high" if strong and many else "medium" if strong else "low"
+            alone = process.workload.kind == "executable"  # somebody's command, not a service's or a container's child
+            severity = "high" if strong and many else "medium" if strong and not alone else "low"
         elif not strong:
             severity = "info" if old and not known and program.kind != "unknown" else ""
         elif many:
