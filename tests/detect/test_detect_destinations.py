@@ -141,3 +141,11 @@ def test_a_group_that_stands_twice_is_refused(tmp_path: object) -> None:
 def test_a_script_that_lies_where_anybody_may_write() -> None:
     assert role(process("/usr/bin/python3", "python3", "/tmp/.x/go.py")).kind == "inline"
     assert role(process("/usr/bin/python3", "python3", "/tmp/ray/session_1/job.py")).kind == "script"
+
+
+def test_what_is_old_leaves_a_group_that_is_in_use() -> None:
+    kept: Bounded[Entry] = Bounded("kept", Counter(), limit=1000, age_ns=10 * SECOND, share=1)
+    for n in range(100):
+        kept.put("", n, Entry(), NOON + n * SECOND)
+    assert len(kept) == 11
+    assert kept.get("", 95, NOON + 99 * SECOND) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
+import msgspec
 import pytest
 from network_activities import NOON, SECOND, flow, process, seen
 
@@ -150,6 +151,7 @@ def test_one_dead_dependency_tried_again_and_again() -> None:
         (600, 5, 900, 4, True),
         (0, 1, 0, 1, False),  # the same in captures, where payload counts
         (0, 2, 0, 1, True),
+        (0, 0, 900, 0, True),  # nobody counted packets
     ],
 )
 def test_what_a_refusal_looks_like(sent: int, out: int, received: int, back: int, answered: bool) -> None:
@@ -189,6 +191,18 @@ THREE = tuple((f"10.0.0.{n}", 22) for n in (7, 8, 9))
 )
 def test_new_edges(program: tuple[str, ...], targets: tuple[tuple[str, int], ...], severity: str) -> None:
     assert worst(run(Lateral(), edges(process(*program), *targets))) == severity
+
+
+def test_a_client_that_is_no_services_child() -> None:
+    """Somebody's command, or cron's: worth a note; three hosts in a row are more."""
+    who = process("/usr/bin/ssh", "ssh", "x", workload="exe:/usr/bin/ssh")
+    who = msgspec.structs.replace(who, workload=msgspec.structs.replace(who.workload, kind="executable"))
+    assert worst(run(Lateral(), edges(who, ONE))) == "low"
+    assert worst(run(Lateral(), edges(who, *THREE))) == "high"
+
+
+def test_a_model_server_is_there_to_be_asked() -> None:
+    assert not run(Lateral(), edges(process("/usr/bin/curl", "curl"), ("10.0.0.9", 11434)))
 
 
 def test_several_kinds_of_services_count_together() -> None:

@@ -7,7 +7,6 @@ its own and not what others did. The entry that was longest unused leaves first;
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
@@ -71,6 +70,7 @@ class Bounded(Generic[V]):
         self._size += key not in entries
         entries[key] = entry
         self._groups.move_to_end(group)
+        self._trim(entries, ts)
         if len(entries) > self._most:
             entries.popitem(last=False)
             self._size -= 1
@@ -92,13 +92,22 @@ class Bounded(Generic[V]):
         yield from list(entries.items()) if entries is not None else ()
 
     def expire(self, ts: int) -> None:
-        """Forgets what is old: some of it at each call, all of it in the end."""
-        for group, entries in list(itertools.islice(self._groups.items(), _SWEEP)):
-            while entries and ts - next(iter(entries.values())).seen > self._age:
-                entries.popitem(last=False)
-                self._size -= 1
-            if not entries:
-                del self._groups[group]
+        """Forgets what is old: some of it at each call, all of it in the end. Cheap where nothing is."""
+        for _ in range(_SWEEP):
+            if not self._groups:
+                return
+            group, entries = next(iter(self._groups.items()))  # the longest unused
+            if ts - next(reversed(entries.values())).seen <= self._age:
+                self._trim(entries, ts)
+                return
+            self._size -= len(entries)
+            del self._groups[group]
+
+    def _trim(self, entries: OrderedDict[Hashable, V], ts: int) -> None:
+        """Of a group in use, what is old."""
+        while ts - next(iter(entries.values())).seen > self._age:
+            entries.popitem(last=False)
+            self._size -= 1
 
     def _evict(self) -> None:
         """The oldest entry of the group that was longest unused."""

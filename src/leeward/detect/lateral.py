@@ -146,9 +146,10 @@ class Lateral:
         if program.by_hand:
             severity = "high" if strong else "medium"
         elif program.name in _CLIENTS:
-            severity = "high" if strong and many else "medium" if strong else "low"
+            alone = process.workload.kind == "executable"  # somebody's command, not a service's or a container's child
+            severity = "high" if strong and many else "medium" if strong and not alone else "low"
         elif not strong:
-            severity = "low" if old and not known and program.kind != "unknown" else ""
+            severity = "info" if old and not known and program.kind != "unknown" else ""
         elif many:
             severity = "high" if program.kind in ("script", "unknown") else "medium"
         elif old and not known:

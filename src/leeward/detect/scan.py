@@ -204,7 +204,9 @@ def has_answered(flow: Flow) -> bool:
     """Did the other side accept the connection, or answer the datagram?"""
     if flow.proto != "tcp":
         return flow.packets_received > 0
-    if not flow.packets_received or flow.packets_sent < 2:
+    if not flow.packets_received:
+        return flow.bytes_received > 0  # a source that counts no packets
+    if flow.packets_sent < 2:
         return False
     bare = (60 if ":" in flow.dst.ip else 40) * flow.packets_received
     return not 0 < flow.bytes_received <= bare
