@@ -271,7 +271,7 @@ export class MapCanvas {
     context.font = `${size}px system-ui, sans-serif`;
     context.textAlign = align;
     context.textBaseline = "middle";
-    context.lineWidth = size / 4;
+    context.lineWidth = size / 2.5;
     context.strokeStyle = this.colour("ground");
     context.lineJoin = "round";
     context.strokeText(text, x, y);

@@ -95,7 +95,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
       const fold = services.size > MANY_SERVICES && !opened.has(`services of ${c.provider}`);
       const service = fold
         ? node(`group:service:${c.provider}`, "group", `services of ${c.provider}`, 1, c.provider, c.provider)
-        : node(`service:${c.provider}:${c.domain}`, "service", c.domain || c.dst || c.provider, 1, c.provider, c.provider);
+        : node(`service:${c.provider}:${c.domain}`, "service", /^[\d.:[\]]*$/.test(c.domain) ? `${c.provider} at ${c.domain || c.dst}` : c.domain, 1, c.provider, c.provider);
       if (fold) members.set(service.id, (members.get(service.id) ?? new Set()).add(c.domain));
       const facts = { workload: c.workload_id, domain: c.domain, provider: c.provider, errors: c.errors, last: c.last, severity, kinds: found };
       edge(from, service, c.exchanges, "7", facts);
@@ -104,7 +104,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
       if (model && folded) members.set(model.id, (members.get(model.id) ?? new Set()).add(c.model));
       if (model) edge(service, model, c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
     }
-    const byDomain = new Map([...nodes.values()].filter((n) => n.kind === "service").map((n) => [n.name, n]));
+    const byDomain = new Map([...nodes.values()].filter((n) => n.kind === "service").map((n) => [n.id.slice(`service:${n.provider}:`.length), n]));
     for (const t of answer.tools) {
       if (!t.tool || !fits(t.tool, t.domain)) continue;
       const service = byDomain.get(t.domain);

@@ -1,9 +1,10 @@
 """Findings that belong together become incidents.
 
-Invariants: every finding is in at most one incident. One of medium severity or worse opens an incident; lesser ones only where at
-least two of them belong together and serve two tactics; `info` joins as context and never opens, joins or worsens anything. An
-incident's severity never falls. Bounded: findings that are remembered, incidents that are open, findings and steps of each; what
-leaves is counted. No clock: the same activities and findings give the same incidents. Why findings belong together: linking.py.
+Invariants: every finding is in at most one incident. One of medium severity or worse opens an incident (of rules that only say
+that something is unusual or unseen: of high); lesser ones only where at least two of them belong together and serve two tactics;
+`info` joins as context and never opens, joins or worsens anything. An incident's severity never falls. Bounded: findings that are
+remembered, incidents that are open, findings and steps of each; what leaves is counted. No clock: the same activities and findings
+give the same incidents. Why findings belong together: linking.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from leeward.detect.findings import identity
 from leeward.detect.linking import ENOUGH, Tie, score, ties
 from leeward.detect.severity import Weighed, weigh
 from leeward.detect.summary import told
+from leeward.detect.tactics import tactics
 from leeward.detect.telling import steps_of
 from leeward.detect.traits import Traits, traits
 from leeward.model.activity import Activity
@@ -36,7 +38,7 @@ _AT_ONCE = 16  # findings that one may bring along
 _LOOSE_NS = 6 * 3600 * 10**9
 _QUIET_NS = 24 * 3600 * 10**9
 """An incident without news for a day is closed: a beacon that sleeps for hours is still the same attack."""
-_MEDIUM = SEVERITIES.index("medium")
+_MEDIUM, _HIGH = SEVERITIES.index("medium"), SEVERITIES.index("high")
 
 Token = tuple[str, object]
 
@@ -176,7 +178,7 @@ class Incidents:
         return [*merged, self._tell(target, ts)]
 
     def _opens(self, held: Held, loose: list[Held]) -> bool:
-        if held.traits.rank >= _MEDIUM:
+        if held.traits.rank >= (_HIGH if held.finding.rule in tactics().aimless else _MEDIUM):
             return True
         group = [held, *(other for other in loose if other.traits.rank)]
         return len(group) > 1 and len({one.traits.tactic for one in group} - {""}) > 1
