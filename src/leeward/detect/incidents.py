@@ -3,8 +3,8 @@
 Invariants: every finding is in at most one incident. One of medium severity or worse opens an incident (of rules that only say
 that something is unusual or unseen: of high); lesser ones only where at least two of them belong together and serve two tactics;
 `info` joins as context and never opens, joins or worsens anything. An incident's severity never falls. Bounded: findings that are
-remembered, incidents that are open, findings and steps of each; what leaves is counted. No clock: the same activities and findings
-give the same incidents. Why findings belong together: linking.py.
+remembered, incidents that are open, findings and steps of each; what leaves is counted. No clock: the same activities and
+findings give the same incidents. Why findings belong together: linking.py.
 """
 
 from __future__ import annotations
