@@ -62,6 +62,8 @@ class Host:
                 )
             )  # fmt: skip
             chosen = rng.sample(sites, rng.randint(2, 9))
+            if n % 10 == 3:
+                chosen = [("api.openai.com", "162.159.140.245"), *chosen]
             self.habits.append([(name, Endpoint(ip, rng.choice((443, 443, 5432, 6379, 8080)))) for name, ip in chosen])
         self.number = 0
 
@@ -112,7 +114,7 @@ class Host:
 
     def _content(self, n: int, ts: int, flow: Flow, inbound: bool, sent: int, received: int) -> Iterator[Activity]:
         rng, process = self.rng, self.processes[n]
-        if n % 10 == 3 and not inbound and rng.random() < 0.5:
+        if n % 10 == 3 and not inbound and flow.domain == "api.openai.com":
             said = [
                 ChatMessage("system", f"You are app {n}."),
                 ChatMessage("user", "word " * int(rng.lognormvariate(5, 0.5))),
@@ -153,14 +155,24 @@ class Bench:
             if act.ts - self._tick >= S:
                 self._tick = act.ts
                 before = time.process_time()
-                self._found(self.detection.tick(act.ts), act.ts)
-                self.incidents.tick(act.ts)
+                self._ticked(act.ts)
                 self.ticking += time.process_time() - before
             self.incidents.heed(act)
             found = self.detection.feed(act)
             if found:
                 self._found(found, act.ts)
         self.seconds += time.process_time() - began
+
+    def _ticked(self, ts: int) -> None:
+        clock = time.thread_time_ns
+        for part in (*self.detection.detectors, self.incidents):
+            t = clock()
+            found = part.tick(ts)
+            cost = self.costs[type(part).__name__, "tick"]
+            cost[0] += clock() - t
+            cost[1] += 1
+            if part is not self.incidents:
+                self._found(found, ts)
 
     def feed_measured(self, acts: list[Activity]) -> None:
         """The same, call by call: who takes how long for what. Not part of the rate."""
