@@ -1,5 +1,7 @@
 """Every scenario's recorded log, judged: what must be found is found, what is honest is left alone."""
 
+import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,11 @@ def test_the_truth_holds(name: str) -> None:
 
 def test_no_log_is_left_over() -> None:
     assert {path.name for path in RECORDED.iterdir()} == {recorded_path(s).name for s in scenarios().values()}
+
+
+def test_no_log_has_a_key_in_it() -> None:
+    forms = re.compile(rb"sk-(?:proj|ant)-|T3BlbkFJ|AKIA[A-Z2-7]{16}|gsk_[A-Za-z0-9]{20}|AIza[A-Za-z0-9_-]{30}")
+    assert [path.name for path in RECORDED.iterdir() if forms.search(gzip.decompress(path.read_bytes()))] == []
 
 
 def test_logs_are_small() -> None:
