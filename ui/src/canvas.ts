@@ -1,7 +1,7 @@
 // Draws the map on a canvas. Measured on software-rendered Chromium, two cores, 600 nodes and 5,100 edges: Cytoscape 4 frames a second,
 // its WebGL renderer half a frame; this one reuses a picture of the edges while it is moved, and draws them anew when it rests.
 import type { Drawing, Edge, Kind, Node } from "./graph";
-import { places } from "./graph";
+import { places, ROW } from "./graph";
 
 export interface Picked { node?: Node; edge?: Edge }
 interface View { x: number; y: number; scale: number }
@@ -242,7 +242,7 @@ export class MapCanvas {
 
   private drawDots(context: CanvasRenderingContext2D): void {
     const beside = new Set(this.lines.filter((line) => this.near(line.edge)).flatMap((line) => [line.edge.from, line.edge.to]));
-    const named = this.view.scale * 12 >= 7 || this.dots.length < 60;
+    const named = ROW * this.view.scale >= 10 || this.dots.length < 60;
     for (const { node, x, y } of this.dots) {
       context.globalAlpha = !this.chosen || node.id === this.chosen || beside.has(node.id) ? 1 : 0.15;
       context.fillStyle = this.colour(`n-${node.kind}`);

@@ -30,6 +30,11 @@ function groupOf(id: string): string {
   return `programs in ${folder}`;
 }
 
+/** Is it an address of a private network (RFC 1918, RFC 4193, loopback, link-local)? */
+function inside(address: string): boolean {
+  return /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(fd|fc|fe80|::1))/.test(address);
+}
+
 function worse(a: Severity | "", b: Severity | ""): Severity | "" {
   return SEVERITIES.indexOf(b as Severity) > SEVERITIES.indexOf(a as Severity) ? b : a;
 }
@@ -112,17 +117,21 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     }
   }
   if (layers.has("4") || layers.has("3")) {
+    const places = new Set(answer.connections.map((c) => (layers.has("4") ? `${c.place}:${c.port}` : c.dst.replace(/:\d+$/, ""))));
     for (const c of answer.connections) {
       if (c.l7 === "dns" || !fits(c.workload, c.place, c.dst)) continue;
       if (layers.has("7") && answer.conversations.some((x) => x.workload_id === c.workload_id && x.domain === c.place)) continue;
       const from = workload(c.workload_id, c.workload, c.exe);
       const database = DATABASES[c.port];
       const address = c.dst.replace(/:\d+$/, "");
-      const name = layers.has("4") ? `${c.place}:${c.port}` : address;
+      const where = database ?? (inside(address) ? "inside" : "outside");
+      const place = layers.has("4") ? `${where}, port ${c.port}` : where;
+      const fold = places.size > MANY && !opened.has(place);
+      const name = fold ? place : layers.has("4") ? `${c.place}:${c.port}` : address;
       const about = layers.has("4") ? [database, c.proto, c.l7].filter(Boolean).join(" ") : c.place === address ? "no name" : c.place;
-      const to = node(`host:${name}`, database ? "database" : layers.has("4") ? "port" : "host", name, 1, about, c.provider);
+      const to = fold ? node(`group:host:${name}`, "group", name, 1, about, "") : node(`host:${name}`, database ? "database" : layers.has("4") ? "port" : "host", name, 1, about, c.provider);
+      if (fold) members.set(to.id, (members.get(to.id) ?? new Set()).add(`${c.place}:${c.port}`));
       edge(from, to, c.flows, layers.has("4") ? "4" : "3", { workload: c.workload_id, domain: c.place, provider: c.provider, last: c.last, severity: risks.get(`${c.workload_id}\n${c.place}`) ?? "" });
-      edges.get(`${from.id}→${to.id}→${layers.has("4") ? "4" : "3"}`)!.errors += 0;
     }
   }
   for (const [key, found] of members) {
@@ -135,6 +144,9 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   }
   return { nodes: [...nodes.values()], edges: [...edges.values()], workloads: all.size, hidden: answer.cut };
 }
+
+/** Between two nodes of a full column, one above the other. */
+export const ROW = 52;
 
 /** Where each node stands: columns from left to right; within one, ordered so that edges cross little. */
 export function places(drawing: Drawing): Map<string, { x: number; y: number }> {
@@ -163,7 +175,7 @@ export function places(drawing: Drawing): Map<string, { x: number; y: number }> 
   }
   const found = new Map<string, { x: number; y: number }>();
   const tallest = Math.max(1, ...columns.map((nodes) => nodes.length));
-  const height = Math.max(360, tallest * 52);
+  const height = Math.max(360, tallest * ROW);
   const across = Math.max(430, height * 0.62);
   columns.forEach((nodes, column) => {
     const gap = height / (nodes.length + 1);

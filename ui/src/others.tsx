@@ -1,6 +1,6 @@
 // Search, exchanges, coverage, the audit log, settings.
 import { query, useAsk, useChanges } from "./api";
-import { count } from "./format";
+import { base, count } from "./format";
 import { Answer, Badge, type Column, Drawer, Empty, Facts, Filter, Paged, Panel, SearchField, SPANS, Table, Tag } from "./parts";
 import { History } from "./policies";
 import { adjust, link, type Place } from "./route";
@@ -98,11 +98,11 @@ export function Coverage() {
 
 const ROWS: Column<CoverageRow>[] = [
   { head: "Workload", cell: (r) => r.workload?.name, value: (r) => r.workload?.name },
-  { head: "Process", cell: (r) => `${r.exe} (${r.pid})`, value: (r) => r.exe, wide: true },
+  { head: "Process", cell: (r) => <span title={r.exe}>{base(r.exe)} ({r.pid})</span>, value: (r) => r.exe },
   { head: "Visible", cell: (r) => <Tag kind={r.visible === "content" ? "new" : "act"}>{r.visible}</Tag>, value: (r) => r.visible },
   { head: "How", cell: (r) => r.library || r.rung, value: (r) => r.library || r.rung },
   { head: "Why not more", cell: (r) => r.reason, value: (r) => r.reason, wide: true },
-  { head: "What would mend it", cell: (r) => r.remedy, value: (r) => r.remedy, wide: true },
+  { head: "Remedy", cell: (r) => r.remedy, value: (r) => r.remedy, wide: true },
   { head: "Writes held", cell: (r) => r.held, value: (r) => r.held },
   { head: "Services", cell: (r) => r.services.join(", "), value: (r) => r.services.join(" ") },
   { head: "Exchanges", cell: (r) => count(r.exchanges), value: (r) => r.exchanges, number: true },

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from leeward.detect.rule import rules
 from leeward.detect.severity import Weighed
+from leeward.detect.tactics import tactics
 from leeward.detect.telling import chain
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.incident import Incident, Step
@@ -57,7 +58,8 @@ def told(
 
 def _title(ordered: list[Finding], workloads: list[Workload]) -> str:
     """What it began with and the worst that came of it. A single finding's is its own."""
-    serious = [f for f in ordered if f.severity != "info"] or ordered
+    told = [f for f in ordered if f.severity != "info"] or ordered
+    serious = [f for f in told if f.rule not in tactics().aimless] or told
     if not serious:
         return ""
     names = list(dict.fromkeys(f.title.split(":", 1)[0] for f in serious))
