@@ -104,7 +104,7 @@ const ROWS: Column<CoverageRow>[] = [
   { head: "Why not more", cell: (r) => r.reason, value: (r) => r.reason, wide: true },
   { head: "Remedy", cell: (r) => r.remedy, value: (r) => r.remedy, wide: true },
   { head: "Writes held", cell: (r) => r.held, value: (r) => r.held },
-  { head: "Services", cell: (r) => r.services.join(", "), value: (r) => r.services.join(" ") },
+  { head: "Services", cell: (r) => r.services.join(", "), value: (r) => r.services.join(" "), wide: true },
   { head: "Exchanges", cell: (r) => count(r.exchanges), value: (r) => r.exchanges, number: true },
 ];
 
@@ -148,7 +148,7 @@ export function Settings({ me, theme, setTheme }: { me: Me; theme: string; setTh
 const LOSS = /drop|lost|lose|full|error|evict|trunc|gap|refus|unreadable/;
 const COUNTERS: Column<[string, unknown]>[] = [
   { head: "Counter", cell: ([name]) => name, value: ([name]) => name, wide: true },
-  { head: "Value", cell: ([name, value]) => <span className={LOSS.test(name) && !!value ? "warn" : ""}>{typeof value === "number" ? value.toLocaleString("en") : String(value)}</span>, value: ([, value]) => (typeof value === "number" ? value : String(value)), number: true },
+  { head: "Value", cell: ([name, value]) => <span className={LOSS.test(name) && !!value ? "warn" : ""}>{typeof value === "number" ? value.toLocaleString("en") : String(value)}</span>, value: ([, value]) => (typeof value === "number" ? value : String(value)), wide: true },
 ];
 
 function flatten(value: Record<string, unknown>, prefix = ""): [string, unknown][] {

@@ -59,7 +59,8 @@ def drawn(con: Any, since: datetime | None, until: datetime | None) -> dict[str,
         "coalesce(try_cast(regexp_extract(dst, ':([0-9]+)$', 1) AS INTEGER), 0) AS port, proto, l7, "
         "any_value(dst) AS dst, max(provider) AS provider, count(*) AS flows, sum(bytes_sent)::DOUBLE AS bytes_sent, "
         "sum(bytes_received)::DOUBLE AS bytes_received, epoch_ms(min(time)) AS first, epoch_ms(max(time)) AS last FROM flows "
-        f"WHERE {where} AND workload_id <> '' AND state <> 'listening' AND direction <> 'inbound' "
+        f"WHERE {where} AND workload_id <> '' AND state <> 'listening' AND "
+        "(direction = 'outbound' OR (direction = 'unknown' AND port < 32768)) "
         "GROUP BY workload_id, direction, place, port, proto, l7 ORDER BY sum(bytes_sent) + sum(bytes_received) DESC, 1, 5, 6",
         span,
     )
