@@ -399,6 +399,22 @@ def test_a_shim_above_names_the_container(host: Host) -> None:
     assert table.get(42, at(7)).container is None
 
 
+def test_what_vanished_below_a_shim_is_in_its_container(host: Host) -> None:
+    """`docker exec` of a program of milliseconds: its cgroup is gone before it can be read."""
+    host.json("/run/containerd/io.containerd.runtime.v2.task/default/agent/config.json", {})
+    shim(host)
+    table = host.table()
+    table.scan()
+    table.feed(execs(50, 30, 5, ("runc", "exec", "agent"), "/usr/sbin/runc"))
+    table.feed(execs(51, 50, 5, ("runc", "init"), "/proc/self/exe"))
+    table.feed(execs(52, 51, 5, ("id",), "/usr/bin/id"))
+    process = table.get(52, at(6))
+    assert process.container is not None
+    assert process.container.id == "agent"
+    assert table.get(50, at(6)).container is None
+    assert table.get(51, at(6)).container is None
+
+
 def test_a_users_program_that_is_called_shim_names_nothing(host: Host) -> None:
     host.json("/run/containerd/io.containerd.runtime.v2.task/default/agent/config.json", {})
     shim(host, uid=1000)

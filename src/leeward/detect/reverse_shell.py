@@ -148,7 +148,10 @@ class ReverseShell:
             verdicts = self._by_named_pipe(held, outward)
         if not verdicts:
             return []
-        worst = max(verdicts, key=lambda v: (SEVERITIES.index(v.severity), v.confidence))
+        if not late and all(_is_udp(v) for v in verdicts):
+            self._unknown[pid] = held  # a TCP connection may yet come: what relays asks and tells others over UDP first
+            return []
+        worst = max(verdicts, key=lambda v: (not _is_udp(v), SEVERITIES.index(v.severity), v.confidence))
         if SEVERITIES.index(worst.severity) <= SEVERITIES.index(self._told.get(pid, "info")):
             return []
         self._told[pid] = worst.severity
@@ -175,7 +178,7 @@ class ReverseShell:
         if ways == {"socket"}:
             rated = _direct(held.process, made, inward.flow or outward.flow)
         elif ways <= {"socket", "stream"} or _relays(inward, outward):
-            rated = _relayed(held.process, made, inward, outward)
+            rated = None if self._hosted(inward, outward) else _relayed(held.process, made, inward, outward)
         else:
             rated = self._guessed(held, made, inward, outward, ts)
         return _Verdict(*rated, inward, outward) if rated is not None else None
@@ -185,7 +188,7 @@ class ReverseShell:
         flow, through = outward.flow or inward.flow, outward.through or inward.through
         if flow is None or through is None or not made.commanded or self._excused(through.pid):
             return None
-        if trusted(through, _HOSTS) or flow.provider or flow.l7 == "dns" or flow.state == "listening":
+        if self._hosts(through, flow) or flow.provider or flow.l7 == "dns" or flow.state == "listening":
             return None
         port = flow.dst.port
         if flow.proto == "udp" or port in self._ports:
@@ -207,6 +210,30 @@ class ReverseShell:
         """May it be TLS that has not been seen yet?"""
         young = ts - flow.start < self._settings["settle_seconds"] * _SECOND
         return port in (443, 8443) and young and payload(flow, sent=True) <= 0
+
+    def _hosted(self, *leads: Lead) -> bool:
+        """Is what the streams lead through one that may hold them?"""
+        return any(
+            lead.through is not None and self._hosts(lead.through, lead.flow) for lead in leads if lead.how != "socket"
+        )
+
+    def _hosts(self, through: Process | Ancestor, flow: Flow | None) -> bool:
+        """May this program hold a shell's streams beside this connection?
+
+        An agent may, for the streams end at it; but it speaks HTTP to whoever is not on this host, its provider first. One that
+        never spoke to a model and has a connection on which bytes of no known protocol came is one by its place alone: a program
+        that lies in the agent's folder, where its skills are put."""
+        if trusted(through, _HOSTS - {"agent"}):
+            return True
+        if not trusted(through, ["agent"]):
+            return False
+        raw = (
+            flow is not None
+            and flow.proto == "tcp"
+            and not flow.l7
+            and payload(flow) >= self._settings["payload_bytes"]
+        )
+        return not raw or self._excused(through.pid) or _is_here(flow)
 
     def _excused(self, pid: int) -> bool:
         """Does it talk to models? Then its shells are a model's tools: another rule's business."""
@@ -305,7 +332,8 @@ class ReverseShell:
         process, lead = held.process, verdict.outward
         flow = lead.flow or verdict.inward.flow
         where = str(other_end(flow)) if flow is not None else "a connection not seen from its beginning"
-        name = program(process).name
+        name, called = program(process).name, flow.domain if flow is not None else ""
+        shown = f"{called} ({where})" if called else where
         through = lead.through if lead.through is not None and lead.through.pid != process.pid else None
         via = f" through {program(through).name}" if through is not None else ""
         what = [f"{s.kind} {s.number}" for s in held.streams]
@@ -322,10 +350,21 @@ class ReverseShell:
         if flow is not None:
             evidence.append({"type": "flow", "time": iso(ts), "id": flow.id, "dst": where, "direction": flow.direction})
         return occurrence(
-            "reverse-shell", process, ts, f"{name} to {where}{via}", same=[other_end(flow).ip if flow else lead.peer],
-            subject={"destination": where, "program": process.exe, "direction": flow.direction if flow else ""},
+            "reverse-shell", process, ts, f"{name} to {shown}{via}", same=[other_end(flow).ip if flow else lead.peer],
+            subject={"destination": where, "program": process.exe, "direction": flow.direction if flow else "",
+                     **({"domain": called} if called else {})},
             evidence=evidence, severity=verdict.severity, confidence=verdict.confidence,
         )  # fmt: skip
+
+
+def _is_udp(verdict: _Verdict) -> bool:
+    flow = verdict.outward.flow or verdict.inward.flow
+    return flow is not None and flow.proto == "udp"
+
+
+def _is_here(flow: Flow | None) -> bool:
+    """Is its other end on this host?"""
+    return flow is not None and (flow.proto == "unix" or other_end(flow).ip in ("127.0.0.1", "::1"))
 
 
 def payload(flow: Flow, sent: bool = False) -> int:
@@ -362,9 +401,7 @@ def _relayed(process: Process, made: Program, inward: Lead, outward: Lead) -> tu
     through = [
         lead.through for lead in (inward, outward) if lead.through is not None and lead.through.pid != process.pid
     ]
-    if any(trusted(one, _HOSTS) for one in through) or any(
-        lead.flow is not None and lead.flow.provider for lead in (inward, outward)
-    ):
+    if any(lead.flow is not None and lead.flow.provider for lead in (inward, outward)):
         return None
     known = any(program(one).any({"relay", "file-tool"}) for one in through)
     if not made.any(_COMMANDS):

@@ -20,6 +20,14 @@ def place(entry: Entry, raw: bytes, ts: int, exe: str, runtimes: RuntimeReaders)
     contain(entry, candidates, ts, runtimes)
 
 
+def place_unseen(entry: Entry, ts: int, exe: str, argv: tuple[str, ...], runtimes: RuntimeReaders) -> None:
+    """Without its cgroup, for it ended before that could be read. What it inherited is its parent's; what a shim or conmon starts
+    (`docker exec` of a program of milliseconds) is in the container that this one is for."""
+    helps = is_runtime_helper(exe) or argv[1:2] == ("init",)
+    if entry.container is None and entry.shim is not None and not helps:
+        contain(entry, (entry.shim,), ts, runtimes)
+
+
 def contain(entry: Entry, candidates: tuple[Candidate, ...], ts: int, runtimes: RuntimeReaders) -> None:
     """The deepest id names the container. A runtime of this host may know only an outer one (Docker in Docker):
     then that one gives the workload, since the inner id means nothing after a restart."""
