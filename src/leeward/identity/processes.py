@@ -193,7 +193,7 @@ class ProcessTable:
                     return self._guess(entry, event, cwd), event.argv, cwd
         self._counters["exec_vanished"] += 1
         exe = self._guess(entry, event, cwd)
-        place_unseen(entry, event.ts, exe, event.argv, self._runtimes)
+        place_unseen(entry, event, exe, self._runtimes)
         return exe, event.argv, cwd
 
     def _learn(self, entry: Entry, asked: str, exe: str) -> None:
