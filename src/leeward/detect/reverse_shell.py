@@ -18,6 +18,7 @@ from leeward.detect.detector import occurrence
 from leeward.detect.one_by_one import Asked, OneByOne
 from leeward.detect.programs import Program, program, trusted, words_of
 from leeward.detect.rule import rules
+from leeward.detect.shell_ratings import COMMANDS, direct, is_here, payload, relayed, relays
 from leeward.detect.streams import Held, Lead, Streams, other_end
 from leeward.model.activity import Activity, Ended, ExchangeSeen, FlowSeen, Started, System
 from leeward.model.finding import SEVERITIES, Finding
@@ -28,7 +29,6 @@ from leeward.model.times import iso
 _SECOND = 10**9
 _WAIT = _SECOND // 5
 _MOST = 8_192
-_COMMANDS = frozenset({"shell", "interpreter"})
 
 #: Who may hold a shell's streams beside a connection: they serve shells to people who proved who they are, or run jobs.
 _HOSTS = words_of(
@@ -126,10 +126,10 @@ class ReverseShell:
         """A shell or interpreter, or what one runs, with streams that may lead somewhere."""
         if not any(stream.kind in ("socket", "pipe", "unix", "tty") for stream in held.streams):
             return False
-        if program(held.process).any(_COMMANDS):
+        if program(held.process).any(COMMANDS):
             return True
         parent = held.process.ancestors[:1]
-        return bool(parent) and held.streams[1].kind == "socket" and program(parent[0]).any(_COMMANDS)
+        return bool(parent) and held.streams[1].kind == "socket" and program(parent[0]).any(COMMANDS)
 
     # -- a shell that waits ----------------------------------------------------------------------------------------
 
@@ -176,9 +176,9 @@ class ReverseShell:
         made = program(held.process)
         ways = {inward.how, outward.how}
         if ways == {"socket"}:
-            rated = _direct(held.process, made, inward.flow or outward.flow)
-        elif ways <= {"socket", "stream"} or _relays(inward, outward):
-            rated = None if self._hosted(inward, outward) else _relayed(held.process, made, inward, outward)
+            rated = direct(held.process, made, inward.flow or outward.flow)
+        elif ways <= {"socket", "stream"} or relays(inward, outward):
+            rated = None if self._hosted(inward, outward) else relayed(held.process, made, inward, outward)
         else:
             rated = self._guessed(held, made, inward, outward, ts)
         return _Verdict(*rated, inward, outward) if rated is not None else None
@@ -233,7 +233,7 @@ class ReverseShell:
             and not flow.l7
             and payload(flow) >= self._settings["payload_bytes"]
         )
-        return not raw or self._excused(through.pid) or _is_here(flow)
+        return not raw or self._excused(through.pid) or is_here(flow)
 
     def _excused(self, pid: int) -> bool:
         """Does it talk to models? Then its shells are a model's tools: another rule's business."""
@@ -360,54 +360,3 @@ class ReverseShell:
 def _is_udp(verdict: _Verdict) -> bool:
     flow = verdict.outward.flow or verdict.inward.flow
     return flow is not None and flow.proto == "udp"
-
-
-def _is_here(flow: Flow | None) -> bool:
-    """Is its other end on this host?"""
-    return flow is not None and (flow.proto == "unix" or other_end(flow).ip in ("127.0.0.1", "::1"))
-
-
-def payload(flow: Flow, sent: bool = False) -> int:
-    """Bytes received beside headers, about: 20 of IPv4 or 40 of IPv6, and of TCP 32 with timestamps, 40 in the first packet."""
-    header = (40 if ":" in flow.dst.ip else 20) + 32
-    size, packets = (flow.bytes_sent, flow.packets_sent) if sent else (flow.bytes_received, flow.packets_received)
-    return size - header * packets - 8
-
-
-def _direct(process: Process, made: Program, flow: Flow | None) -> tuple[str, float] | None:
-    """Its input and output are the socket."""
-    inbound = flow is not None and flow.direction == "inbound"
-    parent = process.ancestors[0] if process.ancestors else None
-    if not made.any(_COMMANDS):
-        of_shell = parent is not None and program(parent).any(_COMMANDS | {"relay"})
-        return ("high", 0.8) if of_shell and not inbound else None
-    runs_file = made.script is not None and made.script.kind in ("file", "module")
-    if inbound and (runs_file or (parent is not None and trusted(parent, ["super-server"]) and not made.commanded)):
-        return "low", 0.3
-    if runs_file:
-        return "high", 0.7
-    return ("critical", 0.9) if inbound else ("critical", 0.95)
-
-
-def _relays(*leads: Lead) -> bool:
-    """Does a relay by its name have the connection?"""
-    return all(
-        lead.how == "socket" or (lead.through is not None and program(lead.through).any({"relay"})) for lead in leads
-    )
-
-
-def _relayed(process: Process, made: Program, inward: Lead, outward: Lead) -> tuple[str, float] | None:
-    """Its streams lead to the connection through what is seen to be there."""
-    through = [
-        lead.through for lead in (inward, outward) if lead.through is not None and lead.through.pid != process.pid
-    ]
-    if any(lead.flow is not None and lead.flow.provider for lead in (inward, outward)):
-        return None
-    known = any(program(one).any({"relay", "file-tool"}) for one in through)
-    if not made.any(_COMMANDS):
-        return ("high", 0.8) if outward.how == "socket" else None
-    if made.commanded:
-        return ("critical", 0.9) if known else ("high", 0.75)
-    if made.script is not None and made.script.kind == "code" and known and made.any({"shell"}):
-        return "high", 0.7
-    return ("low", 0.3) if made.any({"shell"}) else None
