@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from detect_acts import NULL, TTY, found, proc, started, system, worst
 
@@ -101,3 +102,20 @@ def test_a_rename_into_place_counts() -> None:
     told = found(AgentConfig(), system(SCRIPT, "rename", path=SETTINGS, source="/tmp/x", label="agent-config"))
     assert worst(told) == "high"
     assert told[0].evidence[1]["pid"] == NPM.pid
+
+
+PIP_RUNNER = "/home/app/venv/bin/python /usr/lib/python3.11/site-packages/pip/__pip-runner__.py install"
+
+
+def test_pip_that_runs_itself_with_another_python() -> None:
+    pip = proc(f"{PIP_RUNNER} -e .", proc("python3 -m pip --python /home/app/venv/bin/python install -e ."))
+    pip = msgspec.structs.replace(pip, exe="/usr/bin/python3.11")
+    for path in (
+        "/tmp/pip-build-env-k7jvk_30/site/sitecustomize.py",
+        "/home/app/venv/lib/python3.11/site-packages/__editable__.mine-1.0.pth",
+    ):
+        assert not severity(pip, path, "python-startup")
+    evil = "/home/app/venv/lib/python3.11/site-packages/litelm_init.pth"
+    assert severity(pip, evil, "python-startup") == "medium"
+    script = proc("sh -c 'python3 build.py'", pip)
+    assert severity(script, evil, "python-startup") == "high"

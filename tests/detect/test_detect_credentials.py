@@ -193,6 +193,24 @@ def test_environments_of_others() -> None:
     assert any(e.get("processes") == 5 for f in told for e in f.evidence)
 
 
+def test_environments_of_several_services() -> None:
+    """Few processes, but each of another service: nothing has work with three."""
+    thief = proc("python3 x.py", workload="systemd:shop.service")
+    others = [proc("/opt/app", workload=f"systemd:other{n}.service") for n in range(3)]
+    acts = [
+        system(thief, "open", n, path=f"/proc/{t.pid}/environ", label="environ", target=t) for n, t in enumerate(others)
+    ]
+    told = found(Credentials(), *acts)
+    assert worst(told) == "medium"
+    assert told[-1].evidence[0]["value"] == told[-1].evidence[0]["threshold"] == 3
+    same = [proc("/opt/app", workload="systemd:other.service") for _ in range(4)]
+    acts = [
+        system(thief, "open", n, path=f"/proc/{t.pid}/environ", label="environ", target=t) for n, t in enumerate(same)
+    ]
+    assert worst(found(Credentials(), *acts)) == "low"
+    assert worst(found(Credentials(), *acts[:2])) == "low"
+
+
 def test_environments_of_ones_own() -> None:
     parent = proc("/opt/app", workload="a")
     child = proc("python3 x.py", parent, workload="a")

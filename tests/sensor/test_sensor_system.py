@@ -123,10 +123,16 @@ def test_any_bytes_are_taken(raw: bytes) -> None:
 def test_an_exec() -> None:
     streams = (5, 0, 1, 0, 6, 7, 2, 0, 0, 0, 6, 0)
     head = (9, layout.EXEC, 11, 50, 10, 1000, 9, 10, 0, 1, 1, 0)
-    raw = layout.EXEC_HEAD.pack(*head, *streams) + b"/bin/true".ljust(512, b"\0") + b"true\0-x\0--".ljust(1024, b"\0")
+    group = b"docker-1.scope\0left over"
+    raw = (
+        layout.EXEC_HEAD.pack(*head, *streams, group)
+        + b"/bin/true".ljust(512, b"\0")
+        + b"true\0-x\0--".ljust(1024, b"\0")
+    )
     assert decode.record(raw, 0, 100) == ProcessExec(
         109, 11, 10, 50, 1000, "/bin/true", ("true", "-x", "--"), False,
         (Stream("socket", 5), Stream("unix", 6, 7), Stream("null")), "memfd", 0, True,
+        cgroup="docker-1.scope",
     )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ by the process that had this pid last.
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +33,9 @@ _MANY = 4  # workloads that talk to an address: more are not told apart
 _SERVICES = 1_024
 _NO_SERVICE = ("", "openai_compatible")  # what an unknown host says of itself by speaking like one
 _ARGUMENTS = 5  # of a command line that may name the program's file
+_STARTUPS = 512  # installations of Python
+_HOOKS = 4  # of an installation
+_INSTALLATION = re.compile(r"(.*)/lib(?:64)?/(?:python|pypy)[^/]*/(?:site|dist)-packages/")
 _UP = 6  # generations
 _NAMED = 60  # characters of a command line, where it stands for the process
 _PIPED_NS = 60 * 10**9  # both ends of a pipe begin together: a shell starts them
@@ -110,6 +115,9 @@ class Context:
         self._nodes: OrderedDict[Key, Node] = OrderedDict()
         self._last: dict[int, Key] = {}  # pid → who had it last
         self._written: OrderedDict[str, tuple[Key, int]] = OrderedDict()
+        self._startups: OrderedDict[str, tuple[str, ...]] = (
+            OrderedDict()
+        )  # folder of a Python → files that it runs at start
         self._pipes: OrderedDict[int, tuple[Key, int, int]] = OrderedDict()
         self._talks: OrderedDict[str, Talk] = OrderedDict()
         self._services: OrderedDict[str, None] = OrderedDict()  # names of AI services
@@ -219,9 +227,18 @@ class Context:
         for path in dict.fromkeys((process.exe, *process.argv[1:_ARGUMENTS])):
             if path.startswith("/"):
                 self._used(node, path, "was run as", ts)
+        if self._startups and posixpath.basename(process.exe).startswith(("python", "pypy")):
+            self._ran_at_start(node, process, ts)
         for number, stream in enumerate(activity.streams):
             if stream.kind == "pipe" and stream.number:
                 self._piped(node, stream.number, number, process.ancestors[0].pid if process.ancestors else 0, ts)
+
+    def _ran_at_start(self, node: Node, process: Process, ts: int) -> None:
+        """Python runs these by itself (site.py), which no event tells. A virtual environment's is known by its first argument:
+        the file there leads to another installation's program."""
+        for called in dict.fromkeys((process.exe, *process.argv[:1])):
+            for path in self._startups.get(posixpath.dirname(posixpath.dirname(called)), ()):
+                self._used(node, path, "is run at every start of Python, by", ts)
 
     def _piped(self, node: Node, pipe: int, end: int, parent: int, ts: int) -> None:
         """The other end of this pipe is another process's, begun by the same parent: curl | sh."""
@@ -248,6 +265,8 @@ class Context:
         kind = activity.kind
         if kind in ("rename", "chmod") or (kind == "open" and activity.number):
             self._wrote(self._node(process, activity.ts), path, activity.ts)
+            if activity.label == "python-startup":
+                self._hooked(path)
         elif kind == "open":
             self._used(self._node(process, activity.ts), path, "was read by", activity.ts)
         elif kind in ("ptrace", "vm-write") and activity.target is not None and activity.target.pid:
@@ -262,6 +281,16 @@ class Context:
         if len(self._written) > _FILES:
             self._written.popitem(last=False)
             self.counters["incident_files_evicted"] += 1
+
+    def _hooked(self, path: str) -> None:
+        found = _INSTALLATION.match(path)
+        if found is None:
+            return
+        paths = self._startups.pop(found[1], ())
+        self._startups[found[1]] = (*(known for known in paths if known != path), path)[-_HOOKS:]
+        if len(self._startups) > _STARTUPS:
+            self._startups.popitem(last=False)
+            self.counters["incident_startups_evicted"] += 1
 
     def _used(self, node: Node, path: str, how: str, ts: int) -> None:
         held = self._written.get(path)

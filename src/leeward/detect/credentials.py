@@ -46,10 +46,11 @@ _OTHERS = frozenset({"environ", "memory"})
 
 
 class _Sweep(msgspec.Struct):
-    """What one process and those below it read: class → (path, ts) of the latest; told: how bad."""
+    """What one process and those below it read: class → (path, ts) of the latest; pids: others whose environment or memory, →
+    (workload, ts). told: how bad."""
 
     classes: dict[str, tuple[str, int]] = {}
-    pids: dict[int, int] = {}
+    pids: dict[int, tuple[str, int]] = {}
     told: int = -1
 
 
@@ -62,6 +63,7 @@ class Credentials:
         self._owners = {label: frozenset(names) for label, names in settings["owners"].items()}
         self._embedded = frozenset(settings["embedded"])
         self._classes, self._others = settings["sweep_classes"], settings["others"]
+        self._services = settings["other_services"]
         self._all_embedded = settings["sweep_embedded"]
         self._within = settings["sweep_seconds"] * _SECOND
         self._people = People(self.counters, "credentials")
@@ -139,6 +141,10 @@ class Credentials:
             return True
         return bool(process.workload.id) and self._workloads.get(pid) == process.workload.id
 
+    def _whose(self, pid: int, target: Process | None) -> str:
+        """The workload of a process that was read, "" if it is not known."""
+        return target.workload.id if target is not None and target.pid else self._workloads.get(pid, "")
+
     # -- one file --------------------------------------------------------------------------------------------------
 
     def _alone(self, activity: System) -> list[Finding]:
@@ -199,21 +205,27 @@ class Credentials:
         sweep.classes[label] = (activity.path, ts)
         pid = _PID.match(activity.path)
         if pid is not None:
-            sweep.pids[int(pid[1])] = ts
+            sweep.pids[int(pid[1])] = (self._whose(int(pid[1]), activity.target), ts)
             if len(sweep.pids) > _PATHS:
                 del sweep.pids[next(iter(sweep.pids))]
         recent = {name: seen for name, seen in sweep.classes.items() if ts - seen[1] <= self._within}
-        others = [number for number, at in sweep.pids.items() if ts - at <= self._within]
+        others = [whose for whose, at in sweep.pids.values() if ts - at <= self._within]
+        services = len(set(others) - {""})
         needed = self._all_embedded if recent.keys() <= self._embedded else self._classes
-        if len(recent) < needed and len(others) < self._others:
+        many = len(recent) >= needed or len(others) >= self._others
+        if not many and services < self._services:
             return []
         severity, confidence = self._how_bad(one, activity, len(recent))
+        if not many and severity == "high":
+            severity, confidence = "medium", 0.6
         rank = SEVERITIES.index(severity) * 100 + len(recent)
         if rank <= max(sweep.told, below):
             return []
         sweep.told = rank
         by_class = len(recent) >= needed
         value, threshold = (len(recent), needed) if by_class else (len(others), self._others)
+        if not many:
+            value, threshold = services, self._services
         told = {
             "type": "sweep",
             "time": iso(ts),

@@ -52,6 +52,10 @@ _SANDBOXES = (
 )
 _SHUT_IN = ("sandbox", "browser", "agent", "ci-runner", "package-manager")
 _SERVERS = ("web-server", "model-server", "notebook")
+#: Gives all rights of a new user namespace to whatever it is told to run. It is a sandbox's part, but shuts nothing in by itself.
+_BARE = frozenset({"unshare"})
+_STEPS_BARE = 8
+_SERVICES = ("systemd", "pod", "container")
 
 
 class _Gain(msgspec.Struct, frozen=True):
@@ -276,12 +280,15 @@ class Escalation:
             self._apart.popitem(last=False)
         if activity.label == "setns" or process.uid == 0:
             return []
-        shut_in = trusted(process, _SANDBOXES) or any(trusted(one, _SHUT_IN) for one in process.ancestors[:2])
+        bare = program(process).name in _BARE and _of_service(process)
+        shut_in = (trusted(process, _SANDBOXES) and not bare) or any(
+            trusted(one, _SHUT_IN) for one in process.ancestors[: _STEPS_BARE if bare else 2]
+        )
         if shut_in and nearest(process, _SERVERS) is None:
             return []
         if self._people.at(process):
             return []
-        serves = nearest(process, _SERVERS, itself=True) is not None
+        serves = nearest(process, _SERVERS, itself=True) is not None or bare
         severity, confidence = ("medium", 0.5) if serves else ("low", 0.3)
         evidence = [
             {
@@ -322,3 +329,12 @@ class Escalation:
             _RULE, process, ts, about, same=[same], subject={"target": same, "program": process.exe}, evidence=evidence,
             severity=severity, confidence=confidence,
         )  # fmt: skip
+
+
+def _of_service(process: Process) -> bool:
+    """Does it belong to a service, and not as its unit's own command: to what a service ran, not to what an administrator wrote?
+
+    In a user's slice are sessions and desktop programs, whose sandboxes are made so (systemd.special(7))."""
+    above = process.ancestors[0] if process.ancestors else None
+    of_unit = above is not None and (above.pid == 1 or trusted(above, _MANAGERS))
+    return process.workload.kind in _SERVICES and "user.slice" not in process.cgroup and not of_unit

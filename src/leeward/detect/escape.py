@@ -1,7 +1,8 @@
 """`container-escape`: what a process in a container does that is of use only outside of it.
 
 What is structural about it: a container needs no block device, no other's namespaces, no engine's socket and none of the kernel's
-usermode helpers to do its work. Node agents need some of them; they are known by name or namespace and told as low. What the
+usermode helpers to do its work. Node agents need some of them; they are known by name or namespace and told as low: the process
+or those above it inside the container, for above its border stands the runtime that made it, as above every container. What the
 runtime itself does inside the container before the entry point runs is not told. Invariants: stateless; pure.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import takewhile
 from typing import Any
 
 import msgspec
 
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import anybodys, lineage, program, trusted
+from leeward.detect.programs import anybodys, program, trusted, words_of
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, FlowSeen, System
 from leeward.model.finding import Finding
@@ -31,6 +33,7 @@ _OUTSIDE = re.compile(
 )
 _SOCKET = re.compile(r"(?:docker|dockershim|containerd|crio|podman|cri-dockerd)\.sock(?:\.ttrpc)?$")
 _RUNTIME = re.compile(r"(?:^|/)(?:docker-)?(?:runc|crun|containerd-shim[\w-]*)$|^/proc/(?:\d+|self)/exe$")
+_INIT = (("runc", "init"), ("/proc/self/exe", "init"))
 _MS_REMOUNT, _MS_BIND, _MS_MOVE, _MS_PROPAGATION = 32, 4096, 8192, 0x1E0000
 _NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
 _KERNEL_SYSTEMS = frozenset({"cgroup", "debugfs", "tracefs", "securityfs", "devtmpfs", "bpf"})
@@ -38,6 +41,13 @@ _DISKS = frozenset({"ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "f2fs", "zfs
 _ATTACH = frozenset(
     {4, 5, 6, 13, 16, 0x4205, 0x4206}
 )  # POKETEXT, POKEDATA, POKEUSER, SETREGS, ATTACH, SETREGSET, SEIZE
+#: Programs that begin a container's first process, or another beside it: they and what is above them stand outside.
+_MAKERS = words_of(
+    """runc docker-runc buildkit-runc sysbox-runc crun youki runsc kata-runtime conmon conmonrs crio-conmon lxc-start lxc-attach
+    systemd-nspawn nvidia-container-runtime apptainer singularity starter starter-suid"""
+)
+#: First processes of containers, which are there whatever runs: they serve nobody's node.
+_INITS = words_of("tini docker-init dumb-init catatonit")
 _BY_HAND = ("shell", "downloader", "relay", "file-tool")
 
 
@@ -98,16 +108,23 @@ class Escape:
     def _serves_node(self, process: Process) -> bool:
         container = process.container
         assert container is not None
-        inside = [one for one in lineage(process, 12) if not _of_host(one)]
-        if any(trusted(one, ["node-agent", "container-runtime"]) for one in inside):
+        above = takewhile(lambda one: not _of_host(one), process.ancestors[:12])
+        if _serves(process) or any(_serves(one) for one in above):
             return True
         names = container.pod_namespace
         return any(names == one or (one.endswith("-") and names.startswith(one)) for one in self._namespaces if names)
 
 
-def _of_host(one: Process | Ancestor) -> bool:
-    """The shim and what is above it stand outside of every container."""
-    return program(one).name.startswith("containerd-shim") or one.pid == 1
+def _serves(one: Process | Ancestor) -> bool:
+    """Is it a node agent or a container engine?"""
+    return trusted(one, ["node-agent", "container-runtime"]) and program(one).name not in _INITS
+
+
+def _of_host(one: Ancestor) -> bool:
+    """Is it the container's border or beyond: what made it, or the host's first process? The runtime runs as `runc init` from
+    memory before it becomes the entry point."""
+    name = program(one).name
+    return name.startswith("containerd-shim") or name in _MAKERS or one.argv[:2] in _INIT or one.pid == 1
 
 
 def _is_runtime(process: Process) -> bool:
@@ -115,11 +132,7 @@ def _is_runtime(process: Process) -> bool:
     made = program(process)
     above = process.ancestors[0] if process.ancestors else None
     started = above is None or program(above).any(["container-runtime"])
-    own = (
-        "container-runtime" in made.kinds
-        or process.argv[:2] in (("runc", "init"), ("/proc/self/exe", "init"))
-        or "runc" in process.exe
-    )
+    own = "container-runtime" in made.kinds or process.argv[:2] in _INIT or "runc" in process.exe
     return own and started and not (anybodys(process.exe) and "memfd:" not in process.exe)
 
 

@@ -2,7 +2,9 @@
 
 What is structural about it: execve of an anonymous file, or of one that has no name any more, is done through a descriptor, which
 nobody does by accident. Honest: container runtimes (told by who started them, not by the name of the memfd, which anybody may
-choose), and services that start themselves again after an update. Invariants: bounded.
+choose), and services that start themselves again after an update: the program that a service began with, from its file, or
+that started itself (its workers) from its file before. What else a service runs, and what lies where anybody may write, is not
+excused so: loaders that delete themselves and go on do the same. Invariants: bounded.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import re
 from collections import Counter, OrderedDict
 from typing import Any
 
+import msgspec
+
 from leeward.detect.detector import occurrence
 from leeward.detect.programs import anybodys, program, program_of, trusted
 from leeward.model.activity import Activity, Ended, Started
 from leeward.model.finding import Finding
-from leeward.model.process import Process
+from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
 
 _RULE = "fileless-execution"
@@ -23,6 +27,19 @@ _MOST = 16_384
 _MANAGED = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/snap/", "/app/", "/nix/", "/gnu/", "/home/linuxbrew/")
 _DESCRIPTOR = re.compile(r"/proc/(?:self|thread-self|\d+)/fd/\d+$")
 _RUNTIMES = ("container-runtime", "service-manager", "sandbox")
+_MANAGERS = ("container-runtime", "service-manager")
+_SERVICES = ("systemd", "pod", "container")
+
+
+class _Ran(msgspec.Struct, frozen=True):
+    """What a process runs. lasting: its service began with it, or it started itself before, and it came from a file then."""
+
+    exe: str
+    workload: str
+    lasting: bool
+
+
+_NOTHING = _Ran("", "", False)
 
 
 class Fileless:
@@ -30,34 +47,65 @@ class Fileless:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._ran: OrderedDict[int, str] = OrderedDict()  # pid → the program it runs
+        self._ran: OrderedDict[int, _Ran] = OrderedDict()
 
     def feed(self, activity: Any) -> list[Finding]:
         pid = activity.process.pid
         if type(activity) is Ended:
             self._ran.pop(pid, None)
             return []
-        before = self._ran.pop(pid, "")
-        self._ran[pid] = _bare(activity.process.exe)
+        before = self._ran.pop(pid, _NOTHING)
+        again = self._is_again(activity.process, before)
+        lasting = again or (not activity.origin and self._is_main(activity.process))
+        self._ran[pid] = _Ran(_bare(activity.process.exe), activity.process.workload.id, lasting)
+        if not activity.origin:
+            self._has_workers(activity.process)
         if len(self._ran) > _MOST:
             self._ran.popitem(last=False)
             self.counters["fileless_processes_evicted"] += 1
-        rated = self._rate(activity, before)
+        rated = self._rate(activity, before, again)
         return [_finding(activity, *rated)] if rated is not None else []
 
     def tick(self, ts: int) -> list[Finding]:
         return []
 
-    def _rate(self, activity: Started, before: str) -> tuple[str, float, str] | None:
+    def _is_main(self, process: Process) -> bool:
+        """Did its service begin with it: is what started it of another workload, or what starts services?"""
+        if process.workload.kind not in _SERVICES or not process.ancestors:
+            return False
+        above = process.ancestors[0]
+        known = self._ran.get(above.pid)
+        return _starts(above) or (known is not None and known.workload != process.workload.id)
+
+    def _has_workers(self, process: Process) -> None:
+        """Where it was started by the same program, that starts itself as a habit."""
+        above = process.ancestors[0] if process.ancestors else None
+        known = self._ran.get(above.pid) if above is not None else None
+        if above is not None and known is not None and known.exe == process.exe and not known.lasting:
+            self._ran[above.pid] = msgspec.structs.replace(known, lasting=True)
+
+    def _is_again(self, process: Process, before: _Ran) -> bool:
+        """Is it a lasting program that starts itself again? Of a service that began before we looked, who is above it says so."""
+        exe, above = _bare(process.exe), process.ancestors[:2]
+        if before.lasting and before.exe == exe:
+            return True
+        if not above or _bare(above[0].exe) != exe:
+            return False
+        known = self._ran.get(above[0].pid)
+        if known is not None:
+            return known.lasting
+        return process.workload.kind in _SERVICES and len(above) > 1 and _starts(above[1])
+
+    def _rate(self, activity: Started, before: _Ran, again: bool) -> tuple[str, float, str] | None:
         """Severity, confidence, what it is."""
         process = activity.process
         match activity.origin:
             case "memfd":
-                if _by_runtime(process) or _was_runtime(process, before):
+                if _by_runtime(process) or _was_runtime(process, before.exe):
                     return None
                 return "critical", 0.9, "memory (memfd)"
             case "deleted":
-                return self._deleted(process, before)
+                return self._deleted(process, before, again)
             case "shm":
                 if process.exe.startswith(("/dev/shm/", "/run/shm/", "/dev/mqueue/")):
                     return "high", 0.8, "shared memory"
@@ -66,14 +114,20 @@ class Fileless:
                 )
         return _script(process)
 
-    def _deleted(self, process: Process, before: str) -> tuple[str, float, str] | None:
+    def _deleted(self, process: Process, before: _Ran, by_service: bool) -> tuple[str, float, str] | None:
         if _by_runtime(process):
             return None
         exe = _bare(process.exe)
-        again = exe == before or any(_bare(above.exe) == exe for above in process.ancestors[:1])
+        again = exe == before.exe or any(_bare(above.exe) == exe for above in process.ancestors[:1])
         if exe.startswith(_MANAGED) and not anybodys(exe):
             return ("low", 0.3, "a file that was replaced") if not again else None
+        if by_service and not anybodys(exe) and "/." not in exe:
+            return "low", 0.3, "its own file, which was replaced"
         return "high", 0.85, "a deleted file"
+
+
+def _starts(one: Ancestor) -> bool:
+    return one.pid == 1 or trusted(one, _MANAGERS)
 
 
 def _bare(exe: str) -> str:

@@ -28,6 +28,8 @@ _VERSION = re.compile(r"(?<=[A-Za-z])[-_.]?\d+(?:\.\d+)*[a-z]?$")
 _ENDINGS = (".py", ".js", ".mjs", ".cjs", ".sh", ".pl", ".rb", ".pyz", ".exe")
 _BOXES = ("busybox", "toybox", "coreutils")
 _OPEN = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/", "/dev/mqueue/")
+#: pip runs itself with another Python (--python, build environments) as `python …/pip/__pip-runner__.py install …`.
+_CALLED = {"__pip-runner__": "pip"}
 _NOTHING: frozenset[str] = frozenset()
 
 #: Verbs by which a package manager installs, which runs scripts that came over the network.
@@ -151,6 +153,7 @@ def _of_script(script: Script) -> frozenset[str]:
     base = posixpath.basename(script.target)
     for ending in _ENDINGS:
         base = base.removesuffix(ending)
+    base = _CALLED.get(base, base)
     return (_named(base) - {"interpreter", "shell"}) | _placed(script.target)
 
 
@@ -185,6 +188,12 @@ def nearest(process: Process, kinds: Iterable[str], *, itself: bool = False) -> 
     return next((one for one in line if trusted(one, kinds)), None)
 
 
+def _as_called(script: str) -> str:
+    """The name under which a package manager's script is known."""
+    base = posixpath.basename(script).split(".", 1)[0]
+    return _CALLED.get(base, base)
+
+
 def installs(process: Process | Ancestor) -> bool:
     """Does it install packages of a registry, whose own scripts then run (npm install, pip install, cargo build)?"""
     made = program(process)
@@ -193,7 +202,7 @@ def installs(process: Process | Ancestor) -> bool:
     words = process.argv[1:]
     if made.script is not None and made.script.target in words:
         words = words[words.index(made.script.target) + 1 :]
-        name = posixpath.basename(made.script.target).split(".", 1)[0]
+        name = _as_called(made.script.target)
     else:
         name = made.name
     if bare(name) not in _INSTALLERS:
@@ -214,9 +223,7 @@ def keeps_system(one: Process | Ancestor) -> bool:
     made = program(one)
     ours = made.any(("package-manager", "config-manager")) and not anybodys(one.exe)
     script = made.script.target if made.script is not None else ""
-    return (
-        ours and made.name not in _INSTALLERS and bare(posixpath.basename(script).split(".", 1)[0]) not in _INSTALLERS
-    )
+    return ours and made.name not in _INSTALLERS and bare(_as_called(script)) not in _INSTALLERS
 
 
 def lineage(process: Process, steps: int = 64) -> Iterator[Process | Ancestor]:

@@ -18,6 +18,7 @@ from leeward.detect.detector import occurrence
 from leeward.detect.one_by_one import Asked, OneByOne
 from leeward.detect.programs import Program, program, trusted, words_of
 from leeward.detect.rule import rules
+from leeward.detect.shell_ratings import COMMANDS, direct, is_here, payload, relayed, relays
 from leeward.detect.streams import Held, Lead, Streams, other_end
 from leeward.model.activity import Activity, Ended, ExchangeSeen, FlowSeen, Started, System
 from leeward.model.finding import SEVERITIES, Finding
@@ -28,7 +29,6 @@ from leeward.model.times import iso
 _SECOND = 10**9
 _WAIT = _SECOND // 5
 _MOST = 8_192
-_COMMANDS = frozenset({"shell", "interpreter"})
 
 #: Who may hold a shell's streams beside a connection: they serve shells to people who proved who they are, or run jobs.
 _HOSTS = words_of(
@@ -126,10 +126,10 @@ class ReverseShell:
         """A shell or interpreter, or what one runs, with streams that may lead somewhere."""
         if not any(stream.kind in ("socket", "pipe", "unix", "tty") for stream in held.streams):
             return False
-        if program(held.process).any(_COMMANDS):
+        if program(held.process).any(COMMANDS):
             return True
         parent = held.process.ancestors[:1]
-        return bool(parent) and held.streams[1].kind == "socket" and program(parent[0]).any(_COMMANDS)
+        return bool(parent) and held.streams[1].kind == "socket" and program(parent[0]).any(COMMANDS)
 
     # -- a shell that waits ----------------------------------------------------------------------------------------
 
@@ -148,7 +148,10 @@ class ReverseShell:
             verdicts = self._by_named_pipe(held, outward)
         if not verdicts:
             return []
-        worst = max(verdicts, key=lambda v: (SEVERITIES.index(v.severity), v.confidence))
+        if not late and all(_is_udp(v) for v in verdicts):
+            self._unknown[pid] = held  # a TCP connection may yet come: what relays asks and tells others over UDP first
+            return []
+        worst = max(verdicts, key=lambda v: (not _is_udp(v), SEVERITIES.index(v.severity), v.confidence))
         if SEVERITIES.index(worst.severity) <= SEVERITIES.index(self._told.get(pid, "info")):
             return []
         self._told[pid] = worst.severity
@@ -173,9 +176,9 @@ class ReverseShell:
         made = program(held.process)
         ways = {inward.how, outward.how}
         if ways == {"socket"}:
-            rated = _direct(held.process, made, inward.flow or outward.flow)
-        elif ways <= {"socket", "stream"} or _relays(inward, outward):
-            rated = _relayed(held.process, made, inward, outward)
+            rated = direct(held.process, made, inward.flow or outward.flow)
+        elif ways <= {"socket", "stream"} or relays(inward, outward):
+            rated = None if self._hosted(inward, outward) else relayed(held.process, made, inward, outward)
         else:
             rated = self._guessed(held, made, inward, outward, ts)
         return _Verdict(*rated, inward, outward) if rated is not None else None
@@ -185,7 +188,7 @@ class ReverseShell:
         flow, through = outward.flow or inward.flow, outward.through or inward.through
         if flow is None or through is None or not made.commanded or self._excused(through.pid):
             return None
-        if trusted(through, _HOSTS) or flow.provider or flow.l7 == "dns" or flow.state == "listening":
+        if self._hosts(through, flow) or flow.provider or flow.l7 == "dns" or flow.state == "listening":
             return None
         port = flow.dst.port
         if flow.proto == "udp" or port in self._ports:
@@ -207,6 +210,30 @@ class ReverseShell:
         """May it be TLS that has not been seen yet?"""
         young = ts - flow.start < self._settings["settle_seconds"] * _SECOND
         return port in (443, 8443) and young and payload(flow, sent=True) <= 0
+
+    def _hosted(self, *leads: Lead) -> bool:
+        """Is what the streams lead through one that may hold them?"""
+        return any(
+            lead.through is not None and self._hosts(lead.through, lead.flow) for lead in leads if lead.how != "socket"
+        )
+
+    def _hosts(self, through: Process | Ancestor, flow: Flow | None) -> bool:
+        """May this program hold a shell's streams beside this connection?
+
+        An agent may, for the streams end at it; but it speaks HTTP to whoever is not on this host, its provider first. One that
+        never spoke to a model and has a connection on which bytes of no known protocol came is one by its place alone: a program
+        that lies in the agent's folder, where its skills are put."""
+        if trusted(through, _HOSTS - {"agent"}):
+            return True
+        if not trusted(through, ["agent"]):
+            return False
+        raw = (
+            flow is not None
+            and flow.proto == "tcp"
+            and not flow.l7
+            and payload(flow) >= self._settings["payload_bytes"]
+        )
+        return not raw or self._excused(through.pid) or is_here(flow)
 
     def _excused(self, pid: int) -> bool:
         """Does it talk to models? Then its shells are a model's tools: another rule's business."""
@@ -305,7 +332,8 @@ class ReverseShell:
         process, lead = held.process, verdict.outward
         flow = lead.flow or verdict.inward.flow
         where = str(other_end(flow)) if flow is not None else "a connection not seen from its beginning"
-        name = program(process).name
+        name, called = program(process).name, flow.domain if flow is not None else ""
+        shown = f"{called} ({where})" if called else where
         through = lead.through if lead.through is not None and lead.through.pid != process.pid else None
         via = f" through {program(through).name}" if through is not None else ""
         what = [f"{s.kind} {s.number}" for s in held.streams]
@@ -322,55 +350,13 @@ class ReverseShell:
         if flow is not None:
             evidence.append({"type": "flow", "time": iso(ts), "id": flow.id, "dst": where, "direction": flow.direction})
         return occurrence(
-            "reverse-shell", process, ts, f"{name} to {where}{via}", same=[other_end(flow).ip if flow else lead.peer],
-            subject={"destination": where, "program": process.exe, "direction": flow.direction if flow else ""},
+            "reverse-shell", process, ts, f"{name} to {shown}{via}", same=[other_end(flow).ip if flow else lead.peer],
+            subject={"destination": where, "program": process.exe, "direction": flow.direction if flow else "",
+                     **({"domain": called} if called else {})},
             evidence=evidence, severity=verdict.severity, confidence=verdict.confidence,
         )  # fmt: skip
 
 
-def payload(flow: Flow, sent: bool = False) -> int:
-    """Bytes received beside headers, about: 20 of IPv4 or 40 of IPv6, and of TCP 32 with timestamps, 40 in the first packet."""
-    header = (40 if ":" in flow.dst.ip else 20) + 32
-    size, packets = (flow.bytes_sent, flow.packets_sent) if sent else (flow.bytes_received, flow.packets_received)
-    return size - header * packets - 8
-
-
-def _direct(process: Process, made: Program, flow: Flow | None) -> tuple[str, float] | None:
-    """Its input and output are the socket."""
-    inbound = flow is not None and flow.direction == "inbound"
-    parent = process.ancestors[0] if process.ancestors else None
-    if not made.any(_COMMANDS):
-        of_shell = parent is not None and program(parent).any(_COMMANDS | {"relay"})
-        return ("high", 0.8) if of_shell and not inbound else None
-    runs_file = made.script is not None and made.script.kind in ("file", "module")
-    if inbound and (runs_file or (parent is not None and trusted(parent, ["super-server"]) and not made.commanded)):
-        return "low", 0.3
-    if runs_file:
-        return "high", 0.7
-    return ("critical", 0.9) if inbound else ("critical", 0.95)
-
-
-def _relays(*leads: Lead) -> bool:
-    """Does a relay by its name have the connection?"""
-    return all(
-        lead.how == "socket" or (lead.through is not None and program(lead.through).any({"relay"})) for lead in leads
-    )
-
-
-def _relayed(process: Process, made: Program, inward: Lead, outward: Lead) -> tuple[str, float] | None:
-    """Its streams lead to the connection through what is seen to be there."""
-    through = [
-        lead.through for lead in (inward, outward) if lead.through is not None and lead.through.pid != process.pid
-    ]
-    if any(trusted(one, _HOSTS) for one in through) or any(
-        lead.flow is not None and lead.flow.provider for lead in (inward, outward)
-    ):
-        return None
-    known = any(program(one).any({"relay", "file-tool"}) for one in through)
-    if not made.any(_COMMANDS):
-        return ("high", 0.8) if outward.how == "socket" else None
-    if made.commanded:
-        return ("critical", 0.9) if known else ("high", 0.75)
-    if made.script is not None and made.script.kind == "code" and known and made.any({"shell"}):
-        return "high", 0.7
-    return ("low", 0.3) if made.any({"shell"}) else None
+def _is_udp(verdict: _Verdict) -> bool:
+    flow = verdict.outward.flow or verdict.inward.flow
+    return flow is not None and flow.proto == "udp"

@@ -22,6 +22,7 @@ from leeward.model.raw import Stream
 _PROCESSES, _SOCKETS, _FLOWS_EACH, _TERMINALS = 16_384, 65_536, 32, 8_192
 _DEPTH, _OTHERS = 3, 8
 _READS, _WRITES = (0,), (1, 2)
+_DOMAIN = 53
 
 #: kind, number, is it written to. UNIX sockets go both ways and have one entry.
 _End = tuple[str, int, bool]
@@ -192,6 +193,8 @@ class Streams:
             return
         walk.seen.add(who.pid)
         for seen in self._flows.get(who.pid, {}).values():
+            if _asks_names(seen.flow):
+                continue
             yield Lead(how, other_end(seen.flow).ip, seen.sock, seen.flow, who)
         held = self._held.get(who.pid)
         if held is None:
@@ -245,6 +248,11 @@ _ORDER = {"socket": 0, "stream": 1, "terminal": 2, "held": 3}
 
 def other_end(flow: Flow) -> Endpoint:
     return flow.src if flow.direction == "inbound" else flow.dst
+
+
+def _asks_names(flow: Flow) -> bool:
+    """Is it a program's way to a resolver, which every relay goes before it connects? Not yet recognised: nothing came back."""
+    return flow.l7 == "dns" or (flow.proto == "udp" and flow.dst.port == _DOMAIN and not flow.packets_received)
 
 
 def _end(stream: Stream, number: int) -> _End | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from leeward.identity.cgroup import Candidate, parse_cgroup
+from leeward.identity.cgroup import NOTHING, Candidate, parse_cgroup
 from leeward.identity.entries import FOREVER, Entry, is_runtime_helper
 from leeward.identity.runtimes import RETRY_NS, RuntimeReaders
 from leeward.identity.workload import container_workload
 from leeward.model.process import Container
+from leeward.model.raw import ProcessExec
 
 
 def place(entry: Entry, raw: bytes, ts: int, exe: str, runtimes: RuntimeReaders) -> None:
@@ -18,6 +19,24 @@ def place(entry: Entry, raw: bytes, ts: int, exe: str, runtimes: RuntimeReaders)
     if not (candidates and candidates[0].sure) and entry.shim and not is_runtime_helper(exe):
         candidates = (*candidates, entry.shim)
     contain(entry, candidates, ts, runtimes)
+
+
+def place_unseen(entry: Entry, event: ProcessExec, exe: str, runtimes: RuntimeReaders) -> None:
+    """Of a process that ended before its cgroup could be read: `docker exec` of a program of milliseconds. What it inherited is
+    its parent's, a runtime's on the host. The kernel told the last part of the path: enough if that names a container, for a
+    service that hangs there may be a user's. Without it a shim or conmon above says whose it is."""
+    told = parse_cgroup(f"0::/{event.cgroup}".encode()) if event.cgroup else NOTHING
+    sure = tuple(candidate for candidate in told.candidates if candidate.sure)
+    if sure and (entry.container is None or entry.container.id != sure[0].id):
+        entry.cgroup = told
+        contain(entry, sure, event.ts, runtimes)
+    elif (
+        entry.container is None
+        and entry.shim is not None
+        and not is_runtime_helper(exe)
+        and event.argv[1:2] != ("init",)
+    ):
+        contain(entry, (entry.shim,), event.ts, runtimes)
 
 
 def contain(entry: Entry, candidates: tuple[Candidate, ...], ts: int, runtimes: RuntimeReaders) -> None:

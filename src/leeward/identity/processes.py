@@ -23,7 +23,7 @@ from leeward.identity.entries import (
     ancestor_of,
     cut,
 )
-from leeward.identity.placement import contain, place
+from leeward.identity.placement import contain, place, place_unseen
 from leeward.identity.procfs import ProcessFiles, ProcFs, Stat
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.users import Users
@@ -192,7 +192,9 @@ class ProcessTable:
                     self._counters["exec_overtaken"] += 1
                     return self._guess(entry, event, cwd), event.argv, cwd
         self._counters["exec_vanished"] += 1
-        return self._guess(entry, event, cwd), event.argv, cwd
+        exe = self._guess(entry, event, cwd)
+        place_unseen(entry, event, exe, self._runtimes)
+        return exe, event.argv, cwd
 
     def _learn(self, entry: Entry, asked: str, exe: str) -> None:
         """What a file name led to, for processes that vanish before they can be looked at."""

@@ -51,7 +51,7 @@ class ProcessStarted(Raw, frozen=True, gc=False):
 
 class ProcessExec(Raw, frozen=True, gc=False):
     """execve succeeded. argv is what the kernel holds, cut at the sensor's limit (`argv_cut`). The last fields are as in
-    activity.Started; a source that does not know them leaves them out."""
+    activity.Started; a source that does not know them leaves them out. cgroup: the last part of its cgroup's path."""
 
     pid: int
     ppid: int
@@ -66,6 +66,7 @@ class ProcessExec(Raw, frozen=True, gc=False):
     setuid: bool = False
     keys: tuple[FoundKey, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    cgroup: str = ""
 
 
 class ProcessExited(Raw, frozen=True, gc=False):

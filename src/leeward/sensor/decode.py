@@ -80,7 +80,7 @@ def _exec(memory: mmap.mmap | bytes, at: int, epoch: int) -> RawEvent:
     streams = (stream(values[12:16]), stream(values[16:20]), stream(values[20:24]))
     return ProcessExec(
         ts + epoch, pid, ppid, start, uid, text(name), parts, argv > L.ARGV_LIMIT, streams, L.ORIGINS[origin & 3], euid,
-        bool(setuid),
+        bool(setuid), cgroup=text(values[24].partition(b"\0")[0]),
     )  # fmt: skip
 
 

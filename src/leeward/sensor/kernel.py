@@ -203,7 +203,11 @@ class KernelSensor:
     def _examine_program(self, pid: int, name: str) -> None:
         """What a process runs; if it is gone already, what its name means to us: the next that runs it is seen from its start."""
         path = Path(f"/proc/{pid}/exe")
-        self._examine(path if path.exists() else Path(name), name)
+        try:
+            there = path.exists()
+        except OSError:  # ESRCH: it ended while we looked
+            there = False
+        self._examine(path if there else Path(name), name)
 
     def _examine(self, path: Path, name: str) -> None:
         try:

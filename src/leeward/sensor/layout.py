@@ -15,7 +15,7 @@ FORMATS: Final[dict[str, str]] = {
     "head": "<QII",
     "tuple": "<" + _TUPLE,
     "stream": "<QQII",
-    "ev_process": "<QIIQIIIIIIII" + "QQII" * 3 + "1536s",
+    "ev_process": "<QIIQIIIIIIII" + "QQII" * 3 + "160s1536s",
     "name_bits": "<1024Q",
     "ids": "<IIIIQ",
     "rights": "<IIIIQQ",
@@ -52,7 +52,7 @@ FORMATS: Final[dict[str, str]] = {
 HEAD: Final = Struct(FORMATS["head"])
 PROCESS: Final = Struct(FORMATS["ev_process"])
 PROCESS_HEAD: Final = Struct("<QIIQIIII")
-EXEC_HEAD: Final = Struct("<QIIQIIIIIIII" + "QQII" * 3)
+EXEC_HEAD: Final = Struct("<QIIQIIIIIIII" + "QQII" * 3 + "160s")
 SYSTEM: Final = Struct("<QIIQIIIIIIIIQIIIIQQQIIIIII32s")
 LIBRARY: Final = Struct(FORMATS["ev_library"])
 SOCKET: Final = Struct(FORMATS["ev_socket"])

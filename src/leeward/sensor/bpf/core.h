@@ -92,6 +92,10 @@ struct hlist_head { struct hlist_node *first; } CORE;
 struct upid { s32 nr; void *ns; } CORE;
 struct pid { u32 level; struct hlist_head tasks[4]; struct upid numbers[1]; } CORE;
 struct thread_info { u32 status; } CORE;
+struct kernfs_node { const char *name; } CORE;
+struct cgroup { struct kernfs_node *kn; } CORE;
+struct cgroup_subsys_state { struct cgroup *cgroup; } CORE;
+struct css_set { struct cgroup_subsys_state *subsys[2]; struct cgroup *dfl_cgrp; } CORE;
 struct task_struct {
 	struct thread_info thread_info;
 	s32 pid, tgid;
@@ -102,7 +106,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct signal_struct *signal;
 	const struct cred *cred;
-	void *cgroups;
+	struct css_set *cgroups;
 	struct pid *thread_pid;
 	struct hlist_node pid_links[4];
 	struct list_head ptraced, ptrace_entry;

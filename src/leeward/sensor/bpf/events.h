@@ -42,6 +42,7 @@ struct ev_process {
 	u32 ppid, uid, exe_len, argv_len;
 	u32 euid, origin, setuid, pad;
 	struct stream streams[3];
+	u8 group[160]; /* its cgroup's own name, without the path; ends with a NUL */
 	u8 text[1536]; /* exe (512), argv (1024, NUL between) */
 };
 

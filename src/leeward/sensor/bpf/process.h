@@ -113,6 +113,30 @@ INLINE void class_left(u32 pid)
 		bpf_map_delete_elem(&classes, &pid);
 }
 
+/* Of its cgroup: in the unified hierarchy, else (it is in the root there, which has no name: a host of cgroup v1, where container
+ * runtimes join all the others) in the second controller's. Here, because a process of milliseconds is gone before /proc says it. */
+INLINE void name_group(u8 *to, struct task_struct *task)
+{
+	struct css_set *groups = 0;
+	struct cgroup_subsys_state *state = 0;
+	struct cgroup *group = 0;
+	struct kernfs_node *node = 0;
+	const char *name = 0;
+	READ(groups, task->cgroups);
+	READ(group, groups->dfl_cgrp);
+	READ(node, group->kn);
+	READ(name, node->name);
+	to[0] = 0;
+	bpf_probe_read_kernel_str(to, 160, name);
+	if (to[0])
+		return;
+	READ(state, groups->subsys[1]);
+	READ(group, state->cgroup);
+	READ(node, group->kn);
+	READ(name, node->name);
+	bpf_probe_read_kernel_str(to, 160, name);
+}
+
 INLINE void describe_program(struct ev_process *e, struct linux_binprm *bprm, u32 pid)
 {
 	struct file *file = 0;
@@ -154,6 +178,7 @@ int on_exec(u64 *ctx)
 	}
 	describe(e, task, EV_EXEC);
 	describe_program(e, bprm, pid);
+	name_group(e->group, task);
 	const char *name = 0;
 	READ(name, bprm->filename);
 	long n = bpf_probe_read_kernel_str(e->text, 512, name);

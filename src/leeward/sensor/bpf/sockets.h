@@ -157,6 +157,15 @@ struct packet {
 
 enum { OTHER = -1 };
 
+enum { HOP_BY_HOP = 0 };
+
+/* Is it ICMPv6 behind a hop-by-hop header (RFC 8200, 4.3), as the kernel's own reports of multicast groups are (RFC 3810, 5)? */
+INLINE int hops_to_icmp6(struct __sk_buff *skb, u32 at, u32 proto)
+{
+	u8 next = 0;
+	return proto == HOP_BY_HOP && !bpf_skb_load_bytes(skb, at, &next, 1) && next == PROTO_ICMP6;
+}
+
 /* Fills `p` from the headers. 0: not ours to look at. */
 INLINE int parse(struct __sk_buff *skb, struct packet *p)
 {
@@ -197,7 +206,7 @@ INLINE int parse(struct __sk_buff *skb, struct packet *p)
 		__builtin_memcpy(p->key.remote, p->t.remote, 16);
 	} else {
 		p->t.proto = proto;
-		if (p->t.family == 6 && proto != PROTO_ICMP6)
+		if (p->t.family == 6 && proto != PROTO_ICMP6 && !hops_to_icmp6(skb, at, proto))
 			count(IPV6_EXTENSION);
 		return 0;
 	}
