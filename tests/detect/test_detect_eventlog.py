@@ -94,7 +94,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: bytes, says: str) -> None:
     path = tmp_path / "a.events.gz"
     write_log(path, log())
     good = gzip.decompress(path.read_bytes())
-    path.write_bytes(gzip.compress(good + line + b"\n"))
+    path.write_bytes(gzip.compress(good + line + b"\n", mtime=0))
     with pytest.raises(InputError, match=rf"a\.events\.gz:{good.count(10) + 1}: .*{says}"):
         read_log(path)
 
@@ -106,11 +106,11 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: bytes, says: str) -> None:
         b"not gzip",
         gzip.compress(b"", mtime=0),
         gzip.compress(b"{}\n", mtime=0),
-        gzip.compress(b'{"format":99,"name":"","boot":0,"start":0,"end":0}\n'),
-        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":0,"loops":[{"name":"","start":2,"end":1}]}\n'),
-        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":9000000000000000000}\n'),
-        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":0}'),
-        gzip.compress(b"x" * 100)[:-5],
+        gzip.compress(b'{"format":99,"name":"","boot":0,"start":0,"end":0}\n', mtime=0),
+        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":0,"loops":[{"name":"","start":2,"end":1}]}\n', mtime=0),
+        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":9000000000000000000}\n', mtime=0),
+        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":0}', mtime=0),
+        gzip.compress(b"x" * 100, mtime=0)[:-5],
     ],
 )
 def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes) -> None:
@@ -132,7 +132,7 @@ def test_damage_is_an_input_error_or_another_log(tmp_path: Path, data: st.DataOb
     raw = bytearray(gzip.decompress(path.read_bytes()))
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(gzip.compress(bytes(raw), 1))
+    path.write_bytes(gzip.compress(bytes(raw), 1, mtime=0))
     with contextlib.suppress(InputError):
         assert read_log(path).head.format == 1
 

@@ -267,7 +267,8 @@ class BaselineDetector:
             self.population.expire(period)
             if period // DAY != self._day:
                 if self._day:
-                    factor = 0.5 ** ((period // DAY - self._day) / self.settings.half_life_days)
+                    days = max(0, period // DAY - self._day)  # a clock may go back
+                    factor = 0.5 ** (days / self.settings.half_life_days)
                     for news in self.population.news:
                         news.decay(factor)
                 self._day = period // DAY
