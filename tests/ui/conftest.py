@@ -29,8 +29,9 @@ def why_not() -> str:
     return "" if (STATIC / "index.html").is_file() else "the page is not built: make setup"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """For a module only: while it is there, its event loop runs in this thread, and nobody else's can."""
     if reason := why_not():
         pytest.skip(reason)
     with playwright.sync_playwright() as started:
