@@ -123,5 +123,32 @@ def test_what_the_page_shows_is_what_happened(leeward: Running, browser: Any) ->
         told = leeward.ask(f"/incidents/{incident['id']}")["chain"]
         assert len(shown) >= len(incident["chain"])
         assert all(any(step["what"][:60] in line for line in shown) for step in told[:5])
+        compare(page, leeward)
     finally:
         context.close()
+
+
+def compare(page: Any, leeward: Running) -> None:
+    """The other screens: what the API says is what they show."""
+    page.goto(f"{leeward.url}/#/inventory?kind=model")
+    page.locator("tbody tr").first.wait_for()
+    models = {asset["name"] for asset in leeward.ask("/inventory?since=7d")["assets"] if asset["kind"] == "model"}
+    assert models
+    assert {row.locator("td").nth(1).inner_text() for row in page.locator("tbody tr").all()} == models
+    page.goto(f"{leeward.url}/#/threats?view=findings")
+    page.locator("tbody tr").first.wait_for()
+    titles = {" ".join(f["title"].split()) for f in leeward.ask("/findings?since=7d&severity=high")["findings"]}
+    text = " ".join(page.locator("tbody").inner_text().split())
+    assert titles
+    assert all(title in text for title in titles)
+    page.goto(f"{leeward.url}/#/coverage")
+    page.locator("tbody tr").first.wait_for()
+    assert page.locator("tbody tr").count() == min(100, len(leeward.ask("/coverage")["coverage"]))
+    page.goto(f"{leeward.url}/#/overview")
+    page.locator(".chart canvas").first.wait_for()
+    worst = leeward.ask("/findings?since=24h&severity=critical")["findings"]
+    assert worst[0]["title"][:40] in page.locator("main").inner_text()
+    for place in ("policies", "policies/new", "audit", "settings", "runtime?layers=43", "search?q=openai"):
+        page.goto(f"{leeward.url}/#/{place}")
+        page.wait_for_function("() => document.querySelector('h1') && !document.querySelector('.loading')")
+        assert page.locator(".problem").count() == 0, place

@@ -247,3 +247,45 @@ def test_a_table_is_exported(logged_in: Open) -> None:
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0].startswith("Severity,Finding,Rule")
     assert len(lines) >= 3
+
+
+def test_the_slider_goes_back_in_time(logged_in: Open) -> None:
+    """An hour that ended a quarter of an hour ago: who called twenty minutes ago is there, who called ten minutes ago is not."""
+    page = logged_in(place="runtime?span=24h&at=15")
+    edge_of(page, "api.anthropic.com")
+    assert page.locator("main tbody tr", has_text="evil.example").count() == 0
+    page.get_by_role("button", name="Live", exact=True).click()
+    edge_of(page, "evil.example")
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_role("button", name="Pause").wait_for()
+
+
+def test_triage_is_kept_and_written_down(logged_in: Open, world: World) -> None:
+    page = logged_in("analyst", "threats?view=findings")
+    edge_of(page, "financial.card to api.openai.com").click()
+    box = page.locator(".triage")
+    assert box.get_by_role("button", name="Suppress").is_disabled()  # not without a reason
+    box.get_by_label("Reason").fill("a test card")
+    box.get_by_label("Assign to").fill("ann")
+    box.get_by_role("button", name="Suppress").click()
+    box.get_by_text("suppressed", exact=True).wait_for()
+    kept = ask(world, f"/findings/{ask(world, '/findings?rule=data-leak&severity=high')['findings'][0]['id']}/triage")
+    assert (kept["state"], kept["assignee"], kept["reason"], kept["who"]) == (
+        "suppressed",
+        "ann",
+        "a test card",
+        "a-analyst",
+    )
+    box.get_by_role("button", name="Open again").click()
+    box.get_by_text("suppressed", exact=True).wait_for(state="detached")
+    page.goto(f"{world.url}/#/audit")
+    edge_of(page, "triage")
+
+
+def test_it_is_soon_there(logged_in: Open, world: World) -> None:
+    page = logged_in()
+    began = time.monotonic()
+    page.goto(f"{world.url}/#/overview")
+    page.reload()
+    page.get_by_role("heading", name="Top risks").wait_for()
+    print(f"usable after {time.monotonic() - began:.2f} s")
