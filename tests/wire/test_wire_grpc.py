@@ -183,7 +183,7 @@ def test_frames(encoding: str, pack: object) -> None:
 
 
 def test_a_bomb_is_cut() -> None:
-    packed = gzip.compress(bytes(50 << 20))
+    packed = gzip.compress(bytes(50 << 20), mtime=0)
     body = b"\x01" + len(packed).to_bytes(4, "big") + packed
     (frame,) = parse_grpc(body, "gzip", most=1 << 20)
     assert (len(frame.data), frame.whole) == (1 << 20, False)
