@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the benchmarks.
 APT_RUN := libbpf1
-APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 python3-pycurl libnss3-tools containerd runc mariadb-server postgresql chromium
+APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 tshark python3-pycurl libnss3-tools containerd runc mariadb-server postgresql chromium
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.

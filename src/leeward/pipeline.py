@@ -86,6 +86,7 @@ class Processes(Protocol):
     def stdio_client(self, pid: int, pipe: int, ts: int) -> int: ...
 
 
+_TUNNELS = frozenset({2152, 3544, 4754, 4789, 5072, 6081})  # GTP-U, Teredo, GRE, VXLAN, AYIYA, Geneve: not looked into
 _STATEMENTS = 256  # of a connection of a process that speaks to no model
 
 
@@ -296,6 +297,7 @@ class Pipeline:
             if message is None:
                 self.counters["bad_dns"] += 1
             else:
+                self.counters["bad_dns_answers"] += message.damaged
                 self.names.learn(event.ts, message)
                 self._asked(event, socket, message)
         elif socket is not None and is_quic(event.data):
@@ -305,6 +307,8 @@ class Pipeline:
             socket.flow.l7 = "quic"
             if hello is not None or not socket.flow.sni:
                 self._suspect(socket, event.ts, "QUIC is seen as a flow only")
+        elif _TUNNELS & {event.local.port, event.remote.port}:
+            self.counters["tunnelled_datagrams"] += 1
         return []
 
     def _asked(self, event: Datagram, socket: Socket | None, message: DnsMessage) -> None:
@@ -351,7 +355,9 @@ class Pipeline:
             case ExchangeDone(request=Message() as request, response=response):
                 stands = 1
             case Answered(request=request, response=response, stands=stands):
-                self.counters["requests_answered"] += stands
+                self.counters["requests_unanswered" if response is None else "requests_answered"] += stands
+            case Upgraded(request=request, response=response):
+                stands = 1
             case _:
                 return []
         acts = self.activities.http(connection, request, response, exchange, stands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from scapy.packet import Packet
 
 from leeward.model.errors import InputError
 from leeward.model.raw import Datagram, Segment
+from leeward.sensor.packet import decode
 from leeward.sensor.pcap import Capture
 from leeward.wire.dns import parse_dns
 from leeward.wire.tcp import TcpStreams
@@ -51,6 +53,17 @@ def test_link_types_and_formats(packet: Packet, write: object, tmp_path: Path) -
     assert segment.local.ip in ("192.0.2.1", "2001:db8::1")
     assert segment.ts == 1700000000_250000000
     assert capture.counters["packets"] == 1
+
+
+@pytest.mark.parametrize("head", [b"\x00\x21", b"\xff\x03\x00\x21"])
+def test_ppp(head: bytes) -> None:
+    counters: Counter[str] = Counter()
+    frame = head + bytes(FOUR / DATA)
+    segment = decode(9, 1, frame, len(frame), counters)
+    assert isinstance(segment, Segment)
+    assert (segment.seq, segment.data) == (77, b"hello")
+    assert decode(9, 1, b"\xc0\x21" + frame[2:], len(frame), counters) is None  # its own link control
+    assert counters == {"not_ip": 1}
 
 
 def test_a_gzipped_capture_and_udp(tmp_path: Path) -> None:

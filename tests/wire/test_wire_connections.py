@@ -208,3 +208,14 @@ def test_a_process_that_dies_leaves_its_unfinished_exchange_and_no_name() -> Non
     assert done(connections.process_exited(11, 5)) == [(11, b"{}", b"")]
     assert ("forget", 11, 100) in quiet.told
     assert len(connections) == 0
+
+
+def test_what_a_parser_found_odd_is_counted_when_its_connection_ends() -> None:
+    connections, _, _ = world(skip=True)
+    for port, data in ((1, b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), (2, b"\x05nothing at all\r\n\r\n")):
+        client = Endpoint("10.0.0.1", port)
+        connections.segment(Segment(1, 0, "tcp", client, SERVER, True, 0, b"", 0, True))
+        connections.segment(Segment(2, 0, "tcp", client, SERVER, True, 1, data, len(data)))
+    connections.finish(9)
+    assert connections.counters["http_odd_bad_content_length"] == 1
+    assert connections.counters["http_bytes_of_nothing"] > 0

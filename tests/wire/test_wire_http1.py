@@ -186,12 +186,40 @@ def test_skip() -> None:
     steps = [C(b"POST /x?secret=1 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), S(OK), C(GET), S(OK[:-1])]
     events, connection = run(steps, interest=Interest.SKIP)
     assert [e.line for e in events if isinstance(e, Skipped)] == [b"POST /x", b"GET /a HTTP/1.1"]
-    assert [(e.request.target, e.response.status) for e in events if isinstance(e, Answered)] == [
-        ("/x?secret=1", 200),
-        ("/a", 200),
-    ]
+    assert answers(events) == [("/x?secret=1", 200), ("/a", 200)]
     assert len(events) == 4
     assert connection.counters["skipped"] == 2
+
+
+def answers(events: list[HttpEvent]) -> list[tuple[str, int]]:
+    """(target, status) of each request of no interest; 0 if no answer is surely its own."""
+    return [
+        (e.request.target, e.response.status if e.response is not None else 0)
+        for e in events
+        if isinstance(e, Answered)
+    ]
+
+
+def test_a_skipped_request_that_nobody_answers_is_told_too() -> None:
+    events, _ = run([C(GET)], interest=Interest.SKIP)
+    assert answers(events) == [("/a", 0)]
+    events, _ = run([C(b"POST /big HTTP/1.1\r\nContent-Length: 900\r\n\r\nabc")], interest=Interest.SKIP)
+    assert answers(events) == [("/big", 0)]
+
+
+def test_what_is_odd_in_a_message_is_counted() -> None:
+    events, connection = run([C(b"POST /x HTTP/1.1\r\nContent-Length: -5\r\n\r\n")], interest=Interest.SKIP)
+    assert answers(events) == [("/x", 0)]
+    assert connection.counters["odd_bad_content_length"] == 1
+
+
+@pytest.mark.parametrize(("length", "body"), [(b"0" * 40 + b"2", b"hi"), (b"000", b"")])
+def test_zeros_may_lead_a_length(length: bytes, body: bytes) -> None:
+    events, _ = run([C(b"POST / HTTP/1.1\r\nContent-Length: " + length + b"\r\n\r\n" + body + GET)])
+    (first, _), (second, _) = exchanges(events)
+    assert first is not None
+    assert second is not None
+    assert (first.body, first.anomalies, second.target) == (body, [], "/a")
 
 
 def test_interest_is_asked_once_a_request() -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leeward.model.message import Message
-from leeward.wire.http import ExchangeDone, HttpEvent, Interest, Limits, Skipped
+from leeward.wire.http import Answered, ExchangeDone, HttpEvent, Interest, Limits, Skipped
 from leeward.wire.http2 import Http2Connection, role_of, sniff
 
 Wire = list[tuple[bool, bytes]]
@@ -175,6 +175,15 @@ def test_skipped_and_limits() -> None:
     connection = Http2Connection(Limits(), lambda r: Interest.SKIP if r.target == "/v1/1" else Interest.FULL)
     events = [e for ts, (to, data) in enumerate(wire) for e in connection.feed(to, ts, data)]
     assert [e.line for e in events if isinstance(e, Skipped)] == [b"POST /v1/1"]
+    assert [e.response is not None for e in events if isinstance(e, Answered)] == [True]
+    unanswered = Http2Connection(Limits(), lambda r: Interest.SKIP)
+    alone = [e for ts, (to, data) in enumerate(wire) if to for e in unanswered.feed(to, ts, data)]
+    alone += unanswered.close(9)
+    assert [(e.request.target, e.response) for e in alone if isinstance(e, Answered)] == [
+        ("/v1/0", None),
+        ("/v1/1", None),
+        ("/v1/2", None),
+    ]
     assert len([e for e in events if isinstance(e, ExchangeDone)]) == 2
     events, _ = hear(wire, limits=Limits(body=100))
     assert all(

@@ -83,6 +83,14 @@ def test_the_asked_name_is_the_connections_name() -> None:
     assert names.name_for("192.0.2.7", 3600 * SECOND) == ""
 
 
+def test_what_was_read_before_the_damage_stands() -> None:
+    whole = answer("a.example", [DNSRR(rrname="a.example", type="A", ttl=60, rdata=f"192.0.2.{n}") for n in (1, 2)])
+    for cut, data, damaged in ((0, ["192.0.2.1", "192.0.2.2"], False), (1, ["192.0.2.1"], True), (30, [], True)):
+        message = parse_dns(whole[: len(whole) - cut])
+        assert message is not None
+        assert ([a.data for a in message.answers], message.damaged) == (data, damaged)
+
+
 def test_questions_teach_nothing_and_the_table_is_bounded() -> None:
     names = NameTable(limit=10)
     for n in range(50):

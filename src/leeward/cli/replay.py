@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leeward.ai.catalogue import load_catalogue
+from leeward.ai.catalogue import default_catalogue
 from leeward.cli.looking import DataConfig, looking
 from leeward.cli.printer import Printer, printer
 from leeward.cli.sigma import SigmaPaths, sigma_detectors
@@ -64,7 +64,7 @@ def replay_file(
     origin = _origin(path)
     pipeline = Pipeline(
         Settings(origin, max_message),
-        load_catalogue(),
+        default_catalogue(),
         None,
         keylog=keylog,
         inspector=inspector_of(origin),

@@ -119,9 +119,10 @@ class Recognizer(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-def built_in() -> list[Recognizer]:
+@functools.cache
+def built_in() -> tuple[Recognizer, ...]:
     """The recognizers that come with Leeward."""
-    return load_recognizers(sorted(BUILT_IN.glob("*.yaml")))
+    return tuple(load_recognizers(sorted(BUILT_IN.glob("*.yaml"))))
 
 
 def load_recognizers(paths: Iterable[Path]) -> list[Recognizer]:

@@ -6,7 +6,6 @@ text, and so on) is bounded in depth and size.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
@@ -63,7 +62,7 @@ class Scanner:
     @classmethod
     def default(cls) -> Scanner:
         """One with the recognizers that come with Leeward."""
-        return cls(_built_in())
+        return cls(built_in())
 
     def ready(self) -> None:
         """Does now what the first text would wait for. Raises InputError for a pattern that cannot be compiled."""
@@ -140,11 +139,6 @@ class Scanner:
                         value = text.text[start:end]
                         found.append(Found(kind, number, start, end, confidence, detector, value, layer=layer))
         return found, runs
-
-
-@functools.cache
-def _built_in() -> tuple[Recognizer, ...]:
-    return tuple(built_in())
 
 
 def _judge(buffer: Buffer, spot: Spot, recognizer: Recognizer) -> Found | None:

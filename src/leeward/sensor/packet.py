@@ -12,8 +12,8 @@ from leeward.model.raw import Datagram, Segment
 
 #: The pcap link types that are read (tcpdump.org/linktypes.html) → bytes before the payload's type and how to find it.
 ETHERNET, NULL, RAW, LOOP, SLL, IPV4, IPV6, SLL2 = 1, 0, 101, 108, 113, 228, 229, 276
-RAW_BSD = 12
-LINK_TYPES = frozenset({ETHERNET, NULL, RAW, RAW_BSD, LOOP, SLL, IPV4, IPV6, SLL2})
+PPP, RAW_BSD = 9, 12
+LINK_TYPES = frozenset({ETHERNET, NULL, PPP, RAW, RAW_BSD, LOOP, SLL, IPV4, IPV6, SLL2})
 _VLAN = frozenset({0x8100, 0x88A8, 0x9100})  # IEEE 802.1Q, 802.1ad
 _EXTENSIONS = frozenset({0, 43, 60, 135, 139, 140})  # RFC 8200 4.1 and IANA: those with a length in units of 8
 _FRAGMENT = 44
@@ -37,6 +37,9 @@ def _network(link: int, frame: bytes) -> int:
         return 16 if frame[14:16] in (b"\x08\x00", b"\x86\xdd") else -1
     if link == SLL2:
         return 20 if frame[0:2] in (b"\x08\x00", b"\x86\xdd") else -1
+    if link == PPP:  # RFC 1661 2 (protocol), RFC 1662 3.1 (address and control before it, unless they are left out)
+        at = 4 if frame[:2] == b"\xff\x03" else 2
+        return at if frame[at - 2 : at] in (b"\x00\x21", b"\x00\x57") else -1
     return 4 if link in (NULL, LOOP) else 0
 
 
@@ -112,6 +115,8 @@ def _transport(
     if proto == _UDP and len(frame) >= at + 8 and length > 8:
         sport, dport = int.from_bytes(frame[at : at + 2]), int.from_bytes(frame[at + 2 : at + 4])
         local, remote = _endpoint(source, sport), _endpoint(target, dport)
+        if len(frame) < at + length:
+            counters["cut_datagrams"] += 1
         return Datagram(ts, 0, local, remote, True, frame[at + 8 : at + length], length - 8)
     counters["other_protocols"] += 1
     return None

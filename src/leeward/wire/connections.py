@@ -168,6 +168,7 @@ class Connections:
         to_server = event.written == (connection.role == "client")
         calls = connection.calls[event.written]
         if event.woke:
+            self._count(connection)
             connection.http = None
             calls.missing = 0
         elif event.offset == 0 and event.seq > calls.next_seq:
@@ -223,6 +224,7 @@ class Connections:
         if known is not None and known.dropped:
             return []
         if event.woke and known is not None:
+            self._count(known)
             known.http = None
         return self._stream(self.streams.feed(event, key=key, client=self._opener(socket)))
 
@@ -366,7 +368,17 @@ class Connections:
             key, old = self._connections.popitem(last=False)
             self._holding.pop(key, None)
             self._unname(old)
+            self._count(old)
             self.counters["connections_evicted"] += 1
+
+    def _count(self, connection: Connection) -> None:
+        """What its parser and its decryptor found odd is counted where the connection is let go."""
+        if connection.http is not None:
+            kind = "sql_" if connection.speaks else "http_"
+            for name, number in connection.http.counters.items():
+                self.counters[name if name.startswith(("ws_", "sql_")) else kind + name] += number
+        if connection.decryptor is not None:
+            self.counters.update(connection.decryptor.counters)
 
     def _unname(self, connection: Connection) -> None:
         if self._by_random.get(connection.client_random) is connection:
@@ -404,13 +416,14 @@ class Connections:
                     connection.skipped += 1
                     if not connection.exchanges:
                         self._attention.skipped(connection, event.request, line)
-                case Answered():
+                case Answered(response=Message()):
                     self._attention.answered(connection)
                 case NotHttp():
                     connection.reason = connection.reason or f"not HTTP: {event.reason}"
                     self.counters["not_http"] += 1
                     self._attention.hush(connection, None)
                 case sql.Encrypted():
+                    self._count(connection)
                     connection.http = None
                 case sql.NotSql(reason=reason):
                     connection.reason = connection.reason or reason
@@ -449,6 +462,7 @@ class Connections:
         self._unname(connection)
         if connection.http is not None and not connection.dropped:
             heard += self._hear(connection, connection.http.close(ts, reason in _CLEAN))
+        self._count(connection)
         return heard
 
     def socket_closed(self, sock: int, ts: int) -> list[Heard]:

@@ -23,11 +23,14 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class DnsMessage(msgspec.Struct, frozen=True):
+    """damaged: not all of its answers can be read, or they are not as many as it says."""
+
     id: int
     response: bool
     rcode: int
     questions: tuple[tuple[str, int], ...]
     answers: tuple[Answer, ...]
+    damaged: bool = False
 
 
 class _Bad(Exception):
@@ -103,15 +106,16 @@ def parse_dns(data: bytes) -> DnsMessage | None:
             at += 4
     except _Bad:
         return None
+    damaged = False
     try:
         for _ in range(min(told, _MOST_RECORDS)):
             name, at = _name(data, at)
             if at + 10 > len(data):
-                break
+                raise _Bad
             kind, ttl = int.from_bytes(data[at : at + 2]), int.from_bytes(data[at + 4 : at + 8])
             start, end = at + 10, at + 10 + int.from_bytes(data[at + 8 : at + 10])
             if end > len(data):
-                break
+                raise _Bad
             if kind == _A and end - start == 4:
                 answers.append(Answer(name, kind, ttl, inet_ntop(AF_INET, data[start:end])))
             elif kind == _AAAA and end - start == 16:
@@ -122,8 +126,8 @@ def parse_dns(data: bytes) -> DnsMessage | None:
                 answers += _hints(data, name, kind, ttl, start, end)
             at = end
     except _Bad:
-        pass  # what was read before the damage stands
-    return DnsMessage(ident, bool(flags & 0x8000), flags & 15, tuple(questions), tuple(answers))
+        damaged = True  # what was read before it stands
+    return DnsMessage(ident, bool(flags & 0x8000), flags & 15, tuple(questions), tuple(answers), damaged)
 
 
 class Resolved(msgspec.Struct, frozen=True):

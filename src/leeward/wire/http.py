@@ -71,10 +71,11 @@ class Skipped(msgspec.Struct, frozen=True):
 class Answered(msgspec.Struct, frozen=True):
     """The head of the answer to a request of no interest is there: who asked what, and with what result. No bodies.
 
-    stands: how many exchanges like it this one stands for, where the source shows a share of them only."""
+    response: None if no answer came, or none that is surely its own. stands: how many exchanges like it this one stands for,
+    where the source shows a share of them only."""
 
     request: Message
-    response: Message
+    response: Message | None
     stands: int = 1
 
 

@@ -2,9 +2,9 @@
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
 RequestHead, RequestDone and then one ExchangeDone or Upgraded (which WebSocket messages may follow); one judged SKIP gives
-Skipped, and Answered when its answer's head is there and surely its own. Responses belong to requests in their order (RFC
-9112 §9.3.2); what cannot be paired is counted, never guessed. What was lost or odd is in the message's `anomalies` or in
-`counters`.
+Skipped, and one Answered: when its answer's head is there and surely its own, or when none will come. Responses belong to
+requests in their order (RFC 9112 §9.3.2); what cannot be paired is counted, never guessed. What was lost or odd is in the
+message's `anomalies`, and in `counters` once the message is over ("odd_" before it).
 """
 
 from __future__ import annotations
@@ -162,6 +162,7 @@ class Http1Connection:
         events: list[HttpEvent] = []
         if self._socket is not None:
             events += self._socket.close(ts, clean)
+            self.counters.update(self._socket.counters)
         elif not self._over:
             self._flush(ts, clean, events)
             self._over = "close"
@@ -456,6 +457,7 @@ class Http1Connection:
             message.anomalies.append("bare-lf")
         if keeper is not None:
             keeper.end(ts, complete and not message.gap)
+        self.counters.update(f"odd_{name.replace('-', '_')}" for name in message.anomalies)
         side.message, side.exchange, side.keeper, side.chunks, side.body = None, None, None, None, NO_BODY
         if exchange is None:
             return
@@ -478,6 +480,8 @@ class Http1Connection:
 
     def _emit(self, exchange: _Exchange, events: list[HttpEvent]) -> None:
         if not exchange.full:
+            if exchange.response is None or "pairing-uncertain" in exchange.response.anomalies:
+                events.append(Answered(exchange.request, None))
             return
         self._budget.used -= len(exchange.request.body) + (len(exchange.response.body) if exchange.response else 0)
         events.append(ExchangeDone(exchange.request, exchange.response))

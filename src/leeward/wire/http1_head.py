@@ -271,7 +271,8 @@ def _length(message: Message, values: list[str]) -> int | None:
     in the list are the same (in which case, the message is processed with that single value)"
     """
     parts = [part.strip(" \t") for value in values for part in value.split(",")]
-    good = [int(part) for part in parts if _DIGITS.match(part) and len(part) < 32 and int(part) <= _LARGEST]
+    digits = [part.lstrip("0") or "0" for part in parts if _DIGITS.match(part)]  # 1*DIGIT: zeros may lead
+    good = [int(part) for part in digits if len(part) < 32 and int(part) <= _LARGEST]
     if len(good) < len(parts):
         message.anomalies.append("bad-content-length")
         return None

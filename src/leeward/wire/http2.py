@@ -1,9 +1,10 @@
 """A passive HTTP/2 parser over both directions of one connection as observed: neither client nor server.
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
-RequestHead, RequestDone and then one ExchangeDone or Upgraded; one judged SKIP gives Skipped, and Answered when its answer's
-headers are there. What was lost or odd is in the message's `anomalies` ("joined-mid-connection", "unknown-headers",
-"reset:<code>", "stream-limit") or in `counters`.
+RequestHead, RequestDone and then one ExchangeDone or Upgraded; one judged SKIP gives Skipped, and one Answered: when its
+answer's headers are there, or when none will come. What was lost or odd is in the message's `anomalies`
+("joined-mid-connection", "unknown-headers", "reset:<code>", "stream-limit"), and in `counters` once the message is over
+("odd_" before it).
 """
 
 from __future__ import annotations
@@ -385,6 +386,7 @@ class Http2Connection:
             message.complete = complete and not message.gap
             if keeper is not None:
                 keeper.end(ts, message.complete)
+            self.counters.update(f"odd_{a.partition(':')[0].replace('-', '_')}" for a in message.anomalies)
         if to_server:
             stream.request_over, stream.keep_request = True, None
             if stream.full and message is not None:
@@ -409,6 +411,8 @@ class Http2Connection:
     def _emit(self, stream: _Stream, events: list[HttpEvent]) -> None:
         self._streams.pop(stream.number, None)
         if not stream.full:
+            if stream.request is not None and stream.response is None:
+                events.append(Answered(stream.request, None))
             return
         for message in (stream.request, stream.response):
             self._budget.used -= len(message.body) if message else 0
