@@ -124,6 +124,11 @@ def odd_signs(process: Process) -> list[str]:
     return signs
 
 
+def started_by_person(process: Process) -> bool:
+    """Does it descend from a login, a terminal or a switch of user?"""
+    return any(program(above.exe) in _LOGINS for above in process.ancestors)
+
+
 def _by_hand(parents: list[str], server: str) -> bool:
     """Did a person log in between the server and the process?"""
     return any(parent in _LOGINS for parent in parents[: parents.index(server)])
