@@ -46,6 +46,8 @@ def host_of(peer: str) -> str:
 @functools.lru_cache(maxsize=65536)
 def reach(ip: str) -> str:
     """Where an address is: "here" (this host) | "inside" (the organisation's, by its range) | "outside" | "" (no address)."""
+    if ":" not in ip and not ip[-1:].isdigit():
+        return ""  # a name: IPv4 ends with a digit
     try:
         address = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
