@@ -107,7 +107,9 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: bytes, says: str) -> None:
         gzip.compress(b"", mtime=0),
         gzip.compress(b"{}\n", mtime=0),
         gzip.compress(b'{"format":99,"name":"","boot":0,"start":0,"end":0}\n', mtime=0),
-        gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":0,"loops":[{"name":"","start":2,"end":1}]}\n', mtime=0),
+        gzip.compress(
+            b'{"format":1,"name":"","boot":0,"start":0,"end":0,"loops":[{"name":"","start":2,"end":1}]}\n', mtime=0
+        ),
         gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":9000000000000000000}\n', mtime=0),
         gzip.compress(b'{"format":1,"name":"","boot":0,"start":0,"end":0}', mtime=0),
         gzip.compress(b"x" * 100, mtime=0)[:-5],

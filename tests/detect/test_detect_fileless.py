@@ -33,15 +33,6 @@ def test_origins(exe: str, origin: str, expected: str) -> None:
     assert severity(proc("x", proc("bash"), exe=exe), origin) == expected
 
 
-@pytest.mark.parametrize(
-    ("exe", "expected"),
-    [("/srv/app", "low"), ("/usr/sbin/app", ""), ("/tmp/app", "high"), ("/srv/.cache/app", "high")],
-)
-def test_workers_of_a_program_that_was_replaced(exe: str, expected: str) -> None:
-    """Their parent runs the same file, which is gone."""
-    assert severity(proc("worker", proc("app", exe=exe), exe=f"{exe} (deleted)"), "deleted") == expected
-
-
 def test_the_container_runtime_copies_itself() -> None:
     shim = proc("/usr/bin/containerd-shim-runc-v2 -id x")
     runc = proc("runc init", shim, exe="/memfd:runc_cloned:/usr/bin/runc (deleted)")
