@@ -100,9 +100,15 @@ class Host:
         )  # fmt: skip
         sent, received = int(rng.lognormvariate(7, 1.5)), int(rng.lognormvariate(8, 2))
         yield FlowSeen(ts=ts, process=process, flow=msgspec.structs.replace(flow), began=True)
-        flow.bytes_sent, flow.bytes_received = sent, received
+        flow.bytes_sent, flow.bytes_received = sent + 9 * 52, received + 9 * 52
+        flow.packets_sent = flow.packets_received = 9
         yield FlowSeen(
-            ts=ts + S, process=process, flow=msgspec.structs.replace(flow), sent=sent, received=received, packets_out=9
+            ts=ts + S,
+            process=process,
+            flow=msgspec.structs.replace(flow),
+            sent=flow.bytes_sent,
+            received=flow.bytes_received,
+            packets_out=9,
         )
         yield from self._content(n, ts + S, flow, inbound, sent, received)
         flow.state, flow.end = "closed", flow.time + 2000

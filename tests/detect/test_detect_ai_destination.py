@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import msgspec
 import pytest
-from api_acts import HOUR, SECOND, SHOP, T0, call, flow, process, told, worst
+from api_acts import HOUR, SECOND, SHOP, T0, call, flow, process, started, told, worst
 
 from leeward.detect.ai_destination import NewAiDestination
 from leeward.model.activity import FlowSeen
-from leeward.model.process import Process
+from leeward.model.process import Ancestor, Process
 
 LATER = 3600.0
 
@@ -110,4 +111,27 @@ def test_a_month_without_use_makes_it_new_again() -> None:
 
 def test_the_rule_says_why() -> None:
     text = (Path(__file__).parents[2] / "src/leeward/detect/rules/new-ai-destination.yaml").read_text()
-    assert text.count("why: ") == 3
+    assert text.count("why: ") == 4
+
+
+def obeying(script: str, child: Process, *, after: float = 1.0, host: str = "ollama.internal") -> str:
+    """A program asks a model that it never asked; a child of it starts so many seconds later."""
+    who = process("/usr/bin/python3.11", script, workload="exe:/usr/bin/python3.11", pid=100)
+    asked = call(LATER, who=who, provider="ollama", host=host, dst="10.1.1.80")
+    return worst(told(settled(), asked, started(LATER + after, child)))
+
+
+SHELL = process("/usr/bin/dash", "-c", "id", workload="exe:/usr/bin/dash", parents=("/usr/bin/python3.11",), pid=200)
+OTHERS = msgspec.structs.replace(SHELL, ancestors=(Ancestor(7, "/usr/bin/python3.11"),))
+TOOL = process("/usr/bin/uptime", workload="exe:/usr/bin/uptime", parents=("/usr/bin/python3.11",), pid=200)
+
+
+def test_a_script_out_of_tmp_that_does_what_a_model_says() -> None:
+    assert obeying("/tmp/.d/x.py", SHELL) == "medium"
+
+
+def test_what_else_starts_after_an_answer_says_nothing() -> None:
+    assert obeying("/srv/agent/agent.py", SHELL) == "info"
+    assert obeying("/tmp/.d/x.py", SHELL, after=100) == "info"
+    assert obeying("/tmp/.d/x.py", OTHERS) == "info"
+    assert obeying("/tmp/.d/x.py", TOOL) == "info"

@@ -9,6 +9,7 @@ from api_acts import HOUR, SHOP, call, http, process, started, told, worst
 
 from leeward.ai.catalogue import default_catalogue
 from leeward.detect.ai_keys import AiKeys
+from leeward.model.activity import ExchangeSeen
 from leeward.model.exchange import Key
 from leeward.model.process import Process
 from leeward.model.raw import FoundKey
@@ -47,6 +48,26 @@ def test_a_key_in_an_odd_place_is_high() -> None:
 def test_a_script_out_of_tmp_that_uses_a_known_key() -> None:
     thief = process("/usr/bin/python3.11", "/tmp/.u/helper.py", workload="exe:/usr/bin/python3.11")
     assert worst(told(keys(), call(1, key=OURS), call(7200, who=thief, key=OURS)), SHARED) == "medium"
+
+
+REGULAR = [call(60.0 * n, key=OURS) for n in range(30)]
+HAND = ("/usr/bin/bash", "/usr/sbin/sshd")
+LOGIN = process("/usr/bin/python3.11", "try.py", workload="exe:/usr/bin/python3.11", parents=HAND)
+
+
+@pytest.mark.parametrize(
+    ("used", "who", "severity"),
+    [
+        (REGULAR, process("/usr/bin/python3.11", "/tmp/.u/x.py", workload="exe:/usr/bin/python3.11"), "medium"),
+        (REGULAR, process("/opt/tool/run", workload="exe:/opt/tool/run"), "medium"),
+        (REGULAR, LOGIN, "low"),
+        (REGULAR, process("/srv/new/run", workload="systemd:new.service"), "low"),
+        (REGULAR[:3], process("/opt/tool/run", workload="exe:/opt/tool/run"), "low"),
+        (REGULAR[:3], process("/usr/bin/python3.11", "/tmp/x.py", workload="exe:/usr/bin/python3.11"), "low"),
+    ],
+)
+def test_the_key_of_one_service_turns_up_elsewhere(used: list[ExchangeSeen], who: Process, severity: str) -> None:
+    assert worst(told(keys(), used, call(1900, who=who, key=OURS)), SHARED) == severity
 
 
 @pytest.mark.parametrize(

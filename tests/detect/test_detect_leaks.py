@@ -161,7 +161,8 @@ def test_every_rule_says_what_it_means() -> None:
     for rule in rules().values():
         assert min(len(rule.means), len(rule.do), len(rule.false_positives)) > 40
         assert all(severity in SEVERITIES for _, severity in rule.severity)
-        assert rule.tags.owasp or rule.tags.atlas or rule.tags.attack
+        if rule.id != "sigma":  # what it finds has the tags of the user's rule
+            assert rule.tags.owasp or rule.tags.atlas or rule.tags.attack
 
 
 def test_a_rule_with_an_error_names_file_and_line(tmp_path: Path) -> None:

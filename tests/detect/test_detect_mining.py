@@ -92,3 +92,31 @@ def test_the_shape_of_the_conversation() -> None:
 )
 def test_other_long_conversations(other: dict[str, object]) -> None:
     assert worst(Cryptomining(), talk(process(), **other)) in ("", "low")  # type: ignore[arg-type]
+
+
+def shares(sizes: list[int], *, port: int = 443, domain: str = "", answer: int = 300) -> Iterator[FlowSeen]:
+    """What a script says each second over one connection, and is answered; nothing of it is TLS or HTTP."""
+    who = process()
+    one = flow("203.0.113.9", port, ts=NOON, domain=domain, pid=who.pid)
+    yield seen(who, one, NOON, packets=1, began=True)
+    for second, size in enumerate(sizes, 1):
+        yield seen(who, one, NOON + second * SECOND, size, answer, packets=2, back=2)
+
+
+def test_a_share_a_second_as_pools_begin() -> None:
+    assert worst(Cryptomining(), shares([350, 236, 236, 237, 236, 237, 238, 236])) == "medium"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sizes": [350, 236, 236, 237, 236]},  # a few
+        {"sizes": [40] * 30},  # a heart-beat
+        {"sizes": [236, 300, 180] * 10},  # questions differ
+        {"sizes": [236] * 30, "answer": 0},  # nobody answers
+        {"sizes": [236] * 30, "port": 5222},
+        {"sizes": [236] * 30, "domain": "metrics.example.com"},
+    ],
+)
+def test_what_is_said_each_second_otherwise(other: dict[str, object]) -> None:
+    assert worst(Cryptomining(), shares(**other)) == ""  # type: ignore[arg-type]

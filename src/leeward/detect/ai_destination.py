@@ -12,9 +12,9 @@ from typing import Any
 
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.detector import occurrence
-from leeward.detect.places import DAY, MINUTE, host_of, inside_name, kind_of, odd_signs, place
+from leeward.detect.places import DAY, HOUR, MINUTE, host_of, inside_name, kind_of, odd_signs, place
 from leeward.detect.rule import rules
-from leeward.model.activity import Activity, ExchangeSeen, FlowSeen
+from leeward.model.activity import Activity, ExchangeSeen, FlowSeen, Started
 from leeward.model.exchange import Exchange
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.process import Process
@@ -34,6 +34,7 @@ _MAILBOX = frozenset(
         "download_file",
     )
 )
+_OPEN = frozenset(("open-folder", "open-script"))
 _BLOB = re.compile(r"^[A-Za-z0-9+/=_\-\s]{80,}$")
 
 
@@ -44,36 +45,94 @@ class _Known(Kept):
     told: str = ""
 
 
+class _Asker(Kept, kw_only=True):
+    """A program out of an open folder that a model answered. answered: when, ns."""
+
+    answered: int
+    activity: ExchangeSeen
+    provider: str
+    host: str
+    ran: bool = False
+
+
 class NewAiDestination:
     """See the module."""
 
-    hears: tuple[type[Activity], ...] = (FlowSeen, ExchangeSeen)
+    hears: tuple[type[Activity], ...] = (FlowSeen, ExchangeSeen, Started)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self._hosts: Bounded[_Known] = Bounded("ai_destinations", self.counters, 65536, 30 * DAY)
         self._kinds: Bounded[Kept] = Bounded("ai_destination_kinds", self.counters, 32768, 30 * DAY)
+        self._askers: Bounded[_Asker] = Bounded("ai_destination_askers", self.counters, 1024, HOUR, share=1)
         self._since = 0
         self._set = rules()[_RULE].settings
 
-    def feed(self, activity: FlowSeen | ExchangeSeen) -> list[Finding]:
+    def feed(self, activity: FlowSeen | ExchangeSeen | Started) -> list[Finding]:
         if not self._since:
             self._since = activity.ts
-        if isinstance(activity, FlowSeen):
+        if type(activity) is Started:
+            return self._ran(activity) if len(self._askers) else []
+        if type(activity) is FlowSeen:
             flow = activity.flow
             if not flow.provider or flow.direction == "inbound":
                 return []
             return self._met(activity, flow.provider, flow.domain or flow.dst.ip, None)
+        assert isinstance(activity, ExchangeSeen)
         exchange = activity.exchange
         network, ai = exchange.network, exchange.gen_ai
         if network.direction in ("inbound", "local") or ai.provider in ("", "mcp", "a2a"):
             return []
-        return self._met(activity, ai.provider, network.domain or host_of(network.dst), exchange)
+        host = network.domain or host_of(network.dst)
+        self._answered(activity, ai.provider, host)
+        return self._met(activity, ai.provider, host, exchange)
 
     def tick(self, ts: int) -> list[Finding]:
         self._hosts.expire(ts)
         self._kinds.expire(ts)
+        self._askers.expire(ts)
         return []
+
+    def _answered(self, activity: ExchangeSeen, provider: str, host: str) -> None:
+        """Remembers who is out of place and was answered."""
+        process, ts = activity.process, activity.ts
+        if not process.pid or _OPEN.isdisjoint(odd_signs(process)):
+            return
+        known = self._askers.get("", process.pid, ts)
+        if known is None or known.activity.process.start_ns != process.start_ns:
+            asker = _Asker(answered=ts, activity=activity, provider=provider, host=host)
+            self._askers.put("", process.pid, asker, ts)
+        else:
+            known.answered = ts
+
+    def _ran(self, activity: Started) -> list[Finding]:
+        """Did somebody who is out of place start a shell or a program given as text, just after a model answered?"""
+        process = activity.process
+        if not process.ancestors or "one-off" not in odd_signs(process):
+            return []
+        asker = self._askers.peek("", process.ancestors[0].pid)
+        if asker is None or asker.ran or activity.ts - asker.answered > self._set["obeys_seconds"] * 10**9:
+            return []
+        asker.ran = True
+        group = place(asker.activity.process, host_of(asker.activity.exchange.network.src))
+        known = self._hosts.get(group, asker.host, activity.ts)
+        signs = [*self._signs(asker.activity.process, None, asker.host, False), "obeys"]
+        severity = self._severity(signs, False, asker.host, activity.ts)
+        if known is None or SEVERITIES.index(severity) <= SEVERITIES.index(known.told or "info"):
+            return []
+        known.told = severity
+        exchange = asker.activity.exchange
+        found = self._finding(asker.activity, asker.provider, asker.host, exchange, signs, False, severity)
+        found.evidence.append(
+            {
+                "type": "process",
+                "time": iso(activity.ts),
+                "pid": process.pid,
+                "exe": process.exe,
+                "argv": [*process.argv[:8]],
+            }
+        )
+        return [found]
 
     def _met(
         self, activity: FlowSeen | ExchangeSeen, provider: str, host: str, exchange: Exchange | None

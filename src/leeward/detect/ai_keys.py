@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from leeward.ai.catalogue import Catalogue
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.detector import occurrence
-from leeward.detect.places import DAY, HOUR, MINUTE, host_of, image_of, inside_name, odd_signs, place, reach
+from leeward.detect.places import (
+    DAY,
+    HOUR,
+    MINUTE,
+    host_of,
+    image_of,
+    inside_name,
+    odd_signs,
+    place,
+    reach,
+    started_by_person,
+)
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, ExchangeSeen, HttpSeen, Started
 from leeward.model.finding import Finding
@@ -134,10 +146,12 @@ class AiKeys:
         places, settings = len(others) + 1, rules()[_SHARED].settings
         late = activity.ts - min(other.first for _, other in others) >= settings["settled_hours"] * HOUR
         many = late and places >= settings["many_places"]
-        severity = "high" if set(signs) - {"open-script"} else "medium" if many or (signs and late) else "low"
+        settled = _is_settled(others, activity.ts, settings)
+        stray = (bool(signs) and (late or settled)) or (settled and _is_strayed(activity.process, others))
+        severity = "high" if set(signs) - {"open-script"} else "medium" if many or stray else "low"
         evidence: dict[str, Any] = {
             "type": "key-use", "time": iso(activity.ts), "exchange": activity.exchange.id, "place": where, "signs": signs,
-            "late": late,
+            "late": late, "beyond_services": stray,
             "others": [{"place": name, "since": iso(other.first), "uses": other.count} for name, other in others[:5]],
             "value": places, "threshold": 2, "margin": places / 2,
         }  # fmt: skip
@@ -307,6 +321,19 @@ def _user_of(process: Process) -> str:
     if process.workload.kind == "executable":
         return f"user:{process.user or process.uid}"
     return place(process)
+
+
+def _is_settled(others: Iterable[tuple[str, _Use]], ts: int, settings: Mapping[str, Any]) -> bool:
+    """Has somebody used the key regularly, for longer than a roll-out takes?"""
+    least, uses = settings["regular_minutes"] * MINUTE, settings["regular_uses"]
+    return any(ts - other.first >= least and other.count >= uses for _, other in others)
+
+
+def _is_strayed(process: Process, others: Iterable[tuple[str, _Use]]) -> bool:
+    """Did a key that only services and containers used come to a program that is of none, and that no person runs?"""
+    if process.workload.kind != "executable" or (process.container is not None and process.container.image):
+        return False
+    return not started_by_person(process) and not any(name.startswith("user:") for name, _ in others)
 
 
 def _registered(host: str) -> str:

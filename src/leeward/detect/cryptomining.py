@@ -36,7 +36,8 @@ _ALGORITHM = frozenset(("-a", "--algo", "--algorithm", "--coin"))
 
 
 class _Talk(Kept, kw_only=True, gc=False):
-    """A flow to where pools listen. spoken, heard: seconds with payload out, in; largest: bytes in one of them."""
+    """A flow to where pools listen. spoken, heard: seconds with payload out, in; largest: bytes in one of them. alike: how many
+    seconds in a row with payload out had as much as the one before (`share` bytes), and an answer."""
 
     first: int
     spoken: int = 0
@@ -44,6 +45,8 @@ class _Talk(Kept, kw_only=True, gc=False):
     largest: int = 0
     sent: int = 0
     received: int = 0
+    share: int = 0
+    alike: int = 0
     over: bool = False
 
 
@@ -179,13 +182,19 @@ class Cryptomining:
         talk.sent += out
         talk.received += heard
         talk.largest = max(talk.largest, out, heard)
+        if out > 0:
+            same = heard > 0 and abs(out - talk.share) <= self._settings["share_differs"]
+            talk.alike = talk.alike + 1 if same else 1
+            talk.share = out
 
     def _judged(self, talk: _Talk, activity: FlowSeen) -> list[Finding]:
         """Long, little, both ways?"""
         settings, flow = self._settings, activity.flow
         lasted = (activity.ts - talk.first) / 1e9
         enough = min(talk.spoken, talk.heard) >= settings["messages"] and lasted >= settings["least_seconds"]
-        if not enough or max(talk.sent, talk.received) / lasted > settings["most_rate"]:
+        slow = enough and max(talk.sent, talk.received) / lasted <= settings["most_rate"]
+        least, most = settings["share_bytes"]
+        if not slow and (flow.domain or talk.alike < settings["shares"] or not least <= talk.share <= most):
             return []
         who = activity.process.workload.id
         suspected = any(
@@ -204,12 +213,18 @@ class Cryptomining:
         talk.over = True
         evidence = {
             "type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst), "seconds": round(lasted),
-            "messages_out": talk.spoken, "messages_in": talk.heard, "largest": talk.largest,
-            "value": round(max(talk.sent, talk.received) / lasted, 1), "threshold": settings["most_rate"],
-            "margin": round(settings["most_rate"] - max(talk.sent, talk.received) / lasted, 1),
+            "messages_out": talk.spoken, "messages_in": talk.heard, "largest": talk.largest, "alike": talk.alike,
+            "share": talk.share, **self._margin(talk, lasted, slow),
         }  # fmt: skip
         where = flow.domain or str(flow.dst)
         return [self._told(activity, severity, f"talks to {where} as a miner does to its pool", where, evidence)]
+
+    def _margin(self, talk: _Talk, lasted: float, slow: bool) -> dict[str, float]:
+        """What decided: how slow it is, else how many shares were alike."""
+        value = round(max(talk.sent, talk.received) / lasted, 1) if slow else talk.alike
+        threshold = self._settings["most_rate" if slow else "shares"]
+        margin = round(threshold - value, 1) if slow else value - threshold
+        return {"value": value, "threshold": threshold, "margin": margin}
 
     def _told(self, activity: Activity, severity: str, about: str, where: str, evidence: dict[str, Any]) -> Finding:
         process = activity.process

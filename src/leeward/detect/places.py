@@ -46,6 +46,8 @@ def host_of(peer: str) -> str:
 @functools.lru_cache(maxsize=65536)
 def reach(ip: str) -> str:
     """Where an address is: "here" (this host) | "inside" (the organisation's, by its range) | "outside" | "" (no address)."""
+    if ":" not in ip and not ip[-1:].isdigit():
+        return ""  # a name: IPv4 ends with a digit
     try:
         address = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
@@ -122,6 +124,11 @@ def odd_signs(process: Process) -> list[str]:
     if tool:
         signs.append("one-off")
     return signs
+
+
+def started_by_person(process: Process) -> bool:
+    """Does it descend from a login, a terminal or a switch of user?"""
+    return any(program(above.exe) in _LOGINS for above in process.ancestors)
 
 
 def _by_hand(parents: list[str], server: str) -> bool:

@@ -6,6 +6,7 @@ Pure: what is remembered of processes, exchanges and connections is asked of the
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 from typing import Any
@@ -67,12 +68,18 @@ def steps_of(finding: Finding, traits: Traits, context: Context) -> Iterator[tup
 def chain(steps: dict[str, Step]) -> tuple[list[Step], int]:
     """In the order of time, cut to a page: findings stay before what leads to them, the worse before the rest. And how many were
     left out."""
-    ordered = sorted(steps.items(), key=lambda item: (nanoseconds(item[1].time), _rank(item[1]), item[0]))
+    ordered = sorted(steps.items(), key=lambda item: (_moment(item[1].time), _rank(item[1]), item[0]))
     if len(ordered) <= STEPS:
         return [step for _, step in ordered], 0
     places = sorted(range(len(ordered)), key=lambda place: (-_worth(ordered[place][1]), place))
     kept = sorted(places[:STEPS])
     return [ordered[place][1] for place in kept], len(ordered) - STEPS
+
+
+@functools.lru_cache(maxsize=8192)
+def _moment(time: str) -> int:
+    """Remembered, since an incident's steps are put in order each time that it is told."""
+    return nanoseconds(time)
 
 
 def size(count: int) -> str:

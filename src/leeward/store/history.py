@@ -91,7 +91,7 @@ def connections(con: Any, since: datetime | None, until: datetime | None = None)
     where, parameters = span_of(since, until)
     rows = con.execute(
         f"WITH who AS (SELECT DISTINCT pid, workload_id FROM exchanges WHERE {where} AND pid > 0) "
-        "SELECT workload_id, domain, dst, proto, coalesce(json_extract_string(json, '$.provider'), '') AS provider, count(*) "
+        "SELECT who.workload_id, domain, dst, proto, coalesce(json_extract_string(json, '$.provider'), '') AS provider, count(*) "
         f"FROM flows JOIN who USING (pid) WHERE {where} AND direction = 'outbound' "
         f"GROUP BY ALL ORDER BY ALL LIMIT {MOST}",
         [*parameters, *parameters],

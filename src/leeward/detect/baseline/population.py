@@ -149,7 +149,8 @@ class Population:
             seen = table.values.get(word) if table is not None else None
             if seen is not None and not seen.doubt:
                 return None
-        kind, other = max(likes, key=lambda like: (like[0] == "imported", like[1].periods))
+        imported = [like for like in likes if like[0] == "imported"] if self.imported else []
+        kind, other = max(imported or likes, key=_periods)
         alike = profile.shared >= _ALIKE and profile.shared >= _ALIKE_TIMES * profile.own
         lived = other.time_known(number)
         if lived >= 1 and (alike or other.key == profile.key):
@@ -168,8 +169,10 @@ class Population:
             found = [("imported", p) for k in (profile.key, profile.image) if (p := self.imported.get(k)) is not None]
         keys = self._images.get(profile.image, ()) if profile.image else ()
         if len(keys) > 1:
-            others = (self.profiles.get(key) for key in keys[:_SIBLINGS] if key != profile.key)
-            found += [("same image", other) for other in others if other is not None]
+            for key in keys[:_SIBLINGS]:
+                other = self.profiles.get(key) if key != profile.key else None
+                if other is not None:
+                    found.append(("same image", other))
         return found
 
     def _grown(self, grown: int) -> None:
@@ -206,6 +209,10 @@ class Population:
                     _trust(seen)
                     accepted += 1
         return accepted
+
+
+def _periods(like: tuple[str, Profile]) -> float:
+    return like[1].periods
 
 
 def _trust(seen: Seen) -> None:
