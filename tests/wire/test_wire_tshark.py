@@ -54,8 +54,8 @@ DIFFERENCES: list[tuple[str, str, int, int, str]] = [
     ("http/entity_gap.pcap", "http", 1, 1, _LATE),
     ("http/entity_gap2.pcap", "http", 1, 1, _LATE),
     ("http/putty-upload.pcap", "http", 1, 0, "the upload breaks off (RST): tshark waits for its body, we tell of its head"),
-    ("http/261/variant-09-te_obs_fold.pcap", "http", 1, 0, "'chunked' on a folded line is in force (RFC 9112 5.2): a second request "
-     "follows its last chunk; tshark does not unfold"),
+    ("http/261/variant-09-te_obs_fold.pcap", "http", 1, 0, "'chunked' on a folded line is in force (RFC 9112 5.2): a second "
+     "request follows its last chunk; tshark does not unfold"),
     ("http/connect-with-header.pcap", "sni", 0, 1, "TLS inside a CONNECT tunnel: we read no further than the CONNECT request"),
     ("http/connect-with-smtp.pcap", "http", 1, 1, "'CONNECT host:25 / HTTP/1.0': with a blank in its target we keep all of it"),
     ("http/http-09-content-length-confusion.pcap", "http", 0, 1, "HTTP/0.9, and its answer comes first: bytes_of_nothing here"),

@@ -22,7 +22,7 @@ from leeward.model.activity import Activity, FlowSeen, HttpSeen, NameAsked
 from leeward.pipeline import Pipeline, Settings
 from leeward.sensor.pcap import Capture
 
-#: what a capture holds: ("http", method, host, path, status), ("dns", name, type, "question" | "answer"), ("sni", transport, name)
+#: In a capture: ("http", method, host, path, status), ("dns", name, type, "question" | "answer"), ("sni", transport, name)
 Fact = tuple[str | int, ...]
 _FILTER = "http or http2 or (dns and udp.port == 53) or tls.handshake.extensions_server_name"
 _TRANSPORT = {"tls": "tcp", "quic": "udp", "dtls": "udp"}
