@@ -82,7 +82,7 @@ range-record: setup setup-range
 	$(SUDO) $(BIN)/leeward range record all
 # Two at a time: see tests/conftest.py.
 test: setup setup-range apt-test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST)
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 # mitmproxy, to measure beside; its pins are not ours.

@@ -1,23 +1,26 @@
-"""Which tests may run beside which (pytest-xdist, `--dist loadgroup`).
+"""Which tests may run beside which (pytest-xdist).
 
-Those that start servers, clients, namespaces or the sensor on this host run one after another: the sensor's tests see the whole
-host. The others are computation and run beside them, file by file.
+Those that start servers, clients, namespaces or the sensor on this host run one after another, in one process: the sensor's tests
+see the whole host. The others are computation and run beside them, file by file. (xdist's own `loadgroup` does nothing with pytest
+9.2.)
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
 ON_THE_HOST = ("api", "cli", "enforce", "gateway", "live", "range", "sensor", "ui")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            room = item.path.relative_to(HERE).parts[0]
-            group = "host" if room in ON_THE_HOST else str(item.path.relative_to(HERE))
-            item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRoom(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::", 1)[0]
+            return "host" if path.split("/")[1] in ON_THE_HOST else path
+
+    return ByRoom(config, log)
