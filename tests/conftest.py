@@ -1,8 +1,8 @@
 """Which tests may run beside which (pytest-xdist).
 
 Those that start servers, clients, namespaces or the sensor on this host run one after another, in one process: the sensor's tests
-see the whole host. The others are computation and run beside them, file by file. (xdist's own `loadgroup` does nothing with pytest
-9.2.)
+see the whole host. The others are computation and run beside them, file by file. xdist's
+`loadgroup` does nothing with pytest 9.2.
 """
 
 from __future__ import annotations
