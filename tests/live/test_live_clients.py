@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from conftest import LEEWARD, Run
 
 ROOT = Path(__file__).parents[2]

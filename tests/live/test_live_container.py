@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from conftest import HERE, Run, client_command, seen, told
 
 sys.path.append(str(HERE.parent / "identity"))

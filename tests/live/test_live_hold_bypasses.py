@@ -18,8 +18,9 @@ from typing import Any
 
 import live_bypass
 import pytest
-from conftest import Run
 from live_holding import HERE, RANGE, Sink, sink
+
+from conftest import Run
 
 POLICY = """
 apiVersion: leeward/v1

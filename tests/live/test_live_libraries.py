@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from conftest import LEEWARD
 from live_echo import answer
+
+from conftest import LEEWARD
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import LEEWARD, Run, client_command, seen, told
 
 pytestmark = pytest.mark.kernel

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
 from live_mysql import QUERIES, SEARCH
 from live_relay import Relay
 
+from conftest import Run
 from leeward.model.sql import SqlResult
 from leeward.wire.mysql import MysqlConnection
 from leeward.wire.mysql_messages import CACHE_METADATA, DEPRECATE_EOF, EXTENDED_METADATA, SESSION_TRACK

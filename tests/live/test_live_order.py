@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from conftest import HERE, Run, client_command, seen, told
 
 pytestmark = pytest.mark.kernel

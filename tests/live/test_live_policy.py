@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import Run
 
 ROOT = Path(__file__).parents[2]
