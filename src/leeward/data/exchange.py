@@ -8,6 +8,7 @@ do not.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
@@ -31,6 +32,10 @@ _WORTH_REMEMBERING = 2001  # characters; a shorter text may hold one part of a v
 _SHORTEST_HIDDEN = 6  # a shorter value is masked where it was found, not wherever its letters stand
 # Of the conversation all may hold what people wrote but what is named here.
 _NAMES_OF_AI = frozenset("provider operation api request_model response_model response_id finish_reasons".split())  # noqa: SIM905
+_MAY_HOLD = re.compile(
+    r"\d(?:[ -]?\d){5}|[A-Za-z0-9+/_-]{16}|[A-Z]{1,3}\d{5}| "
+)  # cheap: may a word hold any of these kinds?
+_NEVER_KEPT = ("secret.", "financial.", "health.", "pii.national_id.", "pii.passport", "pii.driver_licence", "custom.")
 _WRITTEN_BY_PEOPLE = ("argv", "ancestors")  # of a process
 
 
@@ -71,6 +76,19 @@ class Inspector:
         """Is no sensitive data in the texts of a payload?"""
         texts = texts_of(value)
         return not self.scan(Inspection(Exchange(), texts, [], {}, [list(range(len(texts)))]))
+
+    def command_line(self, words: Sequence[str]) -> tuple[str, ...]:
+        """A command line whose secrets, accounts and identity numbers are masked. What else people write there (names, addresses
+        of hosts) stays: detectors live on it."""
+        return tuple(self._word(word) if _MAY_HOLD.search(word) else word for word in words)
+
+    def _word(self, word: str) -> str:
+        spans = [
+            (match.start, match.end, token(match.kind, f"{self._keyed.number(match.value):016x}"))
+            for match in self.scanner.scan_text(word)
+            if match.kind.startswith(_NEVER_KEPT)
+        ]
+        return masked(word, spans)
 
     def prepare(self, exchange: Exchange, payloads: Sequence[Payload]) -> Inspection:
         """Gathers the texts. What is in no payload (an answer put together from a stream) is looked at where the exchange
