@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-ON_THE_HOST = ("api", "cli", "enforce", "gateway", "live", "range", "sensor", "ui")
+ON_THE_HOST = ("cli", "enforce", "gateway", "live", "range", "sensor", "ui")
+#: Files of those rooms that only read what was recorded.
+BESIDE = (
+    *("test_cli_replay.py", "test_cli_classify.py", "test_cli_policy.py", "test_cli_query.py", "test_cli_incidents.py"),
+    *("test_range_recorded.py", "test_sensor_pcap.py"),
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -21,6 +26,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByRoom(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.split("::", 1)[0]
-            return "host" if path.split("/")[1] in ON_THE_HOST else path
+            host = path.split("/")[1] in ON_THE_HOST and path.rsplit("/", 1)[1] not in BESIDE
+            return "host" if host else path
 
     return ByRoom(config, log)
