@@ -191,7 +191,7 @@ class Pipeline:
         for socket in self.flows.open_flows():
             records += self._flow(socket, ts)
         self._captured(ts)
-        return self._quiet_signs(self._detected(records, ts), ts)
+        return [*self._quiet_signs(self._detected(records, ts), ts), *self.incidents.finish(ts)]
 
     # -- detection -------------------------------------------------------------------------------------------------
 

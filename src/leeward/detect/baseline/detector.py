@@ -27,7 +27,7 @@ from leeward.model.process import Process
 
 MOST_PROFILES, MOST_WORDS = 16_384, 750_000
 _WAITING, _WAIT_NS = 65_536, 3 * 10**9
-_PLACES = 65_536
+_PLACES = 16_384
 
 
 class BaselineDetector:
