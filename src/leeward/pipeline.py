@@ -141,6 +141,7 @@ class Pipeline:
         self.detection = detection(catalogue, detectors)
         self.reach = Reach()
         self.discovery.findings.posture = self.reach.posture
+        self.discovery.findings.mask = self.activities.masked
         self.incidents = Incidents()
         self._acts: list[Activity] = []  # of the event at hand
         self._moved: dict[Hashable, Socket] = {}  # a capture's flows since the last tick
