@@ -126,6 +126,7 @@ def watch_host(
 ) -> None:
     """Runs until `stop` is set."""
     listener = _bind(host, port)
+    look.ready()
     store = EventStore(state / DATABASE_NAME, retention=retention)
     try:
         tokens = TokenStore(state / TOKENS_NAME)
