@@ -28,6 +28,7 @@ from leeward.enforce.rules import Rule
 from leeward.identity.processes import ProcessTable
 from leeward.identity.users import Users
 from leeward.model.exchange import ProcessRef
+from leeward.model.net import Endpoint
 from leeward.model.process import Process
 from leeward.model.raw import CallJudged, Denied, ProcessExec, ProcessExited, ProgramJudged, RawEvent
 from leeward.model.times import iso
@@ -69,7 +70,7 @@ class Guard:
         self._sensor, self._key, self._config = sensor, policies.key, policies.config
         self._enforcer: Enforcer | None = None
         self._rung = ConnectRung({name: sensor.map(name) for name in TABLES}, catalogue, name_of=policies.name_of)
-        self._classes: dict[tuple[str, ...], int] = {}
+        self._classes: dict[tuple[tuple[str, ...], tuple[Endpoint, ...]], int] = {}  # refused hosts, gateways
         self._denied: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._looked = time.monotonic_ns()
         self._ours = {os.getpid(), os.getppid(), 1}
@@ -144,7 +145,7 @@ class Guard:
         if scoped.process and self._program(process, ts):
             return
         if scoped.connect:
-            self._classify(process, ts)
+            self._classify(process, ts, tuple(sorted(scoped.gateways, key=str)))
         if self._enforcer is None:
             return
         shell = process.exe.rsplit("/", 1)[-1] in _SHELLS
@@ -190,7 +191,7 @@ class Guard:
             if name.isdigit():
                 self.consider(int(name), now)
 
-    def _classify(self, process: Process, ts: int) -> None:
+    def _classify(self, process: Process, ts: int, gateways: tuple[Endpoint, ...]) -> None:
         """The class of what this process may not connect to."""
         key = (process.workload.id, process.exe, process.user, process.container.image if process.container else "")
         denied = self._denied.get(key)
@@ -201,13 +202,15 @@ class Guard:
         if not denied:
             self._rung.release(process.pid)
             return
-        number = self._classes.get(denied)
+        number = self._classes.get((denied, gateways))
         if number is None:
             if len(self._classes) >= _MOST_CLASSES:
                 self.counters["too_many_classes"] += 1
                 return
-            number = self._classes[denied] = len(self._classes) + 1
-            self._rung.rules(Rule(n, "deny", names=which, doh=True) for which, n in self._classes.items())
+            number = self._classes[denied, gateways] = len(self._classes) + 1
+            self._rung.rules(
+                Rule(n, "deny", names=names, doh=True, passes=passes) for (names, passes), n in self._classes.items()
+            )
         self._rung.assign(process.pid, number)
         if process.container is not None and process.container.id in process.cgroup:
             try:  # what is started in the container from outside is of its class from its first instruction on

@@ -54,6 +54,15 @@ BLOCK_CONNECT = """
       finding: unsanctioned-provider
       message: Ask security@example.com before you use another provider.
 """
+BLOCK_DIRECT = """
+    - name: by-the-gateway-only
+      on: connect
+      when: provider != ''
+      action: block
+      severity: high
+      finding: unsanctioned-provider
+      message: Use the gateway at 127.0.0.1:8421.
+"""
 REDACT = (
     BLOCK_REQUEST.replace("no-records", "mask-records")
     .replace("action: block", "action: redact\n      redact: ['pii.*', 'financial.*']")
@@ -122,9 +131,10 @@ def of_the_service(running: Run) -> list[dict[str, Any]]:
 def watching(shop: Shop, tmp_path: Path) -> Iterator[Any]:
     started: list[Run] = []
 
-    def start(mode: str, *rules: str) -> Run:
+    def start(mode: str, *rules: str, gateways: str = "") -> Run:
         policy = tmp_path / "shop.yaml"
-        policy.write_text(OBSERVE.replace("MODE", mode) + "".join(rules))
+        more = f"  gateways: {gateways}\n" if gateways else ""
+        policy.write_text(OBSERVE.replace("MODE", mode).replace("  rules:\n", f"{more}  rules:\n") + "".join(rules))
         started.append(Run(tmp_path / "state", *shop.containerds(), "--policy", str(policy)))
         return started[-1]
 
@@ -186,3 +196,38 @@ def test_records_are_masked_and_the_provider_answers(shop: Shop, watching: Any) 
         assert not any(record in text for record in RECORDS[1:])
         assert "**** **** **** ****" in text
     running.wait(lambda: sum((e["verdict"] or {}).get("action") == "redact" for e in served(running)) == 4)
+
+
+def test_who_must_use_the_gateway_and_does_not_is_refused(shop: Shop, watching: Any, tmp_path: Path) -> None:
+    """docs/gateway.md: the service's direct way is closed, its way through `leeward gateway` is open."""
+    running = watching("enforce", BLOCK_DIRECT, gateways="['127.0.0.1:8421']")
+    state = tmp_path / "gateway"
+    words = ["--version", "2", "--rounds", "2", "--pause", "0.1"]
+    leeward = [str(Path(sys.executable).with_name("leeward")), "gateway", "--listen", "127.0.0.1:8421"]
+    gateway = shop.ground.popen([*leeward, "--state", str(state)], env={"LEEWARD_CACHE": str(tmp_path / "cache")})
+    try:
+        before = len(shop.arrived(0))
+        calls = shop.ground.client("assistant", args=words).truth
+        assert len(calls) == 4
+        assert all(call["error"] for call in calls)
+        assert sum(one["request_size"] for one in shop.arrived(before)) == 0
+        running.wait(lambda: any(f["rule"] == "unsanctioned-provider" for f in running.get("/findings")["findings"]))
+        authority = state / "gateway-ca.pem"
+        through = {"HTTPS_PROXY": "http://127.0.0.1:8421", "SSL_CERT_FILE": str(authority)}
+        running.wait(lambda: authority.exists() and listens(shop))
+        calls = shop.ground.client("assistant", args=words, env=through).truth
+        assert [call["error"] for call in calls] == [""] * 4
+        assert [one["status"] for one in shop.arrived(before) if one["request_size"]] == [200] * 4
+        running.wait(lambda: sum("assistant" in str(e["process"]) for e in running.exchanges()) >= 4)
+        found = [
+            f for f in running.get("/findings")["findings"] if f["rule"] in ("unsanctioned-provider", "policy-bypassed")
+        ]
+        assert {(f["rule"], f["action"]) for f in found} == {("unsanctioned-provider", "block")}
+    finally:
+        gateway.kill()
+
+
+def listens(shop: Shop) -> bool:
+    """Whether the gateway takes connections."""
+    tried = "import socket; socket.create_connection(('127.0.0.1', 8421), 1)"
+    return shop.ground.popen([sys.executable, "-c", tried]).wait(30).returncode == 0

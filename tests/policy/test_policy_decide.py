@@ -146,6 +146,21 @@ def test_policy_scope(scope: str, covered: bool) -> None:
     assert made.scope(Workload(SHOP["id"], SHOP["name"], "pod"), SHOP["labels"]).connect == covered
 
 
+def test_policy_leaves_connections_to_a_gateway_to_it() -> None:
+    """Of several policies only those that name it; the kernel lets pass what all name."""
+    there = {"ip": "127.0.0.1", "port": 8421, "domain": "api.groq.com"}
+    named = TEXT.replace("  deadline: 80ms", "  gateways: ['127.0.0.1:8421', '[::0:1]:8421']")
+    made = policies(named)
+    assert acts(made, "connect", provider="groq", destination=there) == []
+    assert acts(made, "connect", provider="groq", destination=there | {"port": 443}) == [("block", "provider")]
+    assert acts(made, "request", kinds=["secret.aws"], destination=there) == [("redact", "secret")]
+    shop = Workload(SHOP["id"], SHOP["name"], "pod")
+    assert {str(gateway) for gateway in made.scope(shop, {}).gateways} == {"127.0.0.1:8421", "[::1]:8421"}
+    both = policies(named, TEXT.replace("name: demo", "name: other"))
+    assert acts(both, "connect", provider="groq", destination=there) == [("block", "provider")]
+    assert both.scope(shop, {}).gateways == frozenset()
+
+
 def test_policy_scoped_says_what_is_to_be_prepared() -> None:
     made = policies(TEXT, rule("'pii.email' in kinds").replace("name: one", "name: two"))
     mine = made.scope(Workload("pod:shop/web/app", "x", "pod"), {})

@@ -14,6 +14,7 @@ from leeward.ai.catalogue import Catalogue
 from leeward.ai.datafile import Schema, load_yaml
 from leeward.enforce.names import Patterns, canonical
 from leeward.model.errors import InputError
+from leeward.model.net import Endpoint
 from leeward.sensor.layout import ALLOW, DENY, PASS
 
 HERE: Final = Path(__file__).parent
@@ -28,7 +29,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Rule(msgspec.Struct, frozen=True):
     """mode: "deny" refuses what is named and allows the rest, "allow-only" the other way round. names: patterns of host names
     (see names.py). providers: ids of the catalogue, which stand for their hosts. doh: refuse the known resolvers over HTTPS, TLS
-    and QUIC. unknown: what has no name. networks: CIDRs that are refused ("deny") or allowed whatever the name ("allow-only")."""
+    and QUIC. unknown: what has no name. networks: CIDRs that are refused ("deny") or allowed whatever the name ("allow-only").
+    passes: what is always allowed, whatever the name: gateways that judge themselves."""
 
     class_id: int
     mode: Literal["deny", "allow-only"]
@@ -37,6 +39,7 @@ class Rule(msgspec.Struct, frozen=True):
     doh: bool = False
     unknown: Literal["allow", "deny"] = "allow"
     networks: tuple[str, ...] = ()
+    passes: tuple[Endpoint, ...] = ()
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -104,7 +107,8 @@ def compile_rule(rule: Rule, catalogue: Catalogue) -> Compiled:
         Patterns(answers),
         unlisted,
         DENY if rule.unknown == "deny" else ALLOW,
-        {(address, port): DENY for address in group.addresses for port in DOH_PORTS},
+        {(address, port): DENY for address in group.addresses for port in DOH_PORTS}
+        | {(there.ip, there.port): PASS for there in rule.passes},
         {_network(text, rule): DENY if rule.mode == "deny" else PASS for text in rule.networks},
     )
 

@@ -5,6 +5,7 @@ Invariant: a file is a policy or it is every complaint about it, each with file 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from leeward.ai.datafile import Record, Schema, meant, read_text
 from leeward.detect.rule import rules
 from leeward.model.errors import InputError
 from leeward.model.finding import SEVERITIES
+from leeward.model.net import Endpoint
 from leeward.policy import facts
 from leeward.policy.cel import Bound, Condition, ConditionError, Environment, EvaluationError
 from leeward.policy.expression import Expr
@@ -85,6 +87,7 @@ class Policy(msgspec.Struct, frozen=True):
     scope: Scope
     deadline_ms: int
     fail: str
+    gateways: frozenset[Endpoint]
     environment: Environment
     variables: dict[str, Condition]
     constants: dict[str, Any]
@@ -147,6 +150,7 @@ class _Reader:
             scope=Scope.of(scope) if not self.complaints else Scope(),
             deadline_ms=self._deadline(spec),
             fail=spec.get("fail", "open"),
+            gateways=self._gateways(spec),
             environment=self.environment,
             variables=self.variables,
             constants=self.constants,
@@ -185,6 +189,16 @@ class _Reader:
                 spec.lines["deadline"], "spec.deadline", f"must be between {_SHORTEST_MS}ms and {_LONGEST_MS}ms"
             )
         return ms
+
+    def _gateways(self, spec: Record) -> frozenset[Endpoint]:
+        found = set()
+        for text in spec.get("gateways", ()):
+            ip, _, port = text.rpartition(":")
+            try:
+                found.add(Endpoint(str(ipaddress.ip_address(ip.strip("[]"))), int(port)))
+            except ValueError as error:
+                self.complain(spec.lines["gateways"], "spec.gateways", str(error))
+        return frozenset(found)
 
     def _read_variables(self, record: Record | dict[str, Any]) -> None:
         for name, text in record.items():

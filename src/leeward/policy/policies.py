@@ -16,6 +16,7 @@ import msgspec
 
 from leeward.model.errors import InputError
 from leeward.model.finding import SEVERITIES
+from leeward.model.net import Endpoint
 from leeward.model.process import Workload
 from leeward.policy.cel import Bound, EvaluationError
 from leeward.policy.document import Policy, Rule, Waiver, load_policy
@@ -59,7 +60,8 @@ class Decision(msgspec.Struct, frozen=True):
 class Scoped(msgspec.Struct, frozen=True):
     """What concerns one workload. connect, content, process: has it rules for connections, payloads, programs. hold: may one of
     them stop or change a payload, so that requests have to be held. kinds: of the data that the payload's rules are about.
-    deadline_ms: the shortest of those policies'. fail: "closed" if one of them says so."""
+    deadline_ms: the shortest of those policies'. fail: "closed" if one of them says so. gateways: where all policies
+    with rules for connections let it go, whatever the name."""
 
     connect: bool = False
     content: bool = False
@@ -68,6 +70,7 @@ class Scoped(msgspec.Struct, frozen=True):
     kinds: frozenset[str] = frozenset()
     deadline_ms: int = 50
     fail: str = "open"
+    gateways: frozenset[Endpoint] = frozenset()
 
 
 class _Stage(msgspec.Struct, frozen=True):
@@ -123,6 +126,8 @@ class Policies:
         staged = self._stages[stage]
         if not staged:
             return []
+        if stage == "connect":
+            staged = _beside_gateways(staged, facts.get("destination") or {})
         covered = self._covering(facts.get("workload") or {})
         found = [d for s in staged if s.policy.name in covered for d in self._of(s, facts)]
         if len(found) > 1:
@@ -143,6 +148,7 @@ class Policies:
             kinds=_kinds(content),
             deadline_ms=min((s.policy.deadline_ms for s in content), default=50),
             fail="closed" if any(s.policy.fail == "closed" for s in content) else "open",
+            gateways=_shared(s.policy.gateways for s in mine["connect"]),
         )
 
     def names(self) -> frozenset[str]:
@@ -220,6 +226,20 @@ class Policies:
             if time is not None and time.date() <= waiver.expires and self._true(waiver, bound):
                 return waiver.name
         return ""
+
+
+def _beside_gateways(stages: list[_Stage], destination: Mapping[str, Any]) -> list[_Stage]:
+    """Those whose policies do not leave this destination to a gateway."""
+    if not any(stage.policy.gateways for stage in stages):
+        return stages
+    to = Endpoint(destination.get("ip", ""), destination.get("port", 0))
+    return [stage for stage in stages if to not in stage.policy.gateways]
+
+
+def _shared(several: Iterable[frozenset[Endpoint]]) -> frozenset[Endpoint]:
+    """What all of them have."""
+    first, *others = [*several] or [frozenset()]
+    return first.intersection(*others)
 
 
 def policy_files(paths: Iterable[Path]) -> list[Path]:
