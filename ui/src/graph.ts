@@ -1,6 +1,6 @@
 // From the map's answer to what is drawn: nodes in columns, edges between them, both grouped when there are many.
 import { base } from "./format";
-import type { MapAnswer, Severity } from "./types";
+import type { Connection, MapAnswer, Severity } from "./types";
 import { SEVERITIES } from "./types";
 
 export type Layer = "3" | "4" | "7";
@@ -33,6 +33,21 @@ function groupOf(id: string): string {
 /** Is it an address of a private network (RFC 1918, RFC 4193, loopback, link-local)? */
 function inside(address: string): boolean {
   return /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(fd|fc|fe80|::1))/.test(address);
+}
+
+function addressOf(c: Connection): string {
+  return c.dst.replace(/:\d+$/, "");
+}
+
+/** Where a connection leads: name and port, or on layer 3 the address. */
+function placeOf(c: Connection, layers: Set<Layer>): string {
+  return layers.has("4") ? `${c.place}:${c.port}` : addressOf(c);
+}
+
+/** The group that a place is folded into when there are many. */
+function groupOfPlace(c: Connection, layers: Set<Layer>): string {
+  const where = DATABASES[c.port] ?? (inside(addressOf(c)) ? "inside" : "outside");
+  return layers.has("4") ? `${where}, port ${c.port}` : where;
 }
 
 function worse(a: Severity | "", b: Severity | ""): Severity | "" {
@@ -117,17 +132,21 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     }
   }
   if (layers.has("4") || layers.has("3")) {
-    const places = new Set(answer.connections.map((c) => (layers.has("4") ? `${c.place}:${c.port}` : c.dst.replace(/:\d+$/, ""))));
+    const places = new Set(answer.connections.map((c) => placeOf(c, layers)));
+    const together = new Map<string, Set<string>>(); // the places that one name of a group stands for
+    for (const c of answer.connections) {
+      const group = groupOfPlace(c, layers);
+      together.set(group, (together.get(group) ?? new Set()).add(placeOf(c, layers)));
+    }
     for (const c of answer.connections) {
       if (c.l7 === "dns" || !fits(c.workload, c.place, c.dst)) continue;
       if (layers.has("7") && answer.conversations.some((x) => x.workload_id === c.workload_id && x.domain === c.place)) continue;
       const from = workload(c.workload_id, c.workload, c.exe);
       const database = DATABASES[c.port];
-      const address = c.dst.replace(/:\d+$/, "");
-      const where = database ?? (inside(address) ? "inside" : "outside");
-      const place = layers.has("4") ? `${where}, port ${c.port}` : where;
-      const fold = places.size > MANY && !opened.has(place);
-      const name = fold ? place : layers.has("4") ? `${c.place}:${c.port}` : address;
+      const address = addressOf(c);
+      const place = groupOfPlace(c, layers);
+      const fold = places.size > MANY && together.get(place)!.size > 1 && !opened.has(place);
+      const name = fold ? place : placeOf(c, layers);
       const about = layers.has("4") ? [database, c.proto, c.l7].filter(Boolean).join(" ") : c.place === address ? "no name" : c.place;
       const to = fold ? node(`group:host:${name}`, "group", name, 1, about, "") : node(`host:${name}`, database ? "database" : layers.has("4") ? "port" : "host", name, 1, about, c.provider);
       if (fold) members.set(to.id, (members.get(to.id) ?? new Set()).add(`${c.place}:${c.port}`));
@@ -176,7 +195,7 @@ export function places(drawing: Drawing): Map<string, { x: number; y: number }> 
   const found = new Map<string, { x: number; y: number }>();
   const tallest = Math.max(1, ...columns.map((nodes) => nodes.length));
   const height = Math.max(360, tallest * ROW);
-  const across = Math.max(430, height * 0.62);
+  const across = Math.max(430, height * 0.7) * (columns[2]!.length ? 1 : 1.6);
   columns.forEach((nodes, column) => {
     const gap = height / (nodes.length + 1);
     nodes.forEach((node, at) => found.set(node.id, { x: column * across, y: gap * (at + 1) }));

@@ -111,6 +111,8 @@ export interface Column<T> {
   value?: (row: T) => string | number | null | undefined;
   number?: boolean;
   wide?: boolean;
+  /** Left out while no row has a value. */
+  rare?: boolean;
 }
 
 interface TableProps<T> {
@@ -126,9 +128,10 @@ interface TableProps<T> {
 }
 
 /** A table that can be read, sorted, walked with the keyboard and exported. */
-export function Table<T>({ name, columns, rows, id, open, opened, empty, more, sortable = true }: TableProps<T>) {
+export function Table<T>({ name, columns: all, rows, id, open, opened, empty, more, sortable = true }: TableProps<T>) {
   const [sort, setSort] = useState<{ at: number; down: boolean } | null>(null);
   const [most, setMost] = useState(STEP);
+  const columns = all.filter((c) => !c.rare || rows.some((row) => c.value?.(row)));
   const column = sort ? columns[sort.at] : undefined;
   const shown = column?.value ? [...rows].sort((a, b) => order(column.value!(a), column.value!(b)) * (sort!.down ? -1 : 1)) : rows;
   if (!rows.length) return <>{empty}</>;

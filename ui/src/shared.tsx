@@ -24,8 +24,9 @@ export function Said({ text, limit = 4000 }: { text: string; limit?: number }) {
 }
 
 function visible(text: string): string {
-  // Bidirectional and zero-width characters can make text say something else than it does.
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  // Bidirectional and zero-width characters can make text say something else than it does. Emoji are made of several with
+  // joiners between them: those stay.
+  return text.replace(/(?<!\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]?)\u200d|\u200d(?!\p{Extended_Pictographic})|[\u0000-\u0008\u000b-\u001f\u007f\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
 function Call({ call }: { call: ToolCall }) {

@@ -22,6 +22,7 @@ from leeward.api.hub import LiveHub
 from leeward.api.screens import Paper
 from leeward.api.tokens import TokenStore
 from leeward.cli.keeping import BaselineKeeper
+from leeward.cli.listening import listening_on
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
 from leeward.cli.policies import AUDIT, FOLDER, PolicyFiles, enforced
 from leeward.cli.sigma import SigmaPaths, sigma_detectors
@@ -43,21 +44,6 @@ from leeward.store.retention import Retention
 
 _MIB = 1 << 20
 _MODEL_SHARE = 0.25  # of one core
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise HostError(
-            f"{host}:{port}: {error.strerror}: is Leeward running already? Else give another --port"
-        ) from error
-    listener.listen(128)
-    return listener
 
 
 class _Api:
@@ -125,7 +111,7 @@ def watch_host(
     stop: threading.Event,
 ) -> None:
     """Runs until `stop` is set."""
-    listener = _bind(host, port)
+    listener = listening_on(host, port)
     store = EventStore(state / DATABASE_NAME, retention=retention)
     try:
         tokens = TokenStore(state / TOKENS_NAME)
