@@ -86,7 +86,7 @@ export class MapCanvas {
     const xs = this.dots.map((dot) => dot.x);
     const ys = this.dots.map((dot) => dot.y);
     const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-    const scale = Math.min(1.25, (width - 340) / Math.max(1, right - left), (height - 90) / Math.max(1, bottom - top));
+    const scale = Math.min(1.25, Math.max(width / 3, width - 480) / Math.max(1, right - left), (height - 90) / Math.max(1, bottom - top));
     this.view = { scale: Math.max(0.02, scale), x: (left + right) / 2, y: (top + bottom) / 2 - ABOVE / Math.max(0.02, scale) };
     this.fitted = true;
     this.stale();

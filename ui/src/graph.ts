@@ -35,6 +35,13 @@ function inside(address: string): boolean {
   return /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(fd|fc|fe80|::1))/.test(address);
 }
 
+/** The different `of` of the rows that have the same `by`. A group of one is not worth folding. */
+function gathered<T>(rows: T[], by: (row: T) => string, of: (row: T) => string): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const row of rows) found.set(by(row), (found.get(by(row)) ?? new Set()).add(of(row)));
+  return found;
+}
+
 function addressOf(c: Connection): string {
   return c.dst.replace(/:\d+$/, "");
 }
@@ -73,6 +80,8 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   }
   const services = new Set(answer.conversations.map((c) => `${c.provider}\n${c.domain}`));
   const models = new Set(answer.conversations.map((c) => c.model));
+  const domainsOf = gathered(answer.conversations, (c) => c.provider, (c) => c.domain);
+  const modelsOf = gathered(answer.conversations, (c) => c.provider, (c) => c.model);
   const members = new Map<string, Set<string>>();
 
   const node = (id: string, kind: Kind, name: string, column: number, about = "", provider = ""): Node => {
@@ -112,14 +121,14 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
       const key = `${c.workload_id}\n${c.domain}`;
       const severity = risks.get(key) ?? "";
       const found = [...(kinds.get(key) ?? [])];
-      const fold = services.size > MANY_SERVICES && !opened.has(`services of ${c.provider}`);
+      const fold = services.size > MANY_SERVICES && domainsOf.get(c.provider)!.size > 1 && !opened.has(`services of ${c.provider}`);
       const service = fold
         ? node(`group:service:${c.provider}`, "group", `services of ${c.provider}`, 1, c.provider, c.provider)
         : node(`service:${c.provider}:${c.domain}`, "service", /^[\d.:[\]]*$/.test(c.domain) ? `${c.provider} at ${c.domain || c.dst}` : c.domain, 1, c.provider, c.provider);
       if (fold) members.set(service.id, (members.get(service.id) ?? new Set()).add(c.domain));
       const facts = { workload: c.workload_id, domain: c.domain, provider: c.provider, errors: c.errors, last: c.last, severity, kinds: found };
       edge(from, service, c.exchanges, "7", facts);
-      const folded = models.size > MANY_SERVICES && !opened.has(`models of ${c.provider}`);
+      const folded = models.size > MANY_SERVICES && modelsOf.get(c.provider)!.size > 1 && !opened.has(`models of ${c.provider}`);
       const model = !c.model ? undefined : folded ? node(`group:model:${c.provider}`, "group", `models of ${c.provider}`, 2, c.provider, c.provider) : node(`model:${c.model}`, "model", c.model, 2, c.provider, c.provider);
       if (model && folded) members.set(model.id, (members.get(model.id) ?? new Set()).add(c.model));
       if (model) edge(service, model, c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
@@ -133,11 +142,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   }
   if (layers.has("4") || layers.has("3")) {
     const places = new Set(answer.connections.map((c) => placeOf(c, layers)));
-    const together = new Map<string, Set<string>>(); // the places that one name of a group stands for
-    for (const c of answer.connections) {
-      const group = groupOfPlace(c, layers);
-      together.set(group, (together.get(group) ?? new Set()).add(placeOf(c, layers)));
-    }
+    const together = gathered(answer.connections, (c) => groupOfPlace(c, layers), (c) => placeOf(c, layers));
     for (const c of answer.connections) {
       if (c.l7 === "dns" || !fits(c.workload, c.place, c.dst)) continue;
       if (layers.has("7") && answer.conversations.some((x) => x.workload_id === c.workload_id && x.domain === c.place)) continue;

@@ -24,7 +24,7 @@ from leeward.api.tokens import TokenStore
 from leeward.cli.keeping import BaselineKeeper
 from leeward.cli.listening import listening_on
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
-from leeward.cli.policies import AUDIT, FOLDER, PolicyFiles, enforced
+from leeward.cli.policies import AUDIT, FOLDER, FirstPolicies, PolicyFiles, enforced
 from leeward.cli.sigma import SigmaPaths, sigma_detectors
 from leeward.detect.baseline.detector import BaselineDetector
 from leeward.detect.detector import Detector
@@ -107,6 +107,7 @@ def watch_host(
     look: Looking,
     names: NameWorker | None,
     policies: Enforced | None,
+    first: FirstPolicies,
     detectors: list[Detector],
     stop: threading.Event,
 ) -> None:
@@ -139,7 +140,7 @@ def watch_host(
             )
             api = _Api(app, listener)
             _welcome(host, port, state, token)
-            _loop(live, store, hub, keeper, stop)
+            _loop(live, store, hub, keeper, first, stop)
             keeper.close()
             hub.close()
             api.stop()
@@ -161,13 +162,17 @@ def _restore_incidents(live: Live, store: EventStore) -> None:
     live.pipeline.incidents.restore(msgspec.convert(known, list[Incident]), finding)
 
 
-def _loop(live: Live, store: EventStore, hub: LiveHub, keeper: BaselineKeeper, stop: threading.Event) -> None:
+def _loop(
+    live: Live, store: EventStore, hub: LiveHub, keeper: BaselineKeeper, first: FirstPolicies, stop: threading.Event
+) -> None:
     told: dict[str, int] = {}
     while not stop.is_set():
         for record in live.step(0.05):
             store.add(record)
             hub.publish(record)
         keeper.step()
+        if live.guard is None:
+            first.step(live.enforce)
         told = _tell_losses(live.losses(), told)
         time.sleep(0.005)  # let events gather: a round has a price
     for record in live.finish():
@@ -219,11 +224,23 @@ def register(app: typer.Typer) -> None:
         detectors = sigma_detectors(sigma)()
         look = looking(data_key(state), data_config, state)
         policies = enforced(policy, data_key(state), data_config, state)
+        first = FirstPolicies(data_key(state), data_config, state)
         loaded = name_model(model)
         names = NameWorker(loaded, _MODEL_SHARE) if loaded is not None else None
         try:
             watch_host(
-                host, port, state, options, retention, _runtimes(containerd), look, names, policies, detectors, stop
+                host,
+                port,
+                state,
+                options,
+                retention,
+                _runtimes(containerd),
+                look,
+                names,
+                policies,
+                first,
+                detectors,
+                stop,
             )
         finally:
             if names is not None:
