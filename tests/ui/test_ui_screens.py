@@ -75,7 +75,7 @@ def test_the_map_leads_from_an_edge_to_what_the_process_did_next(logged_in: Open
     text = drawer.inner_text()
     assert known["data"][0]["sample"] in text
     assert known["gen_ai"]["input"][0]["content"] in text.replace("\n", "")
-    assert drawer.locator("mark").first.inner_text() == "[financial.card#abab]"
+    assert drawer.locator("mark").first.inner_text() == "[financial.card:abababab]"
     assert str(known["process"]["pid"]) in text
     drawer.get_by_text("What it did next").wait_for()
     assert "db.prod.svc" in drawer.inner_text()  # it connected there afterwards

@@ -81,7 +81,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   const services = new Set(answer.conversations.map((c) => `${c.provider}\n${c.domain}`));
   const models = new Set(answer.conversations.map((c) => c.model));
   const domainsOf = gathered(answer.conversations, (c) => c.provider, (c) => c.domain);
-  const modelsOf = gathered(answer.conversations, (c) => c.provider, (c) => c.model);
+  const modelsOf = gathered(answer.conversations.filter((c) => c.model), (c) => c.provider, (c) => c.model);
   const members = new Map<string, Set<string>>();
 
   const node = (id: string, kind: Kind, name: string, column: number, about = "", provider = ""): Node => {

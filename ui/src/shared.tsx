@@ -6,11 +6,14 @@ import { Answer, Badge, Empty, Facts, Tag } from "./parts";
 import { link } from "./route";
 import type { DataMatch, Exchange, Finding, Flow, Message, ProcessRef, SystemRecord, ToolCall, Verdict } from "./types";
 
+/** What stands in a kept text for a value (data/masking.py), or for characters of it. */
+const MASKED = /(\[[a-z]+(?:\.[\w-]+)*:[0-9a-f]{8,16}\]|\*{3,}[\w*]*)/g;
+
 /** Text from traffic: shown as text, with control characters made visible and masked values marked. */
 export function Said({ text, limit = 4000 }: { text: string; limit?: number }) {
   const [all, setAll] = useState(false);
   const shown = all ? text : text.slice(0, limit);
-  const parts = visible(shown).split(/(\[[a-z]+(?:[._][a-z0-9_-]+)*(?:#[0-9a-f]+)?\]|\*{3,}[\w*\s-]*)/g);
+  const parts = visible(shown).split(MASKED);
   return (
     <span className="said">
       {parts.map((part, at) => (at % 2 ? <mark key={at}>{part}</mark> : part))}
