@@ -140,6 +140,7 @@ class Live:
                 self.guard.feed(event)
         yield from self._named()
         now = time.time_ns()
+        yield from self.pipeline.overdue(now)
         if now - self._tick >= _TICK_NS:
             self._tick = now
             yield from self._totals()

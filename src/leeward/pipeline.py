@@ -181,6 +181,10 @@ class Pipeline:
         self.flows.prune(ts)
         return self._quiet_signs(self._detected(records, ts), ts)
 
+    def overdue(self, ts: int) -> list[Record]:
+        """Between two ticks: conversations that have waited for the model long enough."""
+        return self._detected([*self.discovery.overdue(ts)], ts) if self.discovery.waits() else []
+
     def finish(self, ts: int) -> list[Record]:
         """The observation ends: everything that is unfinished comes out as it is."""
         records = self._heard(self.connections.finish(ts))

@@ -138,3 +138,42 @@ class _Chat(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nobody reads it."""
+
+
+def settled(page: Any) -> None:
+    """The screen is there and waits for nothing."""
+    page.wait_for_function(
+        "() => document.querySelector('.problem') || (document.querySelector('h1') && !document.querySelector('.loading'))"
+    )
+    assert page.locator(".problem").all_inner_texts() == [], page.url
+
+
+def go(page: Any, demo: Demo, place: str) -> None:
+    """There, with everything asked for anew."""
+    page.goto(f"{demo.url}/#/{place}")
+    page.reload()
+    settled(page)
+
+
+def agree(page: Any, demo: Demo, place: str, shown: Callable[[], Any], told: Callable[[], Any]) -> None:
+    """Page and API say the same of one moment."""
+    until = time.monotonic() + SECONDS
+    while True:
+        before = told()
+        go(page, demo, place)
+        seen = shown()
+        if seen == before == told() or time.monotonic() > until:
+            assert seen == before
+            assert seen
+            return
+
+
+def column(page: Any, number: int, within: str = "main") -> list[str]:
+    """The texts of a column of the table."""
+    return [
+        " ".join(text.split()) for text in page.locator(f"{within} tbody tr td:nth-child({number})").all_inner_texts()
+    ]
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())

@@ -66,7 +66,9 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   const edges = new Map<string, Edge>();
   const wanted = filter.toLowerCase();
   const fits = (...names: string[]) => !wanted || names.some((name) => name.toLowerCase().includes(wanted));
-  const all = new Set([...answer.conversations.map((c) => c.workload_id), ...(layers.has("4") || layers.has("3") ? answer.connections.map((c) => c.workload_id) : [])]);
+  const conversations = layers.has("7") ? answer.conversations.filter((c) => fits(c.workload, c.domain, c.provider, c.model)) : [];
+  const connections = layers.has("4") || layers.has("3") ? answer.connections.filter((c) => c.l7 !== "dns" && fits(c.workload, c.place, c.dst)) : [];
+  const all = new Set([...conversations, ...connections].map((c) => c.workload_id));
   const grouped = all.size > MANY;
   const risks = new Map<string, Severity | "">();
   for (const f of answer.findings) {
@@ -78,10 +80,10 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     const key = `${d.workload_id}\n${d.domain}`;
     kinds.set(key, (kinds.get(key) ?? new Set()).add(d.kind));
   }
-  const services = new Set(answer.conversations.map((c) => `${c.provider}\n${c.domain}`));
-  const models = new Set(answer.conversations.map((c) => c.model));
-  const domainsOf = gathered(answer.conversations, (c) => c.provider, (c) => c.domain);
-  const modelsOf = gathered(answer.conversations.filter((c) => c.model), (c) => c.provider, (c) => c.model);
+  const services = new Set(conversations.map((c) => `${c.provider}\n${c.domain}`));
+  const models = new Set(conversations.map((c) => c.model));
+  const domainsOf = gathered(conversations, (c) => c.provider, (c) => c.domain);
+  const modelsOf = gathered(conversations.filter((c) => c.model), (c) => c.provider, (c) => c.model);
   const members = new Map<string, Set<string>>();
 
   const node = (id: string, kind: Kind, name: string, column: number, about = "", provider = ""): Node => {
@@ -115,8 +117,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   };
 
   if (layers.has("7")) {
-    for (const c of answer.conversations) {
-      if (!fits(c.workload, c.domain, c.provider, c.model)) continue;
+    for (const c of conversations) {
       const from = workload(c.workload_id, c.workload, c.exe);
       const key = `${c.workload_id}\n${c.domain}`;
       const severity = risks.get(key) ?? "";
@@ -128,7 +129,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
       if (fold) members.set(service.id, (members.get(service.id) ?? new Set()).add(c.domain));
       const facts = { workload: c.workload_id, domain: c.domain, provider: c.provider, errors: c.errors, last: c.last, severity, kinds: found };
       edge(from, service, c.exchanges, "7", facts);
-      const folded = models.size > MANY_SERVICES && modelsOf.get(c.provider)!.size > 1 && !opened.has(`models of ${c.provider}`);
+      const folded = models.size > MANY_SERVICES && (modelsOf.get(c.provider)?.size ?? 0) > 1 && !opened.has(`models of ${c.provider}`);
       const model = !c.model ? undefined : folded ? node(`group:model:${c.provider}`, "group", `models of ${c.provider}`, 2, c.provider, c.provider) : node(`model:${c.model}`, "model", c.model, 2, c.provider, c.provider);
       if (model && folded) members.set(model.id, (members.get(model.id) ?? new Set()).add(c.model));
       if (model) edge(service, model, c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
@@ -141,10 +142,9 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     }
   }
   if (layers.has("4") || layers.has("3")) {
-    const places = new Set(answer.connections.map((c) => placeOf(c, layers)));
-    const together = gathered(answer.connections, (c) => groupOfPlace(c, layers), (c) => placeOf(c, layers));
-    for (const c of answer.connections) {
-      if (c.l7 === "dns" || !fits(c.workload, c.place, c.dst)) continue;
+    const places = new Set(connections.map((c) => placeOf(c, layers)));
+    const together = gathered(connections, (c) => groupOfPlace(c, layers), (c) => placeOf(c, layers));
+    for (const c of connections) {
       if (layers.has("7") && answer.conversations.some((x) => x.workload_id === c.workload_id && x.domain === c.place)) continue;
       const from = workload(c.workload_id, c.workload, c.exe);
       const database = DATABASES[c.port];
