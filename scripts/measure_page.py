@@ -1,7 +1,7 @@
-"""Measures what docs/page.md says of the page: the map's frames a second, pages of a large table, and how soon it is there.
+"""Measures what docs/page.md says of the page: the map's frames a second, pages of a large table, how soon it is there.
 
-python scripts/measure_page.py [EXCHANGES] [FOLDER]: a store of so many exchanges (a million if not given) of 500 workloads, each of
-which calls 10 of 40 services, behind the real API, in Debian's Chromium.
+python scripts/measure_page.py [EXCHANGES] [FOLDER]: a store of so many exchanges (a million if not given) of 500
+workloads, each of which calls 10 of 40 services, behind the real API, in Debian's Chromium.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def open_incident(page: Page, url: str) -> None:
 
 def open_leak(page: Page, url: str) -> None:
     go(page, url, "exchanges?q=api.mistral.ai")
-    page.locator("tbody tr", has_text="financial.card").first.click()
+    page.locator("tbody tr", has_text="pii.date_of_birth").first.click()
     page.locator(".turns mark").first.wait_for()
 
 

@@ -193,7 +193,7 @@ const OUTCOMES: Column<Outcome>[] = [
 ];
 
 export function History() {
-  const asked = useAsk<{ entries: AuditEntry[]; verified: { lines: number; wrong: string; head: string } | null }>("/audit?limit=500", 30);
+  const asked = useAsk<{ entries: AuditEntry[]; verified: { lines: number; wrong: string; head: string } | null }>("/audit?limit=500", 5);
   return (
     <Answer asked={asked} what="Loading the audit log">
       {({ entries, verified }) => (
