@@ -15,6 +15,8 @@ const DATA_PIXELS = 3; // of a dot for sensitive data, at least
 const REACH = 6; // pixels beside an edge that still are the edge
 const ABOVE = 18; // pixels that the map is below the middle: the buttons are above it
 const MARGIN = 0.5; // of the size of the canvas, around what is drawn ahead
+const CLOSE = 26; // pixels from one node to the next, too near for a name between them
+const NARROW = 700; // pixels of a map on which names are short
 const COLUMN_SIDE = ["right", "center", "left"] as const;
 
 export class MapCanvas {
@@ -26,6 +28,10 @@ export class MapCanvas {
   private dots: Dot[] = [];
   private byId = new Map<string, Dot>();
   private outline = "";
+  private drawing: Drawing | undefined;
+  private shape = 1; // width by height of what is laid out
+  private last = 2; // the column at the right
+  private gap = ROW; // between two nodes of the middle column, about
   private chosen = "";
   private frame = 0;
   private rest = 0;
@@ -46,7 +52,9 @@ export class MapCanvas {
   }
 
   show(drawing: Drawing): void {
-    const where = places(drawing);
+    this.drawing = drawing;
+    this.shape = this.room();
+    const where = places(drawing, this.shape);
     const most = Math.max(1, ...drawing.edges.map((edge) => edge.weight));
     this.dots = drawing.nodes.map((node) => ({ node, ...where.get(node.id)! }));
     this.byId = new Map(this.dots.map((dot) => [dot.node.id, dot]));
@@ -55,6 +63,9 @@ export class MapCanvas {
       const to = this.byId.get(edge.to);
       return from && to ? [{ edge, x1: from.x, y1: from.y, x2: to.x, y2: to.y, width: 1 + Math.round((Math.log2(edge.weight + 1) / Math.log2(most + 1)) * 5) }] : [];
     });
+    this.last = Math.max(0, ...drawing.nodes.map((node) => node.column));
+    const rows = drawing.nodes.filter((node) => node.column === 1).length + 1;
+    this.gap = (Math.max(...this.dots.map((dot) => dot.y), 0) - Math.min(...this.dots.map((dot) => dot.y), 0)) / rows;
     const outline = drawing.nodes.map((node) => node.id).sort().join("\n");
     if (outline !== this.outline) {
       this.outline = outline;
@@ -76,8 +87,18 @@ export class MapCanvas {
     this.canvas.height = Math.max(1, clientHeight * ratio);
     this.still.width = this.canvas.width * (1 + 2 * MARGIN);
     this.still.height = this.canvas.height * (1 + 2 * MARGIN);
+    if (this.drawing && Math.abs(this.room() / this.shape - 1) > 0.1) {
+      this.show(this.drawing);
+      this.fit();
+    }
     if (!this.fitted) this.fit();
     this.stale();
+  }
+
+  /** How much wider than high the map may be, between the names beside it. */
+  private room(): number {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    return width && height > 100 ? between(width) / (height - 90) : 1;
   }
 
   fit(): void {
@@ -86,7 +107,7 @@ export class MapCanvas {
     const xs = this.dots.map((dot) => dot.x);
     const ys = this.dots.map((dot) => dot.y);
     const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-    const scale = Math.min(1.25, Math.max(width / 3, width - 480) / Math.max(1, right - left), (height - 90) / Math.max(1, bottom - top));
+    const scale = Math.min(1.25, between(width) / Math.max(1, right - left), (height - 90) / Math.max(1, bottom - top));
     this.view = { scale: Math.max(0.02, scale), x: (left + right) / 2, y: (top + bottom) / 2 - ABOVE / Math.max(0.02, scale) };
     this.fitted = true;
     this.stale();
@@ -267,8 +288,9 @@ export class MapCanvas {
         context.strokeRect(x - half - 5, y - half - 5, 2 * half + 10, 2 * half + 10);
       }
       if (!named) continue;
-      const name = node.kind === "group" ? `${short(node.name)} (${node.members})` : short(node.name);
-      const side = COLUMN_SIDE[node.column]!;
+      const most = this.canvas.clientWidth < NARROW ? 15 : 36;
+      const name = node.kind === "group" ? `${short(node.name, most)} (${node.members})` : short(node.name, most);
+      const side = node.column === 1 && (this.last === 1 || this.gap * this.view.scale < CLOSE) ? "left" : COLUMN_SIDE[node.column]!;
       if (side === "center") this.label(context, name, x, y + half + 0.8 * this.letters(), side, "text");
       else this.label(context, name, x + (side === "right" ? -half - 8 : half + 8), y, side, "text");
     }
@@ -321,6 +343,12 @@ function distanceTo(line: Line, x: number, y: number): number {
   return Math.hypot(line.x1 + along * dx - x, line.y1 + along * dy - y);
 }
 
-function short(text: string): string {
-  return text.length > 36 ? `${text.slice(0, 17)}…${text.slice(-17)}` : text;
+/** Pixels that are left of a width for the map, beside the names at both sides. */
+function between(width: number): number {
+  return Math.max(width / 2.6, width - 480);
+}
+
+function short(text: string, most: number): string {
+  const half = Math.floor((most - 1) / 2);
+  return text.length > most ? `${text.slice(0, half)}…${text.slice(-half)}` : text;
 }

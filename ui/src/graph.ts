@@ -26,7 +26,8 @@ function groupOf(id: string): string {
   if (kind === "pod") return `namespace ${rest.split("/")[0]}`;
   if (kind === "container") return "containers";
   if (kind === "systemd") return "services of this host";
-  const folder = rest.slice(0, rest.lastIndexOf("/")) || "/";
+  const path = rest.slice(rest.lastIndexOf(":/") + 1); // a script's rather than its interpreter's
+  const folder = path.slice(0, path.lastIndexOf("/")) || "/";
   return `programs in ${folder}`;
 }
 
@@ -70,6 +71,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   const connections = layers.has("4") || layers.has("3") ? answer.connections.filter((c) => c.l7 !== "dns" && fits(c.workload, c.place, c.dst)) : [];
   const all = new Set([...conversations, ...connections].map((c) => c.workload_id));
   const grouped = all.size > MANY;
+  const alike = gathered([...all], groupOf, (id) => id);
   const risks = new Map<string, Severity | "">();
   for (const f of answer.findings) {
     for (const key of [`${f.workload_id}\n${f.destination}`, `${f.workload_id}\n`]) risks.set(key, worse(risks.get(key) ?? "", f.severity));
@@ -93,7 +95,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   };
   const workload = (id: string, name: string, exe: string): Node => {
     const group = groupOf(id);
-    const folded = grouped && !opened.has(group);
+    const folded = grouped && alike.get(group)!.size > 1 && !opened.has(group);
     const key = folded ? `group:${group}` : `workload:${id}`;
     const found = folded ? node(key, "group", group, 0) : node(key, "workload", name || base(exe) || id, 0, grouped ? group : id);
     members.set(key, (members.get(key) ?? new Set()).add(id));
@@ -172,8 +174,9 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
 /** Between two nodes of a full column, one above the other. */
 export const ROW = 52;
 
-/** Where each node stands: columns from left to right; within one, ordered so that edges cross little. */
-export function places(drawing: Drawing): Map<string, { x: number; y: number }> {
+/** Where each node stands: columns from left to right; within one, ordered so that edges cross little. wide: how much wider than
+ * high all of it may be. */
+export function places(drawing: Drawing, wide: number): Map<string, { x: number; y: number }> {
   const columns = [0, 1, 2].map((column) => drawing.nodes.filter((node) => node.column === column).sort((a, b) => b.weight - a.weight || a.name.localeCompare(b.name)));
   const rank = new Map<string, number>();
   columns.forEach((nodes) => nodes.forEach((node, at) => rank.set(node.id, at / Math.max(1, nodes.length))));
@@ -200,7 +203,7 @@ export function places(drawing: Drawing): Map<string, { x: number; y: number }> 
   const found = new Map<string, { x: number; y: number }>();
   const tallest = Math.max(1, ...columns.map((nodes) => nodes.length));
   const height = Math.max(360, tallest * ROW);
-  const across = Math.max(430, height * 0.7) * (columns[2]!.length ? 1 : 1.6);
+  const across = (height * wide) / (columns[2]!.length ? 2 : 1);
   columns.forEach((nodes, column) => {
     const gap = height / (nodes.length + 1);
     nodes.forEach((node, at) => found.set(node.id, { x: column * across, y: gap * (at + 1) }));
