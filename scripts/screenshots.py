@@ -27,7 +27,7 @@ _STILL = """
 () => new Promise(done => {
   // nothing is asked for any more, and two frames were drawn since
   const drawn = () => requestAnimationFrame(() => requestAnimationFrame(done));
-  const settle = () => document.querySelector(".loading") ? setTimeout(settle, 50) : drawn();
+  const settle = () => document.querySelector(".loading, [aria-busy=true]") ? setTimeout(settle, 50) : drawn();
   document.fonts.ready.then(settle);
 })
 """
@@ -50,7 +50,7 @@ def logged_in(
 def go(page: Page, url: str, place: str) -> None:
     page.goto(f"{url}/#/{place}")
     page.wait_for_selector("h1")
-    page.wait_for_function("() => !document.querySelector('.loading')")
+    page.wait_for_function("() => !document.querySelector('.loading, [aria-busy=true]')")
 
 
 def take(page: Page, folder: Path, name: str) -> None:

@@ -143,7 +143,8 @@ class _Chat(BaseHTTPRequestHandler):
 def settled(page: Any) -> None:
     """The screen is there and waits for nothing."""
     page.wait_for_function(
-        "() => document.querySelector('.problem') || (document.querySelector('h1') && !document.querySelector('.loading'))"
+        "() => document.querySelector('.problem') || "
+        "(document.querySelector('h1') && !document.querySelector('.loading, [aria-busy=true]'))"
     )
     assert page.locator(".problem").all_inner_texts() == [], page.url
 

@@ -217,7 +217,7 @@ interface PagedProps<T> extends Omit<TableProps<T>, "rows" | "more"> {
 
 /** A table whose rows come from the server page by page. */
 export function Paged<T>({ path, field, parameters, news = 0, ...table }: PagedProps<T>) {
-  const [rows, setRows] = useState<T[]>();
+  const [shown, setShown] = useState<{ path: string; question: string; rows: T[] }>();
   const [next, setNext] = useState("");
   const [error, setError] = useState<Error>();
   const [deep, setDeep] = useState(false);
@@ -231,7 +231,7 @@ export function Paged<T>({ path, field, parameters, news = 0, ...table }: PagedP
     ask<Record<string, unknown>>(question).then(
       (answer) => {
         if (gone) return;
-        setRows(answer[field] as T[]);
+        setShown({ path, question, rows: answer[field] as T[] });
         setNext((answer.next as string) ?? "");
         setError(undefined);
       },
@@ -244,15 +244,16 @@ export function Paged<T>({ path, field, parameters, news = 0, ...table }: PagedP
   const further = () =>
     ask<Record<string, unknown>>(`${path}${query({ limit: 100, ...parameters, cursor: next })}`).then((answer) => {
       setDeep(true);
-      setRows((old) => [...(old ?? []), ...(answer[field] as T[])]);
+      setShown((old) => (old?.question !== question ? old : { ...old, rows: [...old.rows, ...(answer[field] as T[])] }));
       setNext((answer.next as string) ?? "");
     }, setError);
+  const rows = shown?.path === path ? shown.rows : undefined; // what was shown of something else is no answer to this
   if (!rows) return error ? <Problem error={error} /> : <Loading what={`Loading ${table.name}`} />;
   return (
-    <>
+    <div aria-busy={shown?.question !== question && !error}>
       <Problem error={error} />
       <Table {...table} rows={rows} more={next ? <button onClick={() => void further()}>Older</button> : <span className="dim">{rows.length} rows</span>} />
-    </>
+    </div>
   );
 }
 

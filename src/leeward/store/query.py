@@ -18,7 +18,7 @@ from leeward.model.triage import STATES
 from leeward.store.errors import QueryError
 
 LIMIT_MAX = 1_000
-RECENT = 50_000
+RECENT = 100_000
 """Rows, the newest, in which a search through whole records looks first."""
 PAGE_BYTES = 16 * 1024 * 1024
 """A page ends early when its JSON would be longer (never with less than one row)."""
