@@ -128,7 +128,8 @@ def paging(url: str, secret: str, count: int) -> None:
         ids += [one["id"] for one in found]
         print(f"page {name}: {took(lambda page=page: ask(url, secret, page))}, {len(found)} rows")
     assert len(ids) == len(set(ids))
-    for path in ("/exchanges?limit=100&q=app123", "/exchanges?limit=100&q=nowhere", "/exchanges?limit=100&since=24h&model=model-042", "/map?since=24h",
+    for path in ("/exchanges?limit=100&q=app123", "/exchanges?limit=100&q=nowhere",
+                 "/exchanges?limit=100&since=24h&model=model-042", "/map?since=24h",
                  "/map?since=30d",
                  "/inventory?since=7d", "/timeline?since=24h"):  # fmt: skip
         print(f"{path}: {took(lambda path=path: ask(url, secret, path), 3)}")

@@ -151,8 +151,8 @@ def settled(page: Any) -> None:
 
 def go(page: Any, demo: Demo, place: str) -> None:
     """There, with everything asked for anew."""
+    page.goto("about:blank")
     page.goto(f"{demo.url}/#/{place}")
-    page.reload()
     settled(page)
 
 
