@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from leeward.ai.catalogue import load_catalogue
+from leeward.data.exchange import Inspector
+from leeward.data.hashing import Keyed
+from leeward.data.lineage import Lineage
+from leeward.data.standard import standard_scanner
 from leeward.model.activity import Activity, System
+from leeward.model.finding import Finding
 from leeward.model.process import NOBODY, Process, Workload
 from leeward.model.raw import ProcessExec, ProcessExited, ProcessStarted, SystemCalled
 from leeward.pipeline import Pipeline, Settings
@@ -22,6 +27,9 @@ class Processes:
 
     def stdio_client(self, pid: int, pipe: int, ts: int) -> int:
         return 0
+
+
+CARD = "4111111111111111"
 
 
 def activities(*events: SystemCalled, watched: range = range(1000)) -> list[Activity]:
@@ -51,3 +59,27 @@ def test_the_hosts_own_changes_are_nobodys() -> None:
 
 def test_others_are_not_shown() -> None:
     assert activities(SystemCalled(1, 7, "memfd", source="x"), watched=range(8, 9)) == []
+
+
+def test_customers_numbers_in_paths_are_kept_nowhere() -> None:
+    """Files are masked as they are seen; of requests, whose ids tell who walks through them, only what a finding quotes."""
+    keyed = Keyed(b"k" * 32)
+    told: list[Activity] = []
+    inspector = Inspector(standard_scanner(), keyed, Lineage(keyed))
+    pipeline = Pipeline(Settings("origin", record=told.append), load_catalogue(), Processes(), inspector=inspector)
+    pipeline.feed(SystemCalled(1, 7, "open", path=f"/home/a/.aws/card-{CARD}", label="cloud-credentials"))
+    (found,) = told
+    assert isinstance(found, System)
+    assert found.path.startswith("/home/a/.aws/card-")
+    assert CARD not in found.path
+    evidence = [
+        {"type": "http", "path": f"/pay/{CARD}"},
+        {"type": "http", "paths": [f"/pay/{CARD}", "/pay"], "answered": 2},
+    ]
+    fresh = Finding(
+        id="1", rule="api-access-violation", title="walks", severity="low", confidence=0.5, evidence=evidence
+    )
+    (kept,) = pipeline.discovery.findings.add(fresh, 1)
+    assert CARD not in str(kept)
+    assert kept.evidence[1]["paths"][1] == "/pay"
+    assert kept.evidence[1]["answered"] == 2

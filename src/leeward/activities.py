@@ -43,7 +43,8 @@ _PATH, _AGENT = 512, 128
 
 
 class Activities:
-    """process: what had a pid at a time; None for captures. mask: takes what must not be kept out of a command line."""
+    """process: what had a pid at a time; None for captures. mask: takes what must not be kept out of words: a command line, a
+    path."""
 
     def __init__(
         self,
@@ -68,7 +69,8 @@ class Activities:
 
     def system(self, event: SystemCalled) -> Activity:
         return System(
-            ts=event.ts, process=self.who(event.pid, event.ts), kind=event.kind, path=event.path, source=event.source,
+            ts=event.ts, process=self.who(event.pid, event.ts), kind=event.kind, path=self.masked(event.path),
+            source=self.masked(event.source),
             label=event.label, number=event.number, target=self.who(event.target, event.ts) if event.target else None,
             before=event.before, after=event.after, stream=event.stream, failed=event.failed,
         )  # fmt: skip
@@ -140,6 +142,10 @@ class Activities:
 
     def blinded(self, ts: int, pid: int, what: str, reason: str, where: str = "", number: int = 1) -> Activity:
         return Blinded(ts=ts, process=self.who(pid, ts), what=what, reason=reason, where=where, number=number)
+
+    def masked(self, path: str) -> str:
+        """A path without credentials and customers' numbers."""
+        return self._line((path,))[0] if path else ""
 
     def who(self, pid: int, ts: int) -> Process:
         """The process as it was then, without credentials and customers' numbers on its command line."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from leeward import collector
 from leeward.ai.catalogue import Catalogue
 from leeward.ai.datafile import Schema, load_yaml
 from leeward.ai.ledger import GONE, Blindness
@@ -97,6 +98,7 @@ class Live:
         self._tick = time.time_ns()
         for event in self.sensor.sockets():
             self.pipeline.feed(event)
+        collector.settle()
         if self.guard is not None and tree is None:
             self.guard.consider_all()
 

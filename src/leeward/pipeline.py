@@ -142,6 +142,7 @@ class Pipeline:
         self.detection = detection(catalogue, detectors)
         self.reach = Reach()
         self.discovery.findings.posture = self.reach.posture
+        self.discovery.findings.mask = self.activities.masked
         self.incidents = Incidents()
         self._acts: list[Activity] = []  # of the event at hand
         self._moved: dict[Hashable, Socket] = {}  # a capture's flows since the last tick
@@ -196,7 +197,7 @@ class Pipeline:
         for socket in self.flows.open_flows():
             records += self._flow(socket, ts)
         self._captured(ts)
-        return self._quiet_signs(self._detected(records, ts), ts)
+        return [*self._quiet_signs(self._detected(records, ts), ts), *self.incidents.finish(ts)]
 
     # -- detection -------------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ class Stage:
 
     def last(self) -> dict[str, Incident]:
         """Every incident in its last state; what is known only by id has been merged."""
-        self.told += self.incidents.tick(self.now)
+        self.told += self.incidents.finish(self.now)
         return {incident.id: incident for incident in self.told}
 
     def open(self) -> list[Incident]:

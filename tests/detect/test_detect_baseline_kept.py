@@ -208,6 +208,25 @@ def test_a_snapshot_brings_back_everything(learned):
     assert [f.evidence for f in told(copy, iter(acts))] == [f.evidence for f in told(other, iter(acts))] != []
 
 
+def test_a_snapshot_in_slices_is_the_same_and_forgives_what_leaves_meanwhile(learned):
+    writing = learned.writing()
+    slices = 1
+    while not writing.more(1):
+        slices += 1
+    assert slices == len(learned.population.profiles) > 1
+    assert writing.packed() == learned.snapshot()
+    other = BaselineDetector()
+    other.restore(learned.snapshot())
+    writing = other.writing()
+    writing.more(1)
+    other.population.evict()
+    other.population.evict()
+    assert writing.more(10)
+    back = BaselineDetector()
+    back.restore(writing.packed())
+    assert len(back.population.profiles) == slices - 1
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_restore_or_are_refused_by_name(data):

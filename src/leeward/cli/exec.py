@@ -158,6 +158,7 @@ def register(app: typer.Typer) -> None:
         tree: set[int] = set()
         names = NameWorker(loaded) if loaded is not None else None
         worst = _Worst()
+        look.ready()
         child = _Child(executable, command, stdout_to_stderr=json and output is None)
         try:
             live = Live(

@@ -1,12 +1,13 @@
 """Baselines between runs: restored at the start, written every few minutes and at the end; and asked about by the API's threads.
 
-Invariants: the baselines are touched by the observing thread only, in `step`; a damaged file is put aside and said, never a
-reason not to start.
+Invariants: the baselines are touched by the observing thread only, in `step`, a slice of them at a time, so that no round of the
+observation waits for all; a damaged file is put aside and said, never a reason not to start.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,13 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from leeward.api.baselines import BaselinesBusy
 from leeward.detect.baseline.detector import BaselineDetector
 from leeward.detect.baseline.population import Population
-from leeward.detect.baseline.snapshot import BaselineError
+from leeward.detect.baseline.snapshot import BaselineError, Writing
 from leeward.model.times import iso
 from leeward.store.errors import StoreError
 from leeward.store.paths import BASELINES_NAME, signing_key, write_private
 
 SAVE_SECONDS = 300.0
 _WAIT_SECONDS = 10.0
+_SLICE = 128  # profiles of one step: some milliseconds
 
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ class BaselineKeeper:
         self._path = state / BASELINES_NAME
         self._questions: deque[tuple[Callable[[Population], Any], Future[Any]]] = deque()
         self._saved = clock()
+        self._writing: Writing | None = None
+        self._writer: threading.Thread | None = None
         self._closed = False
 
     def restore(self) -> None:
@@ -62,21 +66,37 @@ class BaselineKeeper:
                     answer.set_result(question(self._detector.population))
                 except Exception as error:  # it is the asker's: raised where the question was put
                     answer.set_exception(error)
-        if self._clock() - self._saved >= SAVE_SECONDS:
-            self.save()
+        if self._writing is None and self._clock() - self._saved >= SAVE_SECONDS:
+            self._saved, self._writing = self._clock(), self._detector.writing()
+        if self._writing is not None and self._writing.more(_SLICE):
+            writing, self._writing = self._writing, None
+            self._wait()
+            self._writer = threading.Thread(target=lambda: self._write(writing), name="baselines")
+            self._writer.start()
 
     def save(self) -> None:
-        self._saved = self._clock()
-        try:
-            write_private(self._path, self._detector.snapshot())
-        except StoreError as error:
-            _say("baselines_not_written", str(error))
+        """At once, and waits for it."""
+        writing, self._writing, self._saved = self._detector.writing(), None, self._clock()
+        writing.more(len(self._detector.population.profiles))
+        self._wait()
+        self._write(writing)
 
     def close(self) -> None:
         """The observation ends: nothing is answered any more."""
         self._closed = True
         self.step()
         self.save()
+
+    def _write(self, writing: Writing) -> None:
+        try:
+            write_private(self._path, writing.packed())
+        except StoreError as error:
+            _say("baselines_not_written", str(error))
+
+    def _wait(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
 
     # -- for other threads -----------------------------------------------------------------------------------------
 

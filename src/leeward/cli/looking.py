@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,16 @@ class Looking(msgspec.Struct, frozen=True):
 
     scanner: Scanner
     keyed: Keyed
+
+    def ready(self) -> None:
+        """Compiles the recognizers before anything is observed: the first payload must not wait for it."""
+        saying = "level=info event=preparing what='recognizers are compiled, once on this host: some ten seconds'"
+        said = threading.Timer(1.0, lambda: print(saying, file=sys.stderr, flush=True))
+        said.start()
+        try:
+            self.scanner.ready()
+        finally:
+            said.cancel()
 
     def inspector(self) -> Inspector:
         return Inspector(self.scanner, self.keyed, Lineage(self.keyed))

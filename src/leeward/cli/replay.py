@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from leeward import collector
 from leeward.ai.catalogue import default_catalogue
 from leeward.cli.looking import DataConfig, looking
 from leeward.cli.printer import Printer, printer
@@ -70,6 +71,7 @@ def replay_file(
         inspector=inspector_of(origin),
         detectors=detectors,
     )
+    collector.settle()
     first = last = tick = 0
     began = time.monotonic_ns()
     for event in capture:

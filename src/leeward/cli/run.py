@@ -113,6 +113,7 @@ def watch_host(
 ) -> None:
     """Runs until `stop` is set."""
     listener = listening_on(host, port)
+    look.ready()
     store = EventStore(state / DATABASE_NAME, retention=retention)
     try:
         tokens = TokenStore(state / TOKENS_NAME)

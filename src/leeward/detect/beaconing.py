@@ -33,7 +33,7 @@ from leeward.model.times import iso
 
 _RULE = "beaconing"
 _AGE_NS = 14 * 86_400 * 10**9
-_ONCE, _SERIES, _DESTINATIONS, _NAMED = 262_144, 65_536, 131_072, 65_536
+_ONCE, _SERIES, _DESTINATIONS, _NAMED = 131_072, 65_536, 131_072, 65_536
 _PAUSE_NS = 1_200_000_000  # flows are told of about once a second: what is nearer is the same activity
 _CARRIERS = frozenset(
     (5, 10, 15, 16, 25, 65, 255)
@@ -110,7 +110,7 @@ class Beaconing:
         self._known: Bounded[_Known] = Bounded("beaconing_destinations", self.counters, _DESTINATIONS, _AGE_NS, 1)
         self._rhythms: Bounded[_Rhythm] = Bounded("beaconing_programs", self.counters, 32768, _AGE_NS)
         self._named: Bounded[_Name] = Bounded("beaconing_names", self.counters, _NAMED, _AGE_NS, 1)
-        self._is_well_known = functools.lru_cache(maxsize=65536)(self._known_name)
+        self._is_well_known = functools.lru_cache(maxsize=8192)(self._known_name)
         self._echoes = Echoes("beaconing", self.counters)
         settings = rules()[_RULE].settings
         self._settings = settings

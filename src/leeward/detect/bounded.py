@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 _FRESH_NS = 10**9  # what was used less than a second ago keeps its place
-_SWEEP = 64  # groups looked at by one call of `expire`
+_SWEEP = 1024  # groups looked at by one call of `expire`
+_ROUNDS = 1024  # in the time that entries are kept, `expire` looks so many times
 
 
 class Kept(msgspec.Struct):
@@ -35,6 +36,8 @@ class Bounded(Generic[V]):
         self._limit, self._most, self._age = limit, max(1, limit // share), age_ns
         self._groups: OrderedDict[Hashable, OrderedDict[Hashable, V]] = OrderedDict()
         self._size = 0
+        self._pause = age_ns // _ROUNDS
+        self._looked = 0
 
     def __len__(self) -> int:
         return self._size
@@ -92,7 +95,10 @@ class Bounded(Generic[V]):
         yield from list(entries.items()) if entries is not None else ()
 
     def expire(self, ts: int) -> None:
-        """Forgets what is old: some of it at each call, all of it in the end. Cheap where nothing is."""
+        """Forgets what is old: some of it at a time, all of it in the end. Costs nothing where it was done a moment ago."""
+        if 0 <= ts - self._looked < self._pause:
+            return
+        self._looked = ts
         for _ in range(_SWEEP):
             if not self._groups:
                 return

@@ -65,7 +65,7 @@ class Cryptomining:
         self._schemes = tuple(f"{scheme}://" for scheme in known["schemes"])
         self._options, self._algorithms = frozenset(known["options"]), frozenset(known["algorithms"])
         self._miners = frozenset(name.lower() for name in known["names"])
-        self._speaks_of_mining = functools.lru_cache(maxsize=65536)(self._spoken)
+        self._speaks_of_mining = functools.lru_cache(maxsize=8192)(self._spoken)
         self._settings = rules()[_RULE].settings
         self._talks: Bounded[_Talk] = Bounded("cryptomining", self.counters, 16384, _DAY_NS)
         self._suspects: Bounded[_Asked] = Bounded("cryptomining_suspects", self.counters, 16384, 30 * _DAY_NS)

@@ -27,7 +27,7 @@ _KINDS = tuple(
 _MIXED = frozenset((0, 100, 169, 172))  # first numbers of which a part is special
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=16384)
 def address_kind(ip: str) -> str:
     """ "loopback" | "private" | "link-local" | "multicast" | "any" | "public"; "" for what is no address (UNIX sockets)."""
     if ":" not in ip:
@@ -41,7 +41,7 @@ def address_kind(ip: str) -> str:
     return next((kind for kind, network in _KINDS if address in network), "public")
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=8192)
 def registered(name: str) -> str:
     """The part of a name that somebody registered: `a.b.example.co.uk` → `example.co.uk`, `x.y.vercel.app` → `y.vercel.app`.
     Of internal names the whole, of addresses the address."""
@@ -56,7 +56,7 @@ def registered(name: str) -> str:
     return ".".join(labels[-3 if country else -2 :])
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=8192)
 def is_internal(name: str) -> bool:
     """Does nobody outside answer for this name? Names of one label are looked up inside too."""
     if "." not in name:
@@ -64,7 +64,7 @@ def is_internal(name: str) -> bool:
     return _longest(name.rstrip("."), _internal()) != ""
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=8192)
 def service_of(name: str) -> str:
     """The group of lists/services.yaml that a name belongs to, "" for none: the longest entry decides."""
     known = _services()

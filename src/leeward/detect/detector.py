@@ -47,7 +47,8 @@ class Detection:
     def feed(self, activity: Activity) -> list[Finding]:
         found: list[Finding] = []
         for feed in self._hearers.get(type(activity), ()):
-            found += feed(activity)
+            if news := feed(activity):
+                found += news
         return found
 
     def tick(self, ts: int) -> list[Finding]:

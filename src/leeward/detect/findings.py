@@ -18,6 +18,12 @@ from leeward.model.finding import SEVERITIES, Finding
 _MOST = 20_000
 _EVIDENCE = 5  # the first, and the latest four
 _EVERY_NS = 10**9
+_QUOTED = (
+    "path",
+    "paths",
+    "answered",
+    "http",
+)  # evidence that says what was asked for: people put numbers of customers there
 
 
 class _Held(msgspec.Struct):
@@ -27,11 +33,13 @@ class _Held(msgspec.Struct):
 
 
 class Findings:
-    """All findings of the rules that share it. posture: asked for a workload's network when a finding is new."""
+    """All findings of the rules that share it. posture: asked for a workload's network when a finding is new. mask: takes what
+    must not be kept out of a path."""
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self.posture: Callable[[str], dict[str, Any] | None] = lambda _workload: None
+        self.mask: Callable[[str], str] = lambda path: path
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
     def __len__(self) -> int:
@@ -44,6 +52,7 @@ class Findings:
 
     def add(self, fresh: Finding, ts: int) -> list[Finding]:
         """fresh: one occurrence, with its evidence; its id says what it is the same as. What is to be told now."""
+        fresh.evidence = [self._fit(evidence) for evidence in fresh.evidence]
         held = self._held.pop(fresh.id, None)
         if held is None:
             self.counters["findings"] += 1
@@ -69,6 +78,17 @@ class Findings:
             if held.changed:
                 told += self._tell(held, ts)
         return told
+
+    def _fit(self, evidence: dict[str, Any]) -> dict[str, Any]:
+        """As it may be kept."""
+        fit = dict(evidence)
+        for name in _QUOTED:
+            said = evidence.get(name)
+            if isinstance(said, str):
+                fit[name] = self.mask(said)
+            elif isinstance(said, list):
+                fit[name] = [self.mask(str(one)) for one in said]
+        return fit
 
     def _tell(self, held: _Held, ts: int) -> list[Finding]:
         held.told, held.changed = ts, False

@@ -38,6 +38,10 @@ _AT_ONCE = 16  # findings that one may bring along
 _LOOSE_NS = 6 * 3600 * 10**9
 _QUIET_NS = 24 * 3600 * 10**9
 """An incident without news for a day is closed: a beacon that sleeps for hours is still the same attack."""
+_SECOND_NS = 10**9
+_PACE, _SLOWEST_NS = 100, 60 * 10**9
+"""Repetitions of what is in an incident are told after a hundredth of its age, a second at least and a minute at most; whatever
+joins it or makes it worse is told within a second."""
 _MEDIUM, _HIGH = SEVERITIES.index("medium"), SEVERITIES.index("high")
 
 Token = tuple[str, object]
@@ -53,7 +57,8 @@ class Held(msgspec.Struct):
 
 
 class Opened(msgspec.Struct):
-    """An incident that is open. steps: by name; severity: as told, it only rises. left_out: steps that there was no room for."""
+    """An incident that is open. steps: by name; severity: as told, it only rises. left_out: steps that there was no room for.
+    due: when its news are to be told (ns)."""
 
     id: str
     members: dict[str, Held]
@@ -64,7 +69,7 @@ class Opened(msgspec.Struct):
     left_out: int = 0
     weighed: Weighed = Weighed()
     before: Incident | None = None
-    changed: bool = True
+    due: int = 0
 
 
 class Incidents:
@@ -76,6 +81,7 @@ class Incidents:
         self._held: OrderedDict[str, Held] = OrderedDict()  # of no incident, the latest last
         self._joined: dict[str, Held] = {}
         self._open: OrderedDict[str, Opened] = OrderedDict()  # the one with the latest news last
+        self._news: dict[str, Opened] = {}  # those of the open ones that have news which were not told
         self._late: list[Incident] = []  # closed since the last tick, for want of room
         self._alike: dict[Token, OrderedDict[str, None]] = {}
 
@@ -112,12 +118,19 @@ class Incidents:
     def tick(self, ts: int) -> list[Incident]:
         """About once a second: incidents with news, those that came to an end, and what is old is forgotten."""
         out, self._late = self._late, []
-        out += [self._tell(opened, ts) for opened in list(self._open.values()) if opened.changed]
+        if self._news:
+            out += [self._tell(opened, ts) for opened in list(self._news.values()) if ts >= opened.due]
         while self._open and ts - (oldest := next(iter(self._open.values()))).last > _QUIET_NS:
             out.append(self._close(oldest, ts))
         while self._held and ts - (loose := next(iter(self._held.values()))).traits.last > _LOOSE_NS:
             self._forget(loose)
         return out
+
+    def finish(self, ts: int) -> list[Incident]:
+        """The observation ends: all news are told."""
+        for opened in self._news.values():
+            opened.due = ts
+        return self.tick(ts)
 
     def restore(self, incidents: Iterable[Incident], finding: Callable[[str], Finding | None]) -> None:
         """Those that were open before a restart go on. finding: one by its id, as it was kept."""
@@ -136,7 +149,6 @@ class Incidents:
                 self._joined[found.id] = opened.members[found.id] = held
                 self._index(held)
                 opened.steps |= dict(steps_of(found, held.traits, self._context))
-            opened.changed = False
             if opened.members:
                 self._open[known.id] = opened
 
@@ -260,7 +272,7 @@ class Incidents:
             del opened.members[least.finding.id]
             self._forget(least)
             self._counters["incident_members_evicted"] += 1
-        held.incident = opened.id
+        held.incident, opened.due = opened.id, 0
         opened.members[held.finding.id] = self._joined[held.finding.id] = held
         if because and len(opened.because) < _BECAUSE:
             opened.because[because] = None
@@ -285,8 +297,8 @@ class Incidents:
                 opened.steps[name] = step
             else:
                 opened.left_out += 1
-        opened.changed = True
         if opened.id in self._open:
+            self._news[opened.id] = opened
             self._open.move_to_end(opened.id)
 
     def _worse(self, opened: Opened) -> bool:
@@ -303,7 +315,9 @@ class Incidents:
         weighed = weigh([held.traits for held in opened.members.values()], _confidences(opened))
         if SEVERITIES.index(weighed.severity) < SEVERITIES.index(opened.weighed.severity):
             weighed = msgspec.structs.replace(weighed, severity=opened.weighed.severity)
-        opened.weighed, opened.changed = weighed, False
+        opened.weighed = weighed
+        self._news.pop(opened.id, None)
+        opened.due = ts + max(_SECOND_NS, min(_SLOWEST_NS, (ts - opened.first) // _PACE))
         opened.before = told(opened.id, [held.finding for held in opened.members.values()], weighed, opened.steps,
                              list(opened.because), opened.left_out, ts, status, opened.before)  # fmt: skip
         return opened.before
@@ -316,6 +330,7 @@ class Incidents:
 
     def _drop(self, opened: Opened) -> None:
         self._open.pop(opened.id, None)
+        self._news.pop(opened.id, None)
         for held in list(opened.members.values()):
             self._forget(held)
 

@@ -90,6 +90,7 @@ class _Run:
 
     def told(self) -> Told:
         self._tell(self._found.tick(self._tick), self._tick)
+        self._keep(self._incidents.finish(self._tick))
         counters = self._detection.totals() + self._found.counters + self._incidents.counters
         closest: dict[str, float] = {}
         for detector in self._detection.detectors:

@@ -16,6 +16,7 @@ from leeward.detect.baseline import snapshot
 from leeward.detect.baseline.places import of_caller
 from leeward.detect.baseline.population import Population
 from leeward.detect.baseline.profile import Deviation, Profile, hour_of
+from leeward.detect.baseline.snapshot import Writing
 from leeward.detect.baseline.surprise import DAY, PERIOD_NS
 from leeward.detect.baseline.table import DOUBTED_GAIN
 from leeward.detect.rule import rules
@@ -27,7 +28,7 @@ from leeward.model.process import Process
 
 MOST_PROFILES, MOST_WORDS = 16_384, 750_000
 _WAITING, _WAIT_NS = 65_536, 3 * 10**9
-_PLACES = 65_536
+_PLACES = 16_384
 
 
 class BaselineDetector:
@@ -278,7 +279,13 @@ class BaselineDetector:
 
     def snapshot(self) -> bytes:
         """All that was learned, compressed."""
-        return snapshot.write(self.population, self._day)
+        writing = self.writing()
+        writing.more(len(self.population.profiles))
+        return writing.packed()
+
+    def writing(self) -> Writing:
+        """The same, to be made in slices."""
+        return Writing(self.population, self._day)
 
     def restore(self, data: bytes) -> None:
         """What `snapshot` gave. Raises BaselineError if it is damaged, and then changes nothing."""

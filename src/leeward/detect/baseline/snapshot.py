@@ -85,12 +85,31 @@ _ENCODER = msgspec.msgpack.Encoder(enc_hook=_pack)
 _DECODER = msgspec.msgpack.Decoder(_Snapshot, dec_hook=_unpack)
 
 
-def write(population: Population, day: int) -> bytes:
-    kept = _Snapshot(
-        VERSION, day, [_keep(p) for p in population.profiles.values()],
-        [_keep(p) for key, p in population.imported.items() if key == p.key], population.news, population.known,
-    )  # fmt: skip
-    return _MAGIC + zstandard.ZstdCompressor(level=1, write_checksum=True).compress(_ENCODER.encode(kept))
+class Writing:
+    """A snapshot that is made in slices, between which the population goes on living: a profile is as it was at its turn."""
+
+    def __init__(self, population: Population, day: int) -> None:
+        self._population, self._day = population, day
+        self._left = list(population.profiles)
+        self._profiles: list[msgspec.Raw] = []
+        self._whole = b""
+
+    def more(self, most: int) -> bool:
+        """Takes so many more profiles. Is that all?"""
+        turn, self._left = self._left[:most], self._left[most:]
+        profiles = self._population.profiles
+        self._profiles += [msgspec.Raw(_ENCODER.encode(_keep(profiles[key]))) for key in turn if key in profiles]
+        if self._left:
+            return False
+        imported = [_keep(p) for key, p in self._population.imported.items() if key == p.key]
+        # the fields of _Snapshot
+        kept = (VERSION, self._day, self._profiles, imported, self._population.news, self._population.known)
+        self._whole = _ENCODER.encode(kept)
+        return True
+
+    def packed(self) -> bytes:
+        """After `more` took all, for any thread."""
+        return _MAGIC + zstandard.ZstdCompressor(level=1, write_checksum=True).compress(self._whole)
 
 
 def read(population: Population, data: bytes, limits: list[float]) -> int:
