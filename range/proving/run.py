@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ from proving.files import SOURCE, client_python, client_script, clients, server_
 from proving.names import DNS_PART, LOOPBACK, NAMES
 
 _START_SECONDS = 20.0
+APART = (sys.executable, "-S", "-E", str(Path(__file__).with_name("apart.py")))
 
 
 class RangeError(Exception):
@@ -166,7 +168,7 @@ class Range:
         wrap: Sequence[str] = (),
     ) -> RunningClient:
         """Starts a client script of `clients/` in the clients' namespace. `wrap` is put before its command line and runs in
-        the namespace too, as root and with the host's /sys; `env` is added to `self.env`."""
+        the namespace too, as root and with the host's /sys (`APART`: it is nobody's child); `env` is added to `self.env`."""
         command = client_script(name)
         options = ["--n", str(n), "--stream" if stream else "--no-stream", *(["--mode", mode] if mode else []), *args]
         run = secrets.token_hex(4)
@@ -359,6 +361,7 @@ def main(arguments: Sequence[str]) -> int:
     run.add_argument("--n", type=int, default=3)
     run.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help="both, if neither is given")
     run.add_argument("--mode", default=None)
+    run.add_argument("--with", dest="more", default="", metavar="WORDS", help="options of the clients' own")
     play = verbs.add_parser("play", help="do what scenarios do, unwatched by us: for somebody else to see")
     play.add_argument("scenarios", nargs="+", metavar="NAME")
     for sub in (serve, run):
@@ -387,6 +390,8 @@ def main(arguments: Sequence[str]) -> int:
     except RangeError as error:
         print(f"proving: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # all is taken down by then
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -418,8 +423,12 @@ def _run_clients(options: argparse.Namespace) -> int:
         print(json.dumps({"type": "range", "start_seconds": round(r.start_seconds, 3)}), flush=True)
         for name in names:
             for stream in (False, True) if options.stream is None else (options.stream,):
-                done = r.client(name, n=options.n, stream=stream, mode=options.mode)
-                failed += done.returncode != 0
+                more = shlex.split(options.more)
+                done = r.client(name, n=options.n, stream=stream, mode=options.mode, args=more, wrap=APART)
+                if done.returncode:
+                    failed += 1
+                    why = done.stderr.strip().rpartition("\n")[2][:200]
+                    print(f"proving: {name} ended with {done.returncode}: {why}", file=sys.stderr)
                 line = {
                     "type": "client",
                     "client": name,

@@ -64,7 +64,7 @@ class Live:
         Options.only_tracked). `libraries`: TLS libraries to probe before anything maps them. `runtimes`: where container
         runtimes keep their state, the usual places if not given. `inspector`: looks for sensitive data. `names`: the model that
         helps it. `policies`: what is forbidden here. `record`: is told what the detectors are fed. `detectors`: beside ours."""
-        self._tree = tree
+        self._tree, self._catalogue = tree, catalogue
         self.started = time.time_ns()
         schema = Schema.read(FILES.with_name("files.schema.json"))
         self.sensor = KernelSensor(options, files_from(load_yaml(FILES, schema)))
@@ -89,7 +89,7 @@ class Live:
             library_of=self.library_of,
             inspector=inspector,
             ask_model=names.ask if names is not None else None,
-            policing=_policing(self.guard),
+            policing=_policing(self.guard) if self.guard is not None else None,
             detectors=detectors,
         )
         self._names = names
@@ -104,11 +104,20 @@ class Live:
 
     def _guard(self, policies: Enforced, catalogue: Catalogue) -> Guard:
         try:
-            policies = msgspec.structs.replace(policies, name_of=self._name_of)
-            return Guard(self.sensor, self.processes, catalogue, policies)
+            return self._guard_by(policies, catalogue)
         except BaseException:
             self.sensor.close()
             raise
+
+    def _guard_by(self, policies: Enforced, catalogue: Catalogue) -> Guard:
+        policies = msgspec.structs.replace(policies, name_of=self._name_of)
+        return Guard(self.sensor, self.processes, catalogue, policies)
+
+    def enforce(self, policies: Enforced) -> None:
+        """The first policies of a host that was watched without any until now. Raises InputError for such as are none."""
+        self.guard = self._guard_by(policies, self._catalogue)
+        self.pipeline.police(_policing(self.guard))
+        self.guard.consider_all()
 
     def _name_of(self, cookie: int) -> str:
         socket = self.pipeline.flows.find(cookie)
@@ -133,6 +142,7 @@ class Live:
                 self.guard.feed(event)
         yield from self._named()
         now = time.time_ns()
+        yield from self.pipeline.overdue(now)
         if now - self._tick >= _TICK_NS:
             self._tick = now
             yield from self._totals()
@@ -250,8 +260,8 @@ class Live:
         )
 
 
-def _policing(guard: Guard | None) -> Policing | None:
-    return Policing(lambda: guard.policies, guard.writes_held, guard.names_of) if guard is not None else None
+def _policing(guard: Guard) -> Policing:
+    return Policing(lambda: guard.policies, guard.writes_held, guard.names_of)
 
 
 def _describe(probed: Probed) -> str:

@@ -130,8 +130,9 @@ class Pipeline:
         self.ledger = Ledger(processes.get if processes else lambda _pid, _ts: NOBODY, explain)
         self.hearing = Hearing(catalogue)
         self._policing = policing
-        police = policing.findings if policing is not None else lambda _exchange, _ts: []
-        self.discovery = Discovery(inspector, lambda host: bool(catalogue.is_ai_host(host)), ask_model, police)
+        self.discovery = Discovery(
+            inspector, lambda host: bool(catalogue.is_ai_host(host)), ask_model, self._against_policies
+        )
         self.stdio = StdioSessions(quiet.quiet_stdio if quiet else lambda _pid: None, line=settings.max_message)
         self._clients: dict[int, int] = {}  # process → who talks to it over its standard input; leaves with the process
         self._speakers: set[int] = set()  # processes that speak to models; they leave when they exit
@@ -180,6 +181,10 @@ class Pipeline:
         self._captured(ts)
         self.flows.prune(ts)
         return self._quiet_signs(self._detected(records, ts), ts)
+
+    def overdue(self, ts: int) -> list[Record]:
+        """Between two ticks: conversations that have waited for the model long enough."""
+        return self._detected([*self.discovery.overdue(ts)], ts) if self.discovery.waits() else []
 
     def finish(self, ts: int) -> list[Record]:
         """The observation ends: everything that is unfinished comes out as it is."""
@@ -512,6 +517,13 @@ class Pipeline:
     def _may_show(self, pid: int) -> bool:
         watched = self._settings.watched
         return watched is None or watched(pid)
+
+    def police(self, policing: Policing) -> None:
+        """From now on these policies are asked."""
+        self._policing = policing
+
+    def _against_policies(self, exchange: Exchange, ts: int) -> list[Finding]:
+        return self._policing.findings(exchange, ts) if self._policing is not None else []
 
     def totals(self) -> dict[str, int]:
         """All stages' counters under their names."""

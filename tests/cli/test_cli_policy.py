@@ -18,7 +18,7 @@ from policy_samples import TEXT
 from store_samples import exchange, flow
 
 import leeward.policy
-from leeward.cli import policy
+from leeward.cli import policies, policy
 from leeward.model.data import DataMatch
 from leeward.policy.audit import Audit
 from leeward.policy.policies import Policies
@@ -156,3 +156,23 @@ def test_cli_policy_audit_verify(tmp_path: Path) -> None:
     audit.path.write_text(audit.path.read_text().replace("ann", "bob", 1))
     bad = run("audit", "verify", str(audit.path))
     assert (bad.exit_code, "broken after 1 good lines" in bad.stdout) == (1, True)
+
+
+def test_the_first_policies_are_enforced_when_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(policies, "_LOOK_SECONDS", 0)
+    first, begun = policies.FirstPolicies(bytes(32), None, tmp_path), []
+    first.step(begun.append)
+    folder = tmp_path / policies.FOLDER
+    folder.mkdir()
+    (folder / "one.yaml").write_text("kind: Policy")
+    for _ in range(3):
+        first.step(begun.append)
+    assert begun == []
+    assert capsys.readouterr().err.count("policies_refused") == 1
+    rule = "{name: no-groq, when: provider == 'groq', action: block, finding: unsanctioned-provider}"
+    head = "apiVersion: leeward/v1\nkind: Policy\nmetadata: {name: one}\n"
+    (folder / "one.yaml").write_text(f"{head}spec: {{mode: alert, rules: [{rule}]}}\n")
+    first.step(begun.append)
+    assert [one.paths for one in begun] == [(folder,)]

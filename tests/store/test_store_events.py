@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from store_samples import T0, T0_NS, coverage, exchange, flow, moment
 
 from leeward.model.exchange import AiError
+from leeward.store import query
 from leeward.store.errors import QueryError
 from leeward.store.event_store import EventStore
 from leeward.store.query import ExchangeQuery, FlowQuery
@@ -444,3 +445,25 @@ def test_store_a_question_that_takes_too_long_is_stopped(monkeypatch: pytest.Mon
         assert store.exchanges(ExchangeQuery()) == []
     finally:
         store.close()
+
+
+def test_a_search_of_a_large_table_is_the_same_wherever_it_looks_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EventStore(None)
+    for n in range(40):
+        store.add(exchange(n, prompt="a lamp" if n % 3 else "a shade"))
+    assert store.flush()
+    whole = pages(store, "shade")
+    monkeypatch.setattr(query, "RECENT", 7)
+    assert pages(store, "shade") == whole == [f"{n:032x}" for n in range(39, -1, -3)]
+    assert pages(store, "nowhere") == []
+    store.close()
+
+
+def pages(store: EventStore, q: str) -> list[str]:
+    """All that is found, two a page."""
+    found, cursor = [], ""
+    while True:
+        page = store.exchanges_page(ExchangeQuery(limit=2, cursor=cursor, q=q))
+        found += [msgspec.json.decode(item)["id"] for item in page.items]
+        if not (cursor := page.next):
+            return found

@@ -75,7 +75,7 @@ def test_the_map_leads_from_an_edge_to_what_the_process_did_next(logged_in: Open
     text = drawer.inner_text()
     assert known["data"][0]["sample"] in text
     assert known["gen_ai"]["input"][0]["content"] in text.replace("\n", "")
-    assert drawer.locator("mark").first.inner_text() == "[financial.card#abab]"
+    assert drawer.locator("mark").first.inner_text() == "[financial.card:abababab]"
     assert str(known["process"]["pid"]) in text
     drawer.get_by_text("What it did next").wait_for()
     assert "db.prod.svc" in drawer.inner_text()  # it connected there afterwards
@@ -189,6 +189,23 @@ def test_nothing_from_traffic_runs(logged_in: Open, place: str) -> None:
         text = page.locator(".drawer").inner_text()
         assert EVIL.split("\u202e")[0] in text
         assert "⟨U+202E⟩" in text
+
+
+def test_joiners_are_shown_where_they_join_no_emoji(logged_in: Open) -> None:
+    page = logged_in(place=f"exchanges/{2:032x}")
+    page.locator(".drawer .turns").wait_for()
+    assert "a⟨U+200D⟩secret for \U0001f469\u200d\U0001f4bb" in page.locator(".drawer").inner_text()
+
+
+def test_rows_of_another_list_are_never_shown(logged_in: Open) -> None:
+    """Findings are asked for while incidents are there: nothing, until they come."""
+    page = logged_in(place="exchanges")
+    page.locator("tbody tr").first.wait_for()
+    page.goto(page.url.replace("exchanges", "threats?view=incidents"))
+    page.get_by_text("No incidents.").wait_for()
+    page.route("**/api/v1/findings?**", lambda route: None)  # no answer, for now
+    page.get_by_role("button", name="Findings").click()
+    page.get_by_text("Loading findings").wait_for()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -69,9 +69,10 @@ def records() -> list[Any]:
     )  # fmt: skip
     leak = called(1, "assistant", "openai", "api.openai.com", "gpt-4o", 30)
     leak.data = [card]
-    leak.gen_ai.input = [ChatMessage("user", "pay with [financial.card#abab] please")]
+    leak.gen_ai.input = [ChatMessage("user", "pay with [financial.card:abababab] please")]
     leak.gen_ai.output = [ChatMessage("assistant", "done", tool_calls=[ToolCall("c1", "shell", '{"cmd":"ls"}')])]
     other = called(2, "search", "anthropic", "api.anthropic.com", "claude-sonnet-4-5", 20)
+    other.gen_ai.input = [ChatMessage("user", "a\u200dsecret for \U0001f469\u200d\U0001f4bb")]
     evil = called(3, EVIL, EVIL, "evil.example", EVIL, 10)
     evil.gen_ai.input = [ChatMessage("user", EVIL)]
     evil.gen_ai.tools = [Tool(EVIL, EVIL)]

@@ -94,18 +94,28 @@ export function useLive(listen: (event: Live) => void): void {
   }, []);
 }
 
-/** A number that goes up when something of these types happened, at most about once a second. */
+const GATHER_MS = 350; // others may come with it, and the store writes it down
+const REST_MS = 1000; // between two numbers
+const KEPT_MS = 700; // until what was told is surely in the store
+
+/** A number that goes up soon after something of these types happened, at most once a second, and once more when it is surely kept. */
 export function useChanges(types: string[]): number {
   const [round, setRound] = useState(0);
-  const waiting = useRef(0);
-  useLive((event) => {
-    if (!types.includes(event.type) || waiting.current) return;
-    waiting.current = window.setTimeout(() => {
-      waiting.current = 0;
+  const state = useRef({ timer: 0, heard: 0, told: 0 });
+  const plan = () => {
+    const now = state.current;
+    now.timer ||= window.setTimeout(() => {
+      Object.assign(now, { timer: 0, told: Date.now() });
       setRound((n) => n + 1);
-    }, 800);
+      if (now.told - now.heard < KEPT_MS) plan();
+    }, Math.max(GATHER_MS, now.told + REST_MS - Date.now()));
+  };
+  useLive((event) => {
+    if (!types.includes(event.type)) return;
+    state.current.heard = Date.now();
+    plan();
   });
-  useEffect(() => () => clearTimeout(waiting.current), []);
+  useEffect(() => () => clearTimeout(state.current.timer), []);
   return round;
 }
 

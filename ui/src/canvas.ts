@@ -10,8 +10,13 @@ interface Dot { node: Node; x: number; y: number }
 
 const REST_MS = 140;
 const NODE = 14; // half its size
+const NODE_PIXELS = 5; // half of the size that it has at least, however far away
+const DATA_PIXELS = 3; // of a dot for sensitive data, at least
 const REACH = 6; // pixels beside an edge that still are the edge
+const ABOVE = 18; // pixels that the map is below the middle: the buttons are above it
 const MARGIN = 0.5; // of the size of the canvas, around what is drawn ahead
+const CLOSE = 26; // pixels from one node to the next, too near for a name between them
+const NARROW = 700; // pixels of a map on which names are short
 const COLUMN_SIDE = ["right", "center", "left"] as const;
 
 export class MapCanvas {
@@ -23,6 +28,10 @@ export class MapCanvas {
   private dots: Dot[] = [];
   private byId = new Map<string, Dot>();
   private outline = "";
+  private drawing: Drawing | undefined;
+  private shape = 1; // width by height of what is laid out
+  private last = 2; // the column at the right
+  private gap = ROW; // between two nodes of the middle column, about
   private chosen = "";
   private frame = 0;
   private rest = 0;
@@ -43,7 +52,9 @@ export class MapCanvas {
   }
 
   show(drawing: Drawing): void {
-    const where = places(drawing);
+    this.drawing = drawing;
+    this.shape = this.room();
+    const where = places(drawing, this.shape);
     const most = Math.max(1, ...drawing.edges.map((edge) => edge.weight));
     this.dots = drawing.nodes.map((node) => ({ node, ...where.get(node.id)! }));
     this.byId = new Map(this.dots.map((dot) => [dot.node.id, dot]));
@@ -52,6 +63,9 @@ export class MapCanvas {
       const to = this.byId.get(edge.to);
       return from && to ? [{ edge, x1: from.x, y1: from.y, x2: to.x, y2: to.y, width: 1 + Math.round((Math.log2(edge.weight + 1) / Math.log2(most + 1)) * 5) }] : [];
     });
+    this.last = Math.max(0, ...drawing.nodes.map((node) => node.column));
+    const rows = drawing.nodes.filter((node) => node.column === 1).length + 1;
+    this.gap = (Math.max(...this.dots.map((dot) => dot.y), 0) - Math.min(...this.dots.map((dot) => dot.y), 0)) / rows;
     const outline = drawing.nodes.map((node) => node.id).sort().join("\n");
     if (outline !== this.outline) {
       this.outline = outline;
@@ -73,8 +87,18 @@ export class MapCanvas {
     this.canvas.height = Math.max(1, clientHeight * ratio);
     this.still.width = this.canvas.width * (1 + 2 * MARGIN);
     this.still.height = this.canvas.height * (1 + 2 * MARGIN);
+    if (this.drawing && Math.abs(this.room() / this.shape - 1) > 0.1) {
+      this.show(this.drawing);
+      this.fit();
+    }
     if (!this.fitted) this.fit();
     this.stale();
+  }
+
+  /** How much wider than high the map may be, between the names beside it. */
+  private room(): number {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    return width && height > 100 ? between(width) / (height - 90) : 1;
   }
 
   fit(): void {
@@ -83,8 +107,8 @@ export class MapCanvas {
     const xs = this.dots.map((dot) => dot.x);
     const ys = this.dots.map((dot) => dot.y);
     const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-    const scale = Math.min(1.25, (width - 340) / Math.max(1, right - left), (height - 70) / Math.max(1, bottom - top));
-    this.view = { scale: Math.max(0.02, scale), x: (left + right) / 2, y: (top + bottom) / 2 };
+    const scale = Math.min(1.25, between(width) / Math.max(1, right - left), (height - 90) / Math.max(1, bottom - top));
+    this.view = { scale: Math.max(0.02, scale), x: (left + right) / 2, y: (top + bottom) / 2 - ABOVE / Math.max(0.02, scale) };
     this.fitted = true;
     this.stale();
   }
@@ -107,7 +131,7 @@ export class MapCanvas {
   at(x: number, y: number): Picked {
     const wx = (x - this.canvas.clientWidth / 2) / this.view.scale + this.view.x;
     const wy = (y - this.canvas.clientHeight / 2) / this.view.scale + this.view.y;
-    const reach = Math.max(NODE, REACH / this.view.scale);
+    const reach = Math.max(this.half(), REACH / this.view.scale);
     for (const dot of this.dots) if (Math.abs(dot.x - wx) <= reach && Math.abs(dot.y - wy) <= reach) return { node: dot.node };
     let best: Line | undefined;
     let nearest = REACH / this.view.scale;
@@ -189,6 +213,11 @@ export class MapCanvas {
     this.drawn = this.view;
   }
 
+  /** Half the size of a node, as the map is seen now. */
+  private half(): number {
+    return Math.max(NODE, NODE_PIXELS / this.view.scale);
+  }
+
   private near(edge: Edge): boolean {
     return !this.chosen || edge.id === this.chosen || edge.from === this.chosen || edge.to === this.chosen;
   }
@@ -223,7 +252,7 @@ export class MapCanvas {
   /** An arrow head, a dot for each kind of sensitive data, and of the chosen edge what it carries. */
   private drawMark(context: CanvasRenderingContext2D, line: Line): void {
     const angle = Math.atan2(line.y2 - line.y1, line.x2 - line.x1);
-    const [tipX, tipY, size] = [line.x2 - Math.cos(angle) * NODE, line.y2 - Math.sin(angle) * NODE, 5 + line.width];
+    const [tipX, tipY, size] = [line.x2 - Math.cos(angle) * this.half(), line.y2 - Math.sin(angle) * this.half(), 5 + line.width];
     context.fillStyle = this.colour(line.edge.severity ? `s-${line.edge.severity}` : "edge");
     context.beginPath();
     context.moveTo(tipX, tipY);
@@ -232,42 +261,50 @@ export class MapCanvas {
     context.fill();
     const [x, y] = [line.x1 + (line.x2 - line.x1) * 0.42, line.y1 + (line.y2 - line.y1) * 0.42];
     context.fillStyle = this.colour("data");
+    const dot = Math.max(4, DATA_PIXELS / this.view.scale);
     line.edge.kinds.slice(0, 3).forEach((_, at) => {
       context.beginPath();
-      context.arc(x + at * 9, y, 4, 0, 7);
+      context.arc(x + at * 2.2 * dot, y, dot, 0, 7);
       context.fill();
     });
-    if (line.edge.id === this.chosen) this.label(context, line.edge.kinds.join(", ") || line.edge.amount, x, y - 12, "center", "text");
+    if (line.edge.id === this.chosen) this.label(context, line.edge.kinds.join(", ") || line.edge.amount, x, y - this.letters(), "center", "text");
   }
 
   private drawDots(context: CanvasRenderingContext2D): void {
     const beside = new Set(this.lines.filter((line) => this.near(line.edge)).flatMap((line) => [line.edge.from, line.edge.to]));
     const named = ROW * this.view.scale >= 10 || this.dots.length < 60;
+    const half = this.half();
     for (const { node, x, y } of this.dots) {
       context.globalAlpha = !this.chosen || node.id === this.chosen || beside.has(node.id) ? 1 : 0.15;
       context.fillStyle = this.colour(`n-${node.kind}`);
       context.strokeStyle = this.colour(node.severity ? `s-${node.severity}` : "edge");
-      context.lineWidth = node.severity ? 3 : 1.5;
+      context.lineWidth = (node.severity ? 3 : 1.5) * (half / NODE);
       context.beginPath();
-      outlineOf(context, node.kind, x, y);
+      outlineOf(context, node.kind, x, y, half);
       context.fill();
       context.stroke();
       if (node.id === this.chosen) {
         context.strokeStyle = this.colour("accent");
-        context.strokeRect(x - NODE - 5, y - NODE - 5, 2 * NODE + 10, 2 * NODE + 10);
+        context.strokeRect(x - half - 5, y - half - 5, 2 * half + 10, 2 * half + 10);
       }
       if (!named) continue;
-      const name = node.kind === "group" ? `${short(node.name)} (${node.members})` : short(node.name);
-      const side = COLUMN_SIDE[node.column]!;
-      if (side === "center") this.label(context, name, x, y + NODE + 11, side, "text");
-      else this.label(context, name, x + (side === "right" ? -NODE - 8 : NODE + 8), y, side, "text");
+      const most = this.canvas.clientWidth < NARROW ? 15 : 36;
+      const name = node.kind === "group" ? `${short(node.name, most)} (${node.members})` : short(node.name, most);
+      const side = node.column === 1 && (this.last === 1 || this.gap * this.view.scale < CLOSE) ? "left" : COLUMN_SIDE[node.column]!;
+      if (side === "center") this.label(context, name, x, y + half + 0.8 * this.letters(), side, "text");
+      else this.label(context, name, x + (side === "right" ? -half - 8 : half + 8), y, side, "text");
     }
     context.globalAlpha = 1;
   }
 
+  /** Size of the names: of a map that is far away they are larger than the map, as large as the rows allow. */
+  private letters(): number {
+    const pixels = Math.min(11, Math.max(8, 0.72 * ROW * this.view.scale));
+    return Math.max(12, pixels / this.view.scale);
+  }
+
   private label(context: CanvasRenderingContext2D, text: string, x: number, y: number, align: CanvasTextAlign, colour: string): void {
-    // Of a map that is far away the names are drawn larger than the map, so that they can be read.
-    const size = Math.max(12, 8 / this.view.scale);
+    const size = this.letters();
     context.font = `${size}px system-ui, sans-serif`;
     context.textAlign = align;
     context.textBaseline = "middle";
@@ -286,18 +323,18 @@ export class MapCanvas {
 
 const KINDS: Kind[] = ["group", "workload", "service", "database", "host", "port", "model", "tool"];
 
-function outlineOf(context: CanvasRenderingContext2D, kind: Kind, x: number, y: number): void {
+function outlineOf(context: CanvasRenderingContext2D, kind: Kind, x: number, y: number, half: number): void {
   const corners = { host: 4, port: 4, model: 6, tool: 5 }[kind as "host"];
-  if (kind === "service") context.arc(x, y, NODE, 0, 7);
-  else if (kind === "database") context.ellipse(x, y, NODE, NODE * 0.75, 0, 0, 7);
+  if (kind === "service") context.arc(x, y, half, 0, 7);
+  else if (kind === "database") context.ellipse(x, y, half, half * 0.75, 0, 0, 7);
   else if (corners) {
     for (let at = 0; at < corners; at += 1) {
       const angle = (at / corners) * 2 * Math.PI;
-      if (at) context.lineTo(x + NODE * Math.cos(angle), y + NODE * Math.sin(angle));
-      else context.moveTo(x + NODE, y);
+      if (at) context.lineTo(x + half * Math.cos(angle), y + half * Math.sin(angle));
+      else context.moveTo(x + half, y);
     }
     context.closePath();
-  } else context.roundRect(x - NODE - (kind === "group" ? 4 : 0), y - NODE, 2 * NODE + (kind === "group" ? 8 : 0), 2 * NODE, 5);
+  } else context.roundRect(x - half - (kind === "group" ? 4 : 0), y - half, 2 * half + (kind === "group" ? 8 : 0), 2 * half, 5);
 }
 
 function distanceTo(line: Line, x: number, y: number): number {
@@ -306,6 +343,12 @@ function distanceTo(line: Line, x: number, y: number): number {
   return Math.hypot(line.x1 + along * dx - x, line.y1 + along * dy - y);
 }
 
-function short(text: string): string {
-  return text.length > 36 ? `${text.slice(0, 17)}…${text.slice(-17)}` : text;
+/** Pixels that are left of a width for the map, beside the names at both sides. */
+function between(width: number): number {
+  return Math.max(width / 2.6, width - 480);
+}
+
+function short(text: string, most: number): string {
+  const half = Math.floor((most - 1) / 2);
+  return text.length > most ? `${text.slice(0, half)}…${text.slice(-half)}` : text;
 }

@@ -38,6 +38,17 @@ export function ago(value: string | number): string {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
+/** How long seconds are. */
+export function span(seconds: number): string {
+  const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  if (days) return `${days} d ${hours} h`;
+  return hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(seconds)} s`;
+}
+
+export function several(count: number, one: string): string {
+  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+}
+
 export function base(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }

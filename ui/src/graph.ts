@@ -1,6 +1,6 @@
 // From the map's answer to what is drawn: nodes in columns, edges between them, both grouped when there are many.
 import { base } from "./format";
-import type { MapAnswer, Severity } from "./types";
+import type { Connection, MapAnswer, Severity } from "./types";
 import { SEVERITIES } from "./types";
 
 export type Layer = "3" | "4" | "7";
@@ -26,13 +26,36 @@ function groupOf(id: string): string {
   if (kind === "pod") return `namespace ${rest.split("/")[0]}`;
   if (kind === "container") return "containers";
   if (kind === "systemd") return "services of this host";
-  const folder = rest.slice(0, rest.lastIndexOf("/")) || "/";
+  const path = rest.slice(rest.lastIndexOf(":/") + 1); // a script's rather than its interpreter's
+  const folder = path.slice(0, path.lastIndexOf("/")) || "/";
   return `programs in ${folder}`;
 }
 
 /** Is it an address of a private network (RFC 1918, RFC 4193, loopback, link-local)? */
 function inside(address: string): boolean {
   return /^(10\.|127\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|\[?(fd|fc|fe80|::1))/.test(address);
+}
+
+/** The different `of` of the rows that have the same `by`. A group of one is not worth folding. */
+function gathered<T>(rows: T[], by: (row: T) => string, of: (row: T) => string): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const row of rows) found.set(by(row), (found.get(by(row)) ?? new Set()).add(of(row)));
+  return found;
+}
+
+function addressOf(c: Connection): string {
+  return c.dst.replace(/:\d+$/, "");
+}
+
+/** Where a connection leads: name and port, or on layer 3 the address. */
+function placeOf(c: Connection, layers: Set<Layer>): string {
+  return layers.has("4") ? `${c.place}:${c.port}` : addressOf(c);
+}
+
+/** The group that a place is folded into when there are many. */
+function groupOfPlace(c: Connection, layers: Set<Layer>): string {
+  const where = DATABASES[c.port] ?? (inside(addressOf(c)) ? "inside" : "outside");
+  return layers.has("4") ? `${where}, port ${c.port}` : where;
 }
 
 function worse(a: Severity | "", b: Severity | ""): Severity | "" {
@@ -44,8 +67,11 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   const edges = new Map<string, Edge>();
   const wanted = filter.toLowerCase();
   const fits = (...names: string[]) => !wanted || names.some((name) => name.toLowerCase().includes(wanted));
-  const all = new Set([...answer.conversations.map((c) => c.workload_id), ...(layers.has("4") || layers.has("3") ? answer.connections.map((c) => c.workload_id) : [])]);
+  const conversations = layers.has("7") ? answer.conversations.filter((c) => fits(c.workload, c.domain, c.provider, c.model)) : [];
+  const connections = layers.has("4") || layers.has("3") ? answer.connections.filter((c) => c.l7 !== "dns" && fits(c.workload, c.place, c.dst)) : [];
+  const all = new Set([...conversations, ...connections].map((c) => c.workload_id));
   const grouped = all.size > MANY;
+  const alike = gathered([...all], groupOf, (id) => id);
   const risks = new Map<string, Severity | "">();
   for (const f of answer.findings) {
     for (const key of [`${f.workload_id}\n${f.destination}`, `${f.workload_id}\n`]) risks.set(key, worse(risks.get(key) ?? "", f.severity));
@@ -56,8 +82,10 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     const key = `${d.workload_id}\n${d.domain}`;
     kinds.set(key, (kinds.get(key) ?? new Set()).add(d.kind));
   }
-  const services = new Set(answer.conversations.map((c) => `${c.provider}\n${c.domain}`));
-  const models = new Set(answer.conversations.map((c) => c.model));
+  const services = new Set(conversations.map((c) => `${c.provider}\n${c.domain}`));
+  const models = new Set(conversations.map((c) => c.model));
+  const domainsOf = gathered(conversations, (c) => c.provider, (c) => c.domain);
+  const modelsOf = gathered(conversations.filter((c) => c.model), (c) => c.provider, (c) => c.model);
   const members = new Map<string, Set<string>>();
 
   const node = (id: string, kind: Kind, name: string, column: number, about = "", provider = ""): Node => {
@@ -67,7 +95,7 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   };
   const workload = (id: string, name: string, exe: string): Node => {
     const group = groupOf(id);
-    const folded = grouped && !opened.has(group);
+    const folded = grouped && alike.get(group)!.size > 1 && !opened.has(group);
     const key = folded ? `group:${group}` : `workload:${id}`;
     const found = folded ? node(key, "group", group, 0) : node(key, "workload", name || base(exe) || id, 0, grouped ? group : id);
     members.set(key, (members.get(key) ?? new Set()).add(id));
@@ -91,20 +119,19 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
   };
 
   if (layers.has("7")) {
-    for (const c of answer.conversations) {
-      if (!fits(c.workload, c.domain, c.provider, c.model)) continue;
+    for (const c of conversations) {
       const from = workload(c.workload_id, c.workload, c.exe);
       const key = `${c.workload_id}\n${c.domain}`;
       const severity = risks.get(key) ?? "";
       const found = [...(kinds.get(key) ?? [])];
-      const fold = services.size > MANY_SERVICES && !opened.has(`services of ${c.provider}`);
+      const fold = services.size > MANY_SERVICES && domainsOf.get(c.provider)!.size > 1 && !opened.has(`services of ${c.provider}`);
       const service = fold
         ? node(`group:service:${c.provider}`, "group", `services of ${c.provider}`, 1, c.provider, c.provider)
         : node(`service:${c.provider}:${c.domain}`, "service", /^[\d.:[\]]*$/.test(c.domain) ? `${c.provider} at ${c.domain || c.dst}` : c.domain, 1, c.provider, c.provider);
       if (fold) members.set(service.id, (members.get(service.id) ?? new Set()).add(c.domain));
       const facts = { workload: c.workload_id, domain: c.domain, provider: c.provider, errors: c.errors, last: c.last, severity, kinds: found };
       edge(from, service, c.exchanges, "7", facts);
-      const folded = models.size > MANY_SERVICES && !opened.has(`models of ${c.provider}`);
+      const folded = models.size > MANY_SERVICES && (modelsOf.get(c.provider)?.size ?? 0) > 1 && !opened.has(`models of ${c.provider}`);
       const model = !c.model ? undefined : folded ? node(`group:model:${c.provider}`, "group", `models of ${c.provider}`, 2, c.provider, c.provider) : node(`model:${c.model}`, "model", c.model, 2, c.provider, c.provider);
       if (model && folded) members.set(model.id, (members.get(model.id) ?? new Set()).add(c.model));
       if (model) edge(service, model, c.exchanges, "7", { ...facts, severity: "", kinds: [], model: c.model });
@@ -117,17 +144,16 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
     }
   }
   if (layers.has("4") || layers.has("3")) {
-    const places = new Set(answer.connections.map((c) => (layers.has("4") ? `${c.place}:${c.port}` : c.dst.replace(/:\d+$/, ""))));
-    for (const c of answer.connections) {
-      if (c.l7 === "dns" || !fits(c.workload, c.place, c.dst)) continue;
+    const places = new Set(connections.map((c) => placeOf(c, layers)));
+    const together = gathered(connections, (c) => groupOfPlace(c, layers), (c) => placeOf(c, layers));
+    for (const c of connections) {
       if (layers.has("7") && answer.conversations.some((x) => x.workload_id === c.workload_id && x.domain === c.place)) continue;
       const from = workload(c.workload_id, c.workload, c.exe);
       const database = DATABASES[c.port];
-      const address = c.dst.replace(/:\d+$/, "");
-      const where = database ?? (inside(address) ? "inside" : "outside");
-      const place = layers.has("4") ? `${where}, port ${c.port}` : where;
-      const fold = places.size > MANY && !opened.has(place);
-      const name = fold ? place : layers.has("4") ? `${c.place}:${c.port}` : address;
+      const address = addressOf(c);
+      const place = groupOfPlace(c, layers);
+      const fold = places.size > MANY && together.get(place)!.size > 1 && !opened.has(place);
+      const name = fold ? place : placeOf(c, layers);
       const about = layers.has("4") ? [database, c.proto, c.l7].filter(Boolean).join(" ") : c.place === address ? "no name" : c.place;
       const to = fold ? node(`group:host:${name}`, "group", name, 1, about, "") : node(`host:${name}`, database ? "database" : layers.has("4") ? "port" : "host", name, 1, about, c.provider);
       if (fold) members.set(to.id, (members.get(to.id) ?? new Set()).add(`${c.place}:${c.port}`));
@@ -148,8 +174,9 @@ export function draw(answer: MapAnswer, layers: Set<Layer>, opened: Set<string>,
 /** Between two nodes of a full column, one above the other. */
 export const ROW = 52;
 
-/** Where each node stands: columns from left to right; within one, ordered so that edges cross little. */
-export function places(drawing: Drawing): Map<string, { x: number; y: number }> {
+/** Where each node stands: columns from left to right; within one, ordered so that edges cross little. wide: how much wider than
+ * high all of it may be. */
+export function places(drawing: Drawing, wide: number): Map<string, { x: number; y: number }> {
   const columns = [0, 1, 2].map((column) => drawing.nodes.filter((node) => node.column === column).sort((a, b) => b.weight - a.weight || a.name.localeCompare(b.name)));
   const rank = new Map<string, number>();
   columns.forEach((nodes) => nodes.forEach((node, at) => rank.set(node.id, at / Math.max(1, nodes.length))));
@@ -176,7 +203,7 @@ export function places(drawing: Drawing): Map<string, { x: number; y: number }> 
   const found = new Map<string, { x: number; y: number }>();
   const tallest = Math.max(1, ...columns.map((nodes) => nodes.length));
   const height = Math.max(360, tallest * ROW);
-  const across = Math.max(430, height * 0.62);
+  const across = (height * wide) / (columns[2]!.length ? 2 : 1);
   columns.forEach((nodes, column) => {
     const gap = height / (nodes.length + 1);
     nodes.forEach((node, at) => found.set(node.id, { x: column * across, y: gap * (at + 1) }));

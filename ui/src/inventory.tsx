@@ -104,15 +104,14 @@ function stateOf(asset: Asset): string {
   return Date.now() - asset.first < GONE ? "new" : "";
 }
 
-function short(text: string): string {
-  return text.length > 48 ? `${text.slice(0, 20)}…${text.slice(-26)}` : text;
-}
+/** What the first part of a workload's id says. */
+const WORKLOADS: Record<string, string> = { exe: "program", systemd: "service of this host", pod: "pod", container: "container" };
 
 const COLUMNS: Column<Asset>[] = [
   { head: "Kind", cell: (a) => <Tag>{a.kind}</Tag>, value: (a) => a.kind },
-  { head: "Name", cell: (a) => (a.kind === "workload" ? a.about || a.name : a.kind === "key" ? `…${a.name}` : a.name), value: (a) => a.name, wide: true },
-  { head: "About", cell: (a) => (a.kind === "workload" ? short(a.name) : a.about), value: (a) => a.about, wide: true },
-  { head: "Runs in", cell: (a) => <>{a.workloads.slice(0, 3).join(", ")}{a.workloads.length > 3 && <span className="dim"> +{a.workloads.length - 3}</span>}</>, value: (a) => a.workloads.join(" ") },
+  { head: "Name", cell: (a) => (a.kind === "workload" ? a.about || a.name : a.kind === "key" ? <code title={a.name}>…{a.name.slice(-8)}</code> : a.name), value: (a) => a.name, wide: true },
+  { head: "About", cell: (a) => (a.kind === "workload" ? WORKLOADS[a.name.split(":")[0]!] ?? "" : a.about), value: (a) => a.about, wide: true },
+  { head: "Runs in", cell: (a) => a.kind !== "workload" && <>{a.workloads.slice(0, 2).join(", ")}{a.workloads.length > 2 && <span className="dim"> +{a.workloads.length - 2}</span>}</>, value: (a) => a.workloads.join(" "), wide: true },
   { head: "Exchanges", cell: (a) => count(a.exchanges), value: (a) => a.exchanges, number: true },
   { head: "Tokens", cell: (a) => count(a.input_tokens + a.output_tokens), value: (a) => a.input_tokens + a.output_tokens, number: true },
   { head: "First seen", cell: (a) => <><time>{moment(a.first)}</time> {stateOf(a) === "new" && <Tag kind="new">new</Tag>}</>, value: (a) => a.first },

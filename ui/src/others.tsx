@@ -1,6 +1,6 @@
 // Search, exchanges, coverage, the audit log, settings.
 import { query, useAsk, useChanges } from "./api";
-import { base, count } from "./format";
+import { base, count, moment, span } from "./format";
 import { Answer, Badge, type Column, Drawer, Empty, Facts, Filter, Paged, Panel, SearchField, SPANS, Table, Tag } from "./parts";
 import { History } from "./policies";
 import { adjust, link, type Place } from "./route";
@@ -97,13 +97,13 @@ export function Coverage() {
 }
 
 const ROWS: Column<CoverageRow>[] = [
-  { head: "Workload", cell: (r) => r.workload?.name, value: (r) => r.workload?.name },
-  { head: "Process", cell: (r) => <span title={r.exe}>{base(r.exe)} ({r.pid})</span>, value: (r) => r.exe },
+  { head: "Workload", cell: (r) => r.workload?.name || "unknown", value: (r) => r.workload?.name, wide: true },
+  { head: "Process", cell: (r) => (r.pid ? <span title={r.exe}>{base(r.exe)} ({r.pid})</span> : "gone"), value: (r) => r.exe },
   { head: "Visible", cell: (r) => <Tag kind={r.visible === "content" ? "new" : "act"}>{r.visible}</Tag>, value: (r) => r.visible },
   { head: "How", cell: (r) => r.library || r.rung, value: (r) => r.library || r.rung },
-  { head: "Why not more", cell: (r) => r.reason, value: (r) => r.reason, wide: true },
-  { head: "Remedy", cell: (r) => r.remedy, value: (r) => r.remedy, wide: true },
-  { head: "Writes held", cell: (r) => r.held, value: (r) => r.held },
+  { head: "Why not more", cell: (r) => r.reason, value: (r) => r.reason, wide: true, rare: true },
+  { head: "Remedy", cell: (r) => r.remedy, value: (r) => r.remedy, wide: true, rare: true },
+  { head: "Writes held", cell: (r) => r.held, value: (r) => r.held, rare: true },
   { head: "Services", cell: (r) => r.services.join(", "), value: (r) => r.services.join(" "), wide: true },
   { head: "Exchanges", cell: (r) => count(r.exchanges), value: (r) => r.exchanges, number: true },
 ];
@@ -117,6 +117,8 @@ export function Audit({ me }: { me: Me }) {
   );
 }
 
+/** What the agent says of itself beside its counters. started: ns since 1970. */
+interface Self { version?: string; started?: number; uptime_s?: number; libraries?: string[] }
 interface Stats { health: { ok: boolean; reason: string }; summary: Record<string, unknown>; counters: Record<string, Record<string, number>>; status: Record<string, unknown> }
 
 export function Settings({ me, theme, setTheme }: { me: Me; theme: string; setTheme: (theme: string) => void }) {
@@ -131,10 +133,17 @@ export function Settings({ me, theme, setTheme }: { me: Me; theme: string; setTh
       <Panel title="This Leeward">
         <Answer asked={asked} what="Loading its state">
           {(stats) => {
-            const flat = flatten({ ...stats.status, ...stats.counters });
+            const { version, started, uptime_s, libraries, ...counted } = stats.status as unknown as Self;
+            const flat = flatten({ ...counted, ...stats.counters });
             return (
               <>
                 <p className={stats.health.ok ? "" : "warn"}>{stats.health.ok ? "The store takes what comes." : stats.health.reason}</p>
+                <Facts
+                  rows={[
+                    ["Version", version], ["Watches since", started && moment(started / 1e6)], ["For", uptime_s !== undefined && span(uptime_s)],
+                    ["Libraries", libraries?.length ? libraries.map((one) => <Tag key={one}>{one}</Tag>) : ""],
+                  ]}
+                />
                 <Table name="counters" columns={COUNTERS} rows={flat} id={([name]) => name} empty={null} />
               </>
             );

@@ -100,7 +100,7 @@ export function Overview({ place, theme }: { place: Place; theme: string }) {
                   <ul className="rows">
                     {dark.slice(0, 4).map((row) => (
                       <li key={`${row.pid}${row.exe}`}>
-                        {row.workload?.name || row.exe} <span className="dim">{row.reason}</span>
+                        {row.workload?.name || row.exe || "unknown"} <span className="dim">{row.reason}</span>
                       </li>
                     ))}
                   </ul>

@@ -111,6 +111,8 @@ export interface Column<T> {
   value?: (row: T) => string | number | null | undefined;
   number?: boolean;
   wide?: boolean;
+  /** Left out while no row has a value. */
+  rare?: boolean;
 }
 
 interface TableProps<T> {
@@ -126,9 +128,10 @@ interface TableProps<T> {
 }
 
 /** A table that can be read, sorted, walked with the keyboard and exported. */
-export function Table<T>({ name, columns, rows, id, open, opened, empty, more, sortable = true }: TableProps<T>) {
+export function Table<T>({ name, columns: all, rows, id, open, opened, empty, more, sortable = true }: TableProps<T>) {
   const [sort, setSort] = useState<{ at: number; down: boolean } | null>(null);
   const [most, setMost] = useState(STEP);
+  const columns = all.filter((c) => !c.rare || rows.some((row) => c.value?.(row)));
   const column = sort ? columns[sort.at] : undefined;
   const shown = column?.value ? [...rows].sort((a, b) => order(column.value!(a), column.value!(b)) * (sort!.down ? -1 : 1)) : rows;
   if (!rows.length) return <>{empty}</>;
@@ -214,7 +217,7 @@ interface PagedProps<T> extends Omit<TableProps<T>, "rows" | "more"> {
 
 /** A table whose rows come from the server page by page. */
 export function Paged<T>({ path, field, parameters, news = 0, ...table }: PagedProps<T>) {
-  const [rows, setRows] = useState<T[]>();
+  const [shown, setShown] = useState<{ path: string; question: string; rows: T[] }>();
   const [next, setNext] = useState("");
   const [error, setError] = useState<Error>();
   const [deep, setDeep] = useState(false);
@@ -228,7 +231,7 @@ export function Paged<T>({ path, field, parameters, news = 0, ...table }: PagedP
     ask<Record<string, unknown>>(question).then(
       (answer) => {
         if (gone) return;
-        setRows(answer[field] as T[]);
+        setShown({ path, question, rows: answer[field] as T[] });
         setNext((answer.next as string) ?? "");
         setError(undefined);
       },
@@ -241,15 +244,16 @@ export function Paged<T>({ path, field, parameters, news = 0, ...table }: PagedP
   const further = () =>
     ask<Record<string, unknown>>(`${path}${query({ limit: 100, ...parameters, cursor: next })}`).then((answer) => {
       setDeep(true);
-      setRows((old) => [...(old ?? []), ...(answer[field] as T[])]);
+      setShown((old) => (old?.question !== question ? old : { ...old, rows: [...old.rows, ...(answer[field] as T[])] }));
       setNext((answer.next as string) ?? "");
     }, setError);
+  const rows = shown?.path === path ? shown.rows : undefined; // what was shown of something else is no answer to this
   if (!rows) return error ? <Problem error={error} /> : <Loading what={`Loading ${table.name}`} />;
   return (
-    <>
+    <div aria-busy={shown?.question !== question && !error}>
       <Problem error={error} />
       <Table {...table} rows={rows} more={next ? <button onClick={() => void further()}>Older</button> : <span className="dim">{rows.length} rows</span>} />
-    </>
+    </div>
   );
 }
 

@@ -1,7 +1,7 @@
 // Policies: read, edit with checks and examples as you type, simulate over what was stored, who changed what.
 import { useEffect, useState } from "react";
 import { ask, useAsk } from "./api";
-import { ago, count, moment } from "./format";
+import { ago, count, moment, several } from "./format";
 import { Answer, type Column, Empty, Filter, Panel, Problem, SPANS, Table, Tag } from "./parts";
 import { link, type Place } from "./route";
 import type { AuditEntry, Me, Outcome, PolicyFile, PolicyRule, PolicyTrial, Simulation } from "./types";
@@ -42,7 +42,7 @@ export function Policies({ place, me }: { place: Place; me: Me }) {
                     <li key={file.path} className={file === chosen ? "opened" : ""}>
                       <a href={link("policies", file.file)}>{file.file}</a>{" "}
                       {file.complaints.length ? <Tag kind="act">does not load</Tag> : <Tag>{file.rules[0]?.mode ?? "no rules"}</Tag>}
-                      <div className="dim">{file.rules.length} rules · changed {ago(file.changed)}</div>
+                      <div className="dim">{several(file.rules.length, "rule")} · changed {ago(file.changed)}</div>
                     </li>
                   ))}
                 </ul>
@@ -119,7 +119,7 @@ function Editor({ file, me, saved }: { file: PolicyFile | undefined; me: Me; sav
               <ul className="complaints">{checked.complaints.map((line) => <li key={line}>{line}</li>)}</ul>
             ) : (
               <p>
-                No complaints: {checked.rules.length} rules{checked.rules.map((rule) => <Tag key={rule.name}>{`${rule.name}: ${rule.action} at ${rule.stage}`}</Tag>)}
+                No complaints: {several(checked.rules.length, "rule")} {checked.rules.map((rule) => <Tag key={rule.name}>{`${rule.name}: ${rule.action} at ${rule.stage}`}</Tag>)}
               </p>
             )}
             {checked.warnings.map((line) => <p key={line} className="warn">{line}</p>)}
@@ -193,7 +193,7 @@ const OUTCOMES: Column<Outcome>[] = [
 ];
 
 export function History() {
-  const asked = useAsk<{ entries: AuditEntry[]; verified: { lines: number; wrong: string; head: string } | null }>("/audit?limit=500", 30);
+  const asked = useAsk<{ entries: AuditEntry[]; verified: { lines: number; wrong: string; head: string } | null }>("/audit?limit=500", 5);
   return (
     <Answer asked={asked} what="Loading the audit log">
       {({ entries, verified }) => (

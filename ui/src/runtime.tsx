@@ -100,11 +100,21 @@ const EDGES: Column<Edge>[] = [
   { head: "From and to", cell: (e) => e.label, value: (e) => e.label, wide: true },
   { head: "Provider", cell: (e) => e.provider, value: (e) => e.provider },
   { head: "Traffic", cell: (e) => e.amount, value: (e) => e.weight, number: true },
-  { head: "Sensitive data", cell: (e) => e.kinds.map((kind) => <Tag key={kind} kind="data">{kind}</Tag>), value: (e) => e.kinds.join(" ") },
+  { head: "Sensitive data", cell: (e) => <Kinds of={e.kinds} />, value: (e) => e.kinds.join(" ") },
   { head: "Risk", cell: (e) => <Badge severity={e.severity} />, value: (e) => e.severity },
   { head: "Errors", cell: (e) => count(e.errors), value: (e) => e.errors, number: true },
   { head: "Last", cell: (e) => ago(e.last), value: (e) => e.last },
 ];
+
+/** Kinds of sensitive data, the first three by name. */
+function Kinds({ of }: { of: string[] }) {
+  return (
+    <>
+      {of.slice(0, 3).map((kind) => <Tag key={kind} kind="data">{kind}</Tag>)}
+      {of.length > 3 && <span className="dim">+{of.length - 3}</span>}
+    </>
+  );
+}
 
 function Legend({ drawing, hidden }: { drawing: number; hidden: number }) {
   return (
@@ -214,7 +224,7 @@ export const EXCHANGES: Column<Exchange>[] = [
   { head: "Model", cell: (x) => x.gen_ai.response_model || x.gen_ai.request_model, value: (x) => x.gen_ai.response_model || x.gen_ai.request_model },
   { head: "Operation", cell: (x) => x.gen_ai.operation, value: (x) => x.gen_ai.operation },
   { head: "Tokens", cell: (x) => `${count(x.gen_ai.input_tokens)} → ${count(x.gen_ai.output_tokens)}`, value: (x) => (x.gen_ai.input_tokens ?? 0) + (x.gen_ai.output_tokens ?? 0), number: true },
-  { head: "Data", cell: (x) => [...new Set(x.data.map((d) => d.kind))].slice(0, 3).map((kind) => <Tag key={kind} kind="data">{kind}</Tag>), value: (x) => [...new Set(x.data.map((d) => d.kind))].join(" ") },
+  { head: "Data", cell: (x) => <Kinds of={[...new Set(x.data.map((d) => d.kind))]} />, value: (x) => [...new Set(x.data.map((d) => d.kind))].join(" ") },
   { head: "Answer", cell: (x) => (x.verdict && x.verdict.action !== "allow" ? <Tag kind="act">{x.verdict.action}</Tag> : (x.http.status ?? "–")), value: (x) => x.verdict?.action ?? x.http.status },
 ];
 

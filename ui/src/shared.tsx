@@ -6,11 +6,14 @@ import { Answer, Badge, Empty, Facts, Tag } from "./parts";
 import { link } from "./route";
 import type { DataMatch, Exchange, Finding, Flow, Message, ProcessRef, SystemRecord, ToolCall, Verdict } from "./types";
 
+/** What stands in a kept text for a value (data/masking.py), or for characters of it. */
+const MASKED = /(\[[a-z]+(?:\.[\w-]+)*:[0-9a-f]{8,16}\]|\*{3,}[\w*]*)/g;
+
 /** Text from traffic: shown as text, with control characters made visible and masked values marked. */
 export function Said({ text, limit = 4000 }: { text: string; limit?: number }) {
   const [all, setAll] = useState(false);
   const shown = all ? text : text.slice(0, limit);
-  const parts = visible(shown).split(/(\[[a-z]+(?:[._][a-z0-9_-]+)*(?:#[0-9a-f]+)?\]|\*{3,}[\w*\s-]*)/g);
+  const parts = visible(shown).split(MASKED);
   return (
     <span className="said">
       {parts.map((part, at) => (at % 2 ? <mark key={at}>{part}</mark> : part))}
@@ -24,8 +27,9 @@ export function Said({ text, limit = 4000 }: { text: string; limit?: number }) {
 }
 
 function visible(text: string): string {
-  // Bidirectional and zero-width characters can make text say something else than it does.
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  // Bidirectional and zero-width characters can make text say something else than it does. Emoji are made of several with
+  // joiners between them: those stay.
+  return text.replace(/(?<!\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]?)\u200d|\u200d(?!\p{Extended_Pictographic})|[\u0000-\u0008\u000b-\u001f\u007f\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
 function Call({ call }: { call: ToolCall }) {

@@ -22,8 +22,9 @@ from leeward.api.hub import LiveHub
 from leeward.api.screens import Paper
 from leeward.api.tokens import TokenStore
 from leeward.cli.keeping import BaselineKeeper
+from leeward.cli.listening import listening_on
 from leeward.cli.looking import DataConfig, Looking, UseModel, looking, name_model
-from leeward.cli.policies import AUDIT, FOLDER, PolicyFiles, enforced
+from leeward.cli.policies import AUDIT, FOLDER, FirstPolicies, PolicyFiles, enforced
 from leeward.cli.sigma import SigmaPaths, sigma_detectors
 from leeward.detect.baseline.detector import BaselineDetector
 from leeward.detect.detector import Detector
@@ -43,21 +44,6 @@ from leeward.store.retention import Retention
 
 _MIB = 1 << 20
 _MODEL_SHARE = 0.25  # of one core
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise HostError(
-            f"{host}:{port}: {error.strerror}: is Leeward running already? Else give another --port"
-        ) from error
-    listener.listen(128)
-    return listener
 
 
 class _Api:
@@ -121,11 +107,12 @@ def watch_host(
     look: Looking,
     names: NameWorker | None,
     policies: Enforced | None,
+    first: FirstPolicies,
     detectors: list[Detector],
     stop: threading.Event,
 ) -> None:
     """Runs until `stop` is set."""
-    listener = _bind(host, port)
+    listener = listening_on(host, port)
     look.ready()
     store = EventStore(state / DATABASE_NAME, retention=retention)
     try:
@@ -154,7 +141,7 @@ def watch_host(
             )
             api = _Api(app, listener)
             _welcome(host, port, state, token)
-            _loop(live, store, hub, keeper, stop)
+            _loop(live, store, hub, keeper, first, stop)
             keeper.close()
             hub.close()
             api.stop()
@@ -176,13 +163,17 @@ def _restore_incidents(live: Live, store: EventStore) -> None:
     live.pipeline.incidents.restore(msgspec.convert(known, list[Incident]), finding)
 
 
-def _loop(live: Live, store: EventStore, hub: LiveHub, keeper: BaselineKeeper, stop: threading.Event) -> None:
+def _loop(
+    live: Live, store: EventStore, hub: LiveHub, keeper: BaselineKeeper, first: FirstPolicies, stop: threading.Event
+) -> None:
     told: dict[str, int] = {}
     while not stop.is_set():
         for record in live.step(0.05):
             store.add(record)
             hub.publish(record)
         keeper.step()
+        if live.guard is None:
+            first.step(live.enforce)
         told = _tell_losses(live.losses(), told)
         time.sleep(0.005)  # let events gather: a round has a price
     for record in live.finish():
@@ -234,11 +225,23 @@ def register(app: typer.Typer) -> None:
         detectors = sigma_detectors(sigma)()
         look = looking(data_key(state), data_config, state)
         policies = enforced(policy, data_key(state), data_config, state)
+        first = FirstPolicies(data_key(state), data_config, state)
         loaded = name_model(model)
         names = NameWorker(loaded, _MODEL_SHARE) if loaded is not None else None
         try:
             watch_host(
-                host, port, state, options, retention, _runtimes(containerd), look, names, policies, detectors, stop
+                host,
+                port,
+                state,
+                options,
+                retention,
+                _runtimes(containerd),
+                look,
+                names,
+                policies,
+                first,
+                detectors,
+                stop,
             )
         finally:
             if names is not None:

@@ -11,10 +11,10 @@ _FIRST = -10  # niceness
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 
 
-def end_with(parent: int) -> None:
-    """From now on the kernel kills this process when its parent ends, also while it is stopped. To be called after a change
-    of user, which takes it back. Ends it at once if the parent is gone already."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def end_with(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
+    """From now on the kernel sends this process a signal when its parent ends; SIGKILL ends it also while it is stopped. To be
+    called after a change of user, which takes it back. Ends it at once if the parent is gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
     if os.getppid() != parent:
         os._exit(1)
 

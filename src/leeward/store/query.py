@@ -18,6 +18,8 @@ from leeward.model.triage import STATES
 from leeward.store.errors import QueryError
 
 LIMIT_MAX = 1_000
+RECENT = 100_000
+"""Rows, the newest, in which a search through whole records looks first."""
 PAGE_BYTES = 16 * 1024 * 1024
 """A page ends early when its JSON would be longer (never with less than one row)."""
 TOP = 50
@@ -137,6 +139,11 @@ class _Where:
         self.terms.append(term)
         self.parameters += parameters
 
+    def copy(self) -> _Where:
+        made = _Where()
+        made.terms, made.parameters = [*self.terms], [*self.parameters]
+        return made
+
     def sql(self) -> str:
         return " AND ".join(self.terms) or "true"
 
@@ -178,9 +185,11 @@ def exchanges_page(con: Any, query: ExchangeQuery) -> Page:
         if value := getattr(query, column):
             where.add(f"lower({column}) = lower(?)", value)
     _status(where, query.status)
-    if query.q:
-        _search(where, query.q, query.content)
-    return _page(con, "exchanges", where, query.limit, query.cursor)
+    if not query.q:
+        return _page(con, "exchanges", where, query.limit, query.cursor)
+    quick = where.copy()
+    _search(where, query.q, query.content)
+    return _page(con, "exchanges", where, query.limit, query.cursor, quick)
 
 
 def flows_page(con: Any, query: FlowQuery) -> Page:
@@ -332,19 +341,21 @@ def _search(where: _Where, q: str, content: bool) -> None:
     where.add(f"({' OR '.join(terms)})", *parameters)
 
 
-def _page(con: Any, table: str, where: _Where, limit: int, cursor: str) -> Page:
-    """Keys first, then lengths, then as much JSON as fits: the sort never carries the payloads."""
+def _page(con: Any, table: str, where: _Where, limit: int, cursor: str, quick: _Where | None = None) -> Page:
+    """Keys first, then lengths, then as much JSON as fits: the sort never carries the payloads. quick: the same question without
+    the terms that read whole records, if there are any."""
     if not 1 <= limit <= LIMIT_MAX:
         raise QueryError(f"limit {limit} is not between 1 and {LIMIT_MAX}")
     if cursor:
         time_us, id_ = decode_cursor(cursor)
-        where.add("(time < make_timestamp(?) OR (time = make_timestamp(?) AND id < ?))", time_us, time_us, id_)
+        for each in (where, quick):
+            if each is not None:
+                each.add("(time < make_timestamp(?) OR (time = make_timestamp(?) AND id < ?))", time_us, time_us, id_)
     con.execute("BEGIN")
     try:
-        keys = con.execute(
-            f"SELECT epoch_us(time), id FROM {table} WHERE {where.sql()} ORDER BY time DESC, id DESC LIMIT ?",
-            [*where.parameters, limit + 1],
-        ).fetchall()
+        keys = _recent_keys(con, table, where, limit, quick) if quick is not None else []
+        if len(keys) <= limit:
+            keys = _keys(con, table, where, limit)
         more = len(keys) > limit
         keys = keys[:limit]
         if not keys:
@@ -360,6 +371,28 @@ def _page(con: Any, table: str, where: _Where, limit: int, cursor: str) -> Page:
     finally:
         con.execute("ROLLBACK")
     return Page([bodies[id_] for _, id_ in keys], encode_cursor(*keys[-1]) if more else "")
+
+
+def _keys(con: Any, table: str, where: _Where, limit: int) -> list[tuple[int, str]]:
+    """Time and id of the newest, one more than the limit if there are so many."""
+    found: list[tuple[int, str]] = con.execute(
+        f"SELECT epoch_us(time), id FROM {table} WHERE {where.sql()} ORDER BY time DESC, id DESC LIMIT ?",
+        [*where.parameters, limit + 1],
+    ).fetchall()
+    return found
+
+
+def _recent_keys(con: Any, table: str, where: _Where, limit: int, quick: _Where) -> list[tuple[int, str]]:
+    """The same, of the newest rows only: most of what people search for is there, and all of a large table takes seconds. Right
+    when it is more than the limit, or when there are no other rows; else perhaps too few."""
+    edge = con.execute(
+        f"SELECT time FROM {table} WHERE {quick.sql()} ORDER BY time DESC LIMIT 1 OFFSET {RECENT}", quick.parameters
+    ).fetchone()
+    if edge is None:  # a small table
+        return []
+    recent = where.copy()
+    recent.add("time > ?", edge[0])
+    return _keys(con, table, recent, limit)
 
 
 def _fetch(con: Any, table: str, keys: list[tuple[int, str]], what: str) -> list[tuple[str, Any]]:
