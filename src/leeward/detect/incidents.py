@@ -78,6 +78,8 @@ class Incidents:
     def __init__(self) -> None:
         self._counters: Counter[str] = Counter()
         self._context = Context()
+        self.heed: Callable[[Activity], None] = self._context.heed
+        """Remembers what may link findings."""
         self._held: OrderedDict[str, Held] = OrderedDict()  # of no incident, the latest last
         self._joined: dict[str, Held] = {}
         self._open: OrderedDict[str, Opened] = OrderedDict()  # the one with the latest news last
@@ -91,10 +93,6 @@ class Incidents:
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def heed(self, activity: Activity) -> None:
-        """Remembers what may link findings."""
-        self._context.heed(activity)
 
     def feed(self, finding: Finding, ts: int) -> list[Incident]:
         """A finding as it is told, for the first time or again. Incidents that are new, got worse or were merged."""

@@ -150,8 +150,10 @@ class Population:
             if seen is not None and not seen.doubt:
                 return None
         imported = [like for like in likes if like[0] == "imported"] if self.imported else []
-        kind, other = max(imported or likes, key=_periods)
         alike = profile.shared >= _ALIKE and profile.shared >= _ALIKE_TIMES * profile.own
+        if not (alike or imported):
+            return self._node_prior(number, known)
+        kind, other = max(imported or likes, key=_periods)
         lived = other.time_known(number)
         if lived >= 1 and (alike or other.key == profile.key):
             table = other.tables.get(number)
