@@ -37,7 +37,7 @@ class Metadata:
         self.counters: Counter[str] = Counter()
         known = groups("metadata")
         self._addresses, self._names = frozenset(known["addresses"]), frozenset(known["names"])
-        self._credentials, self._by_hand = known["credentials"], known["by-hand"]
+        self._credentials, self._by_hand, self._google = known["credentials"], known["by-hand"], known["google-sdk"]
         self._terminals = Terminals("metadata", self.counters)
         self._lives: Bounded[_Life] = Bounded("metadata_workloads", self.counters, 32768, _AGE_NS, 1)
         self._young_ns = rules()[_RULE].settings["young_minutes"] * 60 * 10**9
@@ -93,8 +93,9 @@ class Metadata:
         program = role(activity.process)
         if not credentials or ("cloud" in program.groups and program.kind != "odd"):
             return []
-        google = activity.path.startswith("/computeMetadata/")  # Google's SDK asks under its HTTP library's name
-        by_hand = activity.user_agent.startswith(self._by_hand) and not google
+        agent = activity.user_agent
+        sdk = activity.path.startswith("/computeMetadata/") and agent.startswith(self._google)
+        by_hand = agent.startswith(self._by_hand) and not sdk
         if not by_hand and not program.by_hand:
             return []
         evidence = {
