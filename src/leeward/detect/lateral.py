@@ -29,6 +29,7 @@ _CLIENTS = frozenset(
     ("crackmapexec", "docker", "evil-winrm", "etcdctl", "helm", "k9s", "kubectl", "mongo", "mongosh", "mysql", "netexec", "psql",
      "psexec", "rdesktop", "redis-cli", "rsh", "scp", "sftp", "smbclient", "ssh", "sshpass", "wmiexec", "xfreerdp")
 )  # fmt: skip
+_RSYNC = 873
 _PER_HAND = frozenset(("helm", "k9s", "kubectl"))  # administration, but nothing that runs by itself
 
 
@@ -37,11 +38,13 @@ class _Edge(Kept, gc=False):
 
 
 class _Life(Kept, kw_only=True):
-    """A workload. services: kinds that it opened. lately: administrative and control targets (host, kind) and when."""
+    """A workload. services: kinds that it opened. lately: administrative and control targets (host, kind) and when. copied: hosts
+    to which rsync went, and when."""
 
     first: int
     services: set[str] = msgspec.field(default_factory=set)
     lately: OrderedDict[tuple[str, str], int] = msgspec.field(default_factory=OrderedDict)
+    copied: OrderedDict[str, int] = msgspec.field(default_factory=OrderedDict)
 
 
 class Lateral:
@@ -63,6 +66,8 @@ class Lateral:
     def feed(self, activity: FlowSeen | Started | Ended) -> list[Finding]:
         if type(activity) is FlowSeen:
             if not activity.began or activity.flow.dst.port not in self._ports:
+                if activity.began and activity.flow.dst.port == _RSYNC and role(activity.process).name == "rsync":
+                    self._copies(activity)
                 return []
             return self._flow(activity)
         assert isinstance(activity, Started | Ended)
@@ -94,11 +99,16 @@ class Lateral:
         group, service = self._ports[flow.dst.port]
         program = role(process)
         if self._is_its_work(process, program, group):
+            if any(one.name == "rsync" for one in ancestor_roles(process)[:2]):
+                self._copies(activity)
             return []
         known = service in life.services
         life.services.add(service)
         fan = self._fan(life, (flow.dst.ip, service), ts) if group != "data" else 0
         severity = self._severity(process, program, group, life, known, fan, ts)
+        copied = life.copied.get(flow.dst.ip, 0)
+        if severity and program.name == "ssh" and copied and ts - copied <= self._settings["fan_seconds"] * 10**9:
+            severity = "low"  # the other half of a deployment
         if not severity:
             return []
         evidence = {
@@ -108,6 +118,14 @@ class Lateral:
             "threshold": self._settings["fan"], "margin": fan - self._settings["fan"],
         }  # fmt: skip
         return [self._told(process, program, ts, severity, flow.domain or flow.dst.ip, service, evidence)]
+
+    def _copies(self, activity: FlowSeen) -> None:
+        """A deployment puts files on a host: what it has that host do afterwards goes by SSH."""
+        life = self._life(activity.process.workload.id or activity.flow.src.ip, activity.ts)
+        life.copied[activity.flow.dst.ip] = activity.ts
+        life.copied.move_to_end(activity.flow.dst.ip)
+        if len(life.copied) > _LATELY:
+            life.copied.popitem(last=False)
 
     def _fan(self, life: _Life, target: tuple[str, str], ts: int) -> int:
         """How many targets there were lately, with this one."""
