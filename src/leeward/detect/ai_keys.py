@@ -142,12 +142,15 @@ class AiKeys:
         self._uses.put(fingerprint, where, _Use(first=activity.ts, count=1), activity.ts)
         if not others:
             return []
-        signs = [sign for sign in odd_signs(activity.process) if sign != "one-off"]
+        odd = odd_signs(activity.process)
+        signs = [sign for sign in odd if sign != "one-off"]
         places, settings = len(others) + 1, rules()[_SHARED].settings
         late = activity.ts - min(other.first for _, other in others) >= settings["settled_hours"] * HOUR
         many = late and places >= settings["many_places"]
         settled = _is_settled(others, activity.ts, settings)
-        stray = (bool(signs) and (late or settled)) or (settled and _is_strayed(activity.process, others))
+        stray = (bool(signs) and (late or settled)) or (
+            settled and _is_strayed(activity.process, others, "one-off" in odd)
+        )
         severity = "high" if set(signs) - {"open-script"} else "medium" if many or stray else "low"
         evidence: dict[str, Any] = {
             "type": "key-use", "time": iso(activity.ts), "exchange": activity.exchange.id, "place": where, "signs": signs,
@@ -329,9 +332,11 @@ def _is_settled(others: Iterable[tuple[str, _Use]], ts: int, settings: Mapping[s
     return any(ts - other.first >= least and other.count >= uses for _, other in others)
 
 
-def _is_strayed(process: Process, others: Iterable[tuple[str, _Use]]) -> bool:
-    """Did a key that only services and containers used come to a program that is of none, and that no person runs?"""
-    if process.workload.kind != "executable" or (process.container is not None and process.container.image):
+def _is_strayed(process: Process, others: Iterable[tuple[str, _Use]], one_off: bool) -> bool:
+    """Did a key that only services and containers used come to a program that is of none, or to a shell's tool in another
+    service (a part of a product has its client), and that no person runs?"""
+    service = process.workload.kind != "executable" and not one_off
+    if service or (process.container is not None and process.container.image):
         return False
     return not started_by_person(process) and not any(name.startswith("user:") for name, _ in others)
 
