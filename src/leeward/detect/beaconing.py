@@ -69,10 +69,13 @@ class _Series(Kept, gc=False, kw_only=True):
 
 
 class _Known(Kept, kw_only=True):
-    """A destination: which workloads and programs of this host talk to it, a few."""
+    """A destination: which workloads and programs of this host talk to it, a few. answers, contents: to requests over HTTP, and
+    how many of them had something in them."""
 
     workloads: set[str]
     programs: set[tuple[str, str]]
+    answers: int = 0
+    contents: int = 0
 
 
 class _Rhythm(Kept):
@@ -187,6 +190,7 @@ class Beaconing:
         name = "" if address_kind(host) else host
         process, ts = activity.process, activity.ts
         who = process.workload.id or ip
+        self._answered(name or ip, activity)
         place = _Place("http", name, ip, int(port) if port.isdigit() else 0, activity.exchange, activity.path)
         size = activity.request_size + len(activity.path)
         found: list[Finding] = []
@@ -196,6 +200,12 @@ class Beaconing:
             if series is not None and not found:
                 found = self._look(who, process, series, place, ts)
         return found
+
+    def _answered(self, place: str, activity: HttpSeen) -> None:
+        known = self._known.get("", place, activity.ts)
+        if known is not None and activity.status:
+            known.answers += 1
+            known.contents += activity.status < 300 and activity.response_size >= self._settings["content_bytes"]
 
     def _point(
         self, who: str, key: tuple[Any, ...], ts: int, at: int, sent: float, began: int = 0, form: int | None = None
@@ -323,7 +333,13 @@ class Beaconing:
             found.append("constant")
         if len(series.forms) > 1 and len(set(series.forms)) == len(series.forms):
             found.append("never-the-same")
+        elif known is not None and self._fetches(known) and spread(series.intervals) <= settings["timer_spread"]:
+            found.append("fetches")
         return {sign: self._signs[sign] for sign in found}
+
+    def _fetches(self, known: _Known) -> bool:
+        """Does each answer bring something, as to who asks for data, not for orders?"""
+        return known.answers >= self._limits.first - 2 and known.contents >= 0.9 * known.answers
 
     def _is_one_of_many(self, who: str, exe: str, ts: int) -> bool:
         """Does the program come back to many destinations, as pollers and crawlers do?"""
