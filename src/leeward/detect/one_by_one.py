@@ -2,7 +2,8 @@
 
 No shell waits here; each command is a process whose output the program takes and sends on. Any job worker looks like that,
 so what tells is who does it (an interpreter given its program on the command line, which says that it connects and runs) or
-what is asked (who am I, and where). Invariants: bounded by program and by age.
+what is asked (who am I, and where). Over HTTP, which carries everything, one question more is needed, to a host outside that
+is in no list. Invariants: bounded by program and by age.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from leeward.detect.destinations import address_kind, service_of
 from leeward.detect.programs import Program, program, program_of
 from leeward.detect.streams import Held, Streams
 from leeward.model.activity import FlowSeen
@@ -51,7 +53,12 @@ class OneByOne:
         needed, asks = self._needed_of(program(holder), holder), _asks(held)
         if needed and "recon" not in asks.kinds:
             return None
-        flow = next((seen for seen in streams.flows_of(holder.pid) if self._is_raw(seen)), None)
+        flows = streams.flows_of(holder.pid)
+        flow = next((seen for seen in flows if self._is_raw(seen)), None)
+        if flow is None:
+            flow, needed = next((seen for seen in flows if _is_web(seen)), None), self._needed + 1
+            if "recon" not in asks.kinds:
+                return None
         if flow is None or self._excused(holder):
             return None
         recent = self._note(holder.pid, asks.name, ts)
@@ -83,6 +90,13 @@ class OneByOne:
         flow = seen.flow
         outward = flow.direction == "outbound" and flow.proto == "tcp" and not flow.l7 and not flow.provider
         return outward and flow.dst.port not in self._ports
+
+
+def _is_web(seen: FlowSeen) -> bool:
+    """Outward, HTTP or TLS, to a name or address that is neither inside nor a known service's."""
+    flow = seen.flow
+    outside = flow.direction == "outbound" and address_kind(flow.dst.ip) == "public" and not flow.provider
+    return outside and flow.l7 in ("tls", "http") and not (flow.domain and service_of(flow.domain))
 
 
 def _asks(held: Held) -> Program:

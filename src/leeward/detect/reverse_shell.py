@@ -310,7 +310,8 @@ class ReverseShell:
             return []
         self._remote[asked.by.pid] = peer
         lead = Lead("held", peer, asked.flow.sock, asked.flow.flow, asked.by)
-        return [self._finding(held, _Verdict("high", 0.65, lead, lead), ts, asked)]
+        rated = ("medium", 0.5) if asked.flow.flow.l7 else ("high", 0.65)
+        return [self._finding(held, _Verdict(*rated, lead, lead), ts, asked)]
 
     def _half_known(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
