@@ -170,6 +170,8 @@ class Credentials:
             or (shows and nearest(process, _SERVERS))
         ):
             severity, confidence = "medium", 0.6
+        elif label == "kube-credential" and shows and process.container is not None and _for_application(process):
+            severity, confidence = "medium", 0.5
         if label not in _OTHERS and installing(process) is not None and not _installs_itself(process, label):
             severity, confidence = "high", 0.75
         evidence = [self._opened(activity)]
@@ -301,6 +303,16 @@ def _whole_tree(one: Process | Ancestor, cwd: str, path: str) -> bool:
         inside = path.startswith(folder.rstrip("/") + "/") and path != folder
         if inside and not any(part.startswith(".") for part in folder.split("/")):
             return True
+    return False
+
+
+def _for_application(process: Process) -> bool:
+    """Did an application have a tool show it, through a shell? It has a library for that; who is talked into running commands has
+    not. Start scripts, engines, agents and all other programs of a known kind are none."""
+    for above in process.ancestors[:4]:
+        made = program(above)
+        if "shell" not in made.kinds and not made.any(_SHOWS):
+            return made.kinds <= {"interpreter", *_SERVERS} and not made.commanded
     return False
 
 

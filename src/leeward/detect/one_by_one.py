@@ -3,7 +3,8 @@
 No shell waits here; each command is a process whose output the program takes and sends on. Any job worker looks like that,
 so what tells is who does it (an interpreter given its program on the command line, which says that it connects and runs) or
 what is asked (who am I, and where). Over HTTP, which carries everything, one question more is needed, to a host outside that
-is in no list. Invariants: bounded by program and by age.
+is in no list, and something must have come between the questions: who takes stock of a machine asks all at once. Invariants:
+bounded by program and by age.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class OneByOne:
     ) -> None:
         """needed: different questions. ports: of services that send no commands. excused: who runs commands for a living."""
         self._counters, self._needed, self._ports, self._excused = counters, needed, ports, excused
-        self._asked: OrderedDict[int, dict[str, int]] = OrderedDict()
+        self._asked: OrderedDict[int, dict[str, tuple[int, str]]] = (
+            OrderedDict()
+        )  # name → when, after how much was heard
 
     def started(self, held: Held, ts: int, streams: Streams) -> Asked | None:
         holder = next((above for above in held.process.ancestors[:3] if not program(above).any(("shell",))), None)
@@ -55,14 +58,15 @@ class OneByOne:
             return None
         flows = streams.flows_of(holder.pid)
         flow = next((seen for seen in flows if self._is_raw(seen)), None)
-        if flow is None:
+        web = flow is None
+        if web:
             flow, needed = next((seen for seen in flows if _is_web(seen)), None), self._needed + 1
             if "recon" not in asks.kinds:
                 return None
         if flow is None or self._excused(holder):
             return None
-        recent = self._note(holder.pid, asks.name, ts)
-        if needed and (len(recent) < needed or not _WHO & set(recent)):
+        recent, orders = self._note(holder.pid, asks.name, ts, flow)
+        if needed and (len(recent) < needed or not _WHO & set(recent) or (web and orders < needed)):
             return None
         self._asked.pop(holder.pid, None)
         return Asked(recent, max(needed, 1), holder, flow)
@@ -78,13 +82,15 @@ class OneByOne:
         text = " ".join(holder.argv[1:])
         return 0 if _CONNECTS.search(text) and _RUNS.search(text) else max(1, self._needed - 1)
 
-    def _note(self, pid: int, name: str, ts: int) -> list[str]:
+    def _note(self, pid: int, name: str, ts: int, seen: FlowSeen) -> tuple[list[str], int]:
+        """What was asked lately, and how often something was heard before."""
         asked = self._asked.setdefault(pid, {})
-        asked[name] = ts
+        asked[name] = (ts, f"{seen.flow.id} {seen.flow.bytes_received}")
         if len(self._asked) > _MOST:
             self._asked.popitem(last=False)
             self._counters["one_by_one_evicted"] += 1
-        return sorted(name for name, at in asked.items() if ts - at < _KEEP)
+        recent = {name: heard for name, (at, heard) in asked.items() if ts - at < _KEEP}
+        return sorted(recent), len(set(recent.values()))
 
     def _is_raw(self, seen: FlowSeen) -> bool:
         flow = seen.flow
