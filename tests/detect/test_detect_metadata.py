@@ -100,7 +100,9 @@ def test_a_server_that_was_talked_into_asking_for_credentials() -> None:
     assert asks("Boto3/1.40 md/Botocore", role) == []
     assert asks("python-requests/2.32", "/latest/meta-data/placement/region") == []
     assert asks("python-requests/2.32", "/computeMetadata/v1/instance/service-accounts/default/token") == []
-    assert asks("Python-urllib/3.11", "/computeMetadata/v1/instance/service-accounts/default/token") == ["high"]  # no SDK's
+    assert asks("Python-urllib/3.11", "/computeMetadata/v1/instance/service-accounts/default/token") == [
+        "high"
+    ]  # no SDK's
 
 
 def test_a_capture_has_no_processes() -> None:
