@@ -14,7 +14,7 @@ APT_BENCH := nginx-light wrk bpftrace bpftool
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
-	@echo "make range-all  every scenario of the proving ground, attacks and honest workloads, judged (20 minutes)"
+	@echo "make range-all  every scenario of the proving ground, attacks and honest workloads, judged (35 minutes)"
 	@echo "make range-record  record them again for the tests"
 	@echo "make test    set up and run the tests (kernel tests too when root)"
 	@echo "make library-table  try TLS libraries one by one and write docs/tls-libraries.md"
