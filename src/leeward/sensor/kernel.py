@@ -202,19 +202,27 @@ class KernelSensor:
 
     def _examine_program(self, pid: int, name: str) -> None:
         """What a process runs; if it is gone already, what its name means to us: the next that runs it is seen from its start."""
-        path = Path(f"/proc/{pid}/exe")
-        try:
-            there = path.exists()
-        except OSError:  # ESRCH: it ended while we looked
-            there = False
-        self._examine(path if there else Path(name), name)
+        self._examine(Path(f"/proc/{pid}/exe"), name, Path(name))
 
-    def _examine(self, path: Path, name: str) -> None:
-        try:
-            status = path.stat()
-        except OSError:
-            self.counters["library_gone_before_look"] += 1
+    def _examine(self, path: Path, name: str, otherwise: Path | None = None) -> None:
+        """otherwise: in its place if it is gone. The file is pinned while it is looked at: a process that ends meanwhile must not
+        leave it known as one that means nothing."""
+        for place in (path, otherwise):
+            if place is None:
+                continue
+            try:
+                pin = os.open(place, os.O_PATH | os.O_CLOEXEC)  # opens no device
+            except OSError:  # ENOENT, ESRCH: it ended
+                continue
+            try:
+                self._examine_pinned(Path(f"/proc/self/fd/{pin}"), name)
+            finally:
+                os.close(pin)
             return
+        self.counters["library_gone_before_look"] += 1
+
+    def _examine_pinned(self, path: Path, name: str) -> None:
+        status = path.stat()
         key = (status.st_dev, status.st_ino)
         if key in self._examined:
             if key in self.probed:
