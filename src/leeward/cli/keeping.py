@@ -59,13 +59,7 @@ class BaselineKeeper:
 
     def step(self) -> None:
         """Between two rounds of the observation: answers, and saves when it is time."""
-        while self._questions:
-            question, answer = self._questions.popleft()
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(question(self._detector.population))
-                except Exception as error:  # it is the asker's: raised where the question was put
-                    answer.set_exception(error)
+        self._answer()
         if self._writing is None and self._clock() - self._saved >= SAVE_SECONDS:
             self._saved, self._writing = self._clock(), self._detector.writing()
         if self._writing is not None and self._writing.more(_SLICE):
@@ -74,17 +68,26 @@ class BaselineKeeper:
             self._writer = threading.Thread(target=lambda: self._write(writing), name="baselines")
             self._writer.start()
 
+    def _answer(self) -> None:
+        while self._questions:
+            question, answer = self._questions.popleft()
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(question(self._detector.population))
+                except Exception as error:  # it is the asker's: raised where the question was put
+                    answer.set_exception(error)
+
     def save(self) -> None:
         """At once, and waits for it."""
         writing, self._writing, self._saved = self._detector.writing(), None, self._clock()
-        writing.more(len(self._detector.population.profiles))
+        writing.more()
         self._wait()
         self._write(writing)
 
     def close(self) -> None:
         """The observation ends: nothing is answered any more."""
         self._closed = True
-        self.step()
+        self._answer()
         self.save()
 
     def _write(self, writing: Writing) -> None:

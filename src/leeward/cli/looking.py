@@ -41,7 +41,7 @@ class Looking(msgspec.Struct, frozen=True):
 
     def ready(self) -> None:
         """Compiles the recognizers before anything is observed: the first payload must not wait for it."""
-        saying = "level=info event=preparing what='recognizers are compiled, once on this host: some ten seconds'"
+        saying = "level=info event=preparing what='recognizers are compiled, once on this host: it takes some tens of seconds'"
         said = threading.Timer(1.0, lambda: print(saying, file=sys.stderr, flush=True))
         said.start()
         try:

@@ -223,9 +223,10 @@ def register(app: typer.Typer) -> None:
         retention = Retention(days=keep_days, size_bytes=keep_mib * _MIB)
         state = state or state_dir()
         detectors = sigma_detectors(sigma)()
-        look = looking(data_key(state), data_config, state)
-        policies = enforced(policy, data_key(state), data_config, state)
-        first = FirstPolicies(data_key(state), data_config, state)
+        key = data_key(state)
+        look = looking(key, data_config, state)
+        policies = enforced(policy, key, data_config, state)
+        first = FirstPolicies(key, data_config, state)
         loaded = name_model(model)
         names = NameWorker(loaded, _MODEL_SHARE) if loaded is not None else None
         try:

@@ -32,9 +32,8 @@ _WORTH_REMEMBERING = 2001  # characters; a shorter text may hold one part of a v
 _SHORTEST_HIDDEN = 6  # a shorter value is masked where it was found, not wherever its letters stand
 # Of the conversation all may hold what people wrote but what is named here.
 _NAMES_OF_AI = frozenset("provider operation api request_model response_model response_id finish_reasons".split())  # noqa: SIM905
-_MAY_HOLD = re.compile(
-    r"\d(?:[ -]?\d){5}|[A-Za-z0-9+/_-]{16}|[A-Z]{1,3}\d{5}| "
-)  # cheap: may a word hold any of these kinds?
+# A cheap look: may a word hold any of the kinds that are never kept?
+_MAY_HOLD = re.compile(r"\d(?:[ -]?\d){5}|[A-Za-z0-9+/_-]{16}|[A-Z]{1,3}\d{5}| ")
 _NEVER_KEPT = ("secret.", "financial.", "health.", "pii.national_id.", "pii.passport", "pii.driver_licence", "custom.")
 _WRITTEN_BY_PEOPLE = ("argv", "ancestors")  # of a process
 

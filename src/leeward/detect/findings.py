@@ -18,12 +18,8 @@ from leeward.model.finding import SEVERITIES, Finding
 _MOST = 20_000
 _EVIDENCE = 5  # the first, and the latest four
 _EVERY_NS = 10**9
-_QUOTED = (
-    "path",
-    "paths",
-    "answered",
-    "http",
-)  # evidence that says what was asked for: people put numbers of customers there
+# Evidence that says what was asked for: people put numbers of customers there.
+_QUOTED = ("path", "paths", "answered", "http")
 
 
 class _Held(msgspec.Struct):

@@ -116,8 +116,7 @@ class Incidents:
     def tick(self, ts: int) -> list[Incident]:
         """About once a second: incidents with news, those that came to an end, and what is old is forgotten."""
         out, self._late = self._late, []
-        if self._news:
-            out += [self._tell(opened, ts) for opened in list(self._news.values()) if ts >= opened.due]
+        out += [self._tell(opened, ts) for opened in list(self._news.values()) if ts >= opened.due]
         while self._open and ts - (oldest := next(iter(self._open.values()))).last > _QUIET_NS:
             out.append(self._close(oldest, ts))
         while self._held and ts - (loose := next(iter(self._held.values()))).traits.last > _LOOSE_NS:

@@ -45,9 +45,8 @@ class OneByOne:
     ) -> None:
         """needed: different questions. ports: of services that send no commands. excused: who runs commands for a living."""
         self._counters, self._needed, self._ports, self._excused = counters, needed, ports, excused
-        self._asked: OrderedDict[int, dict[str, tuple[int, str]]] = (
-            OrderedDict()
-        )  # name → when, after how much was heard
+        # pid → name → when, after how much was heard
+        self._asked: OrderedDict[int, dict[str, tuple[int, str]]] = OrderedDict()
 
     def started(self, held: Held, ts: int, streams: Streams) -> Asked | None:
         holder = next((above for above in held.process.ancestors[:3] if not program(above).any(("shell",))), None)

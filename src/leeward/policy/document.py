@@ -193,11 +193,13 @@ class _Reader:
     def _gateways(self, spec: Record) -> frozenset[Endpoint]:
         found = set()
         for text in spec.get("gateways", ()):
-            ip, _, port = text.rpartition(":")
+            ip, port = facts.endpoint(text)
             try:
-                found.add(Endpoint(str(ipaddress.ip_address(ip.strip("[]"))), int(port)))
+                found.add(Endpoint(str(ipaddress.ip_address(ip)), port))
             except ValueError as error:
                 self.complain(spec.lines["gateways"], "spec.gateways", str(error))
+            if not 0 < port < 65536:
+                self.complain(spec.lines["gateways"], "spec.gateways", f"{text}: ports go from 1 to 65535")
         return frozenset(found)
 
     def _read_variables(self, record: Record | dict[str, Any]) -> None:

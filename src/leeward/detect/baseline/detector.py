@@ -280,7 +280,7 @@ class BaselineDetector:
     def snapshot(self) -> bytes:
         """All that was learned, compressed."""
         writing = self.writing()
-        writing.more(len(self.population.profiles))
+        writing.more()
         return writing.packed()
 
     def writing(self) -> Writing:

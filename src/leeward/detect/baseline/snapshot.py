@@ -5,6 +5,7 @@ Invariant: `read` raises BaselineError or restores all of it; no other error wha
 
 from __future__ import annotations
 
+import sys
 from array import array
 from typing import Any
 
@@ -94,8 +95,8 @@ class Writing:
         self._profiles: list[msgspec.Raw] = []
         self._whole = b""
 
-    def more(self, most: int) -> bool:
-        """Takes so many more profiles. Is that all?"""
+    def more(self, most: int = sys.maxsize) -> bool:
+        """Takes so many more profiles; all that are left if nothing is said. Is that all?"""
         turn, self._left = self._left[:most], self._left[most:]
         profiles = self._population.profiles
         self._profiles += [msgspec.Raw(_ENCODER.encode(_keep(profiles[key]))) for key in turn if key in profiles]
