@@ -42,11 +42,13 @@ def process(
 def flow(
     ip: str, port: int = 443, *, ts: int = NOON, proto: str = "tcp", domain: str = "", direction: str = "outbound",
     src: str = "10.0.0.5", source_port: int = 40000, pid: int = 1, provider: str = "",
+    l7: str = "",
 ) -> Flow:  # fmt: skip
     """A flow that has just begun."""
     return Flow(
         id=f"f{next(_ids)}", time=ts, proto=proto, src=Endpoint(src, source_port), dst=Endpoint(ip, port), direction=direction,
         pid=pid, start=ts, domain=domain, domain_from="dns" if domain else "", provider=provider,
+        l7=l7,
     )  # fmt: skip
 
 

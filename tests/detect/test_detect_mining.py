@@ -120,3 +120,13 @@ def test_a_share_a_second_as_pools_begin() -> None:
 )
 def test_what_is_said_each_second_otherwise(other: dict[str, object]) -> None:
     assert worst(Cryptomining(), shares(**other)) == ""  # type: ignore[arg-type]
+
+
+def test_stratum_is_told_once_whatever_the_name_and_the_port() -> None:
+    detector, who = Cryptomining(), process("/usr/bin/node")
+    spoken = flow("198.51.100.9", 2053, domain="edge7.stats-hub.example", l7="stratum")
+    found = [f for _ in range(3) for f in detector.feed(seen(who, spoken, NOON))]
+    assert [(f.severity, f.subject["destination"]) for f in found] == [("high", "edge7.stats-hub.example")]
+    inside = flow("10.0.0.9", 3333, l7="stratum")
+    assert worst(detector, [seen(who, inside, NOON)]) == "high"
+    assert worst(detector, [seen(who, flow("10.0.0.9", 3333, l7="stratum", direction="inbound"), NOON)]) == ""

@@ -18,7 +18,6 @@ OPEN = {
     "held-api-random-ids": "ids at random, all given out: low until it is known how many callers of the route usually ask for",
     "held-chain-document": "no rule looks for injections in what tools answer; everything after it is found, as one incident",
     "held-key-in-page": "what our own servers answer is not searched for keys",
-    "held-mining-node": "Stratum to a name and a port in no list: its bytes are not looked at",
 }
 NAMES = [
     pytest.param(name, marks=pytest.mark.xfail(reason=OPEN[name], strict=True)) if name in OPEN else name

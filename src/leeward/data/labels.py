@@ -14,10 +14,10 @@ from itertools import islice
 import msgspec
 
 _SEPARATORS = "|\t;,"
-_MOST_NAME = 48
+_MOST_NAME, _MOST_HEADER = 48, 4096
 _NAME = re.compile(r"""["'*`]*[^\W\d][\w.#/&-]*(?: [\w.#/&-]+){0,3}(?: \([\w %]{1,16}\))?["'*`]*""")
 # What a line must look like to be a header, cheap to tell: a short first name, and nothing in the line that no name has.
-_LIKE_HEADER = re.compile(r"[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\]*+")
+_LIKE_HEADER = re.compile(r"\n[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,\n]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\\n]*+(?=\n)")
 _RULE = re.compile(r"[-+|:= \t]+")
 _QUOTED = re.compile(r'"[^"\n]*"')
 _INSERT = re.compile(r"INSERT\s+INTO\s+[^\s(]{1,128}\s*\(([^()]{1,2000})\)\s*VALUES", re.IGNORECASE)
@@ -72,15 +72,14 @@ def _column(text: str, start: int, table: Table) -> str:
 
 
 def _tables(text: str) -> list[Table]:
-    if text.count("\n") < 1:
+    if "\n" not in text:
         return []
     found: list[Table] = []
-    at = read = 0
-    for line in text.split("\n"):
-        start, at = at, at + len(line) + 1
-        if start < read or not _LIKE_HEADER.fullmatch(line):
+    read = 0
+    for hit in _LIKE_HEADER.finditer(f"\n{text}\n"):  # with the line end before it, a hit begins where its line does
+        if hit.start() < read:
             continue
-        header = _header(line, at)
+        header = _header(text, hit.start(), hit.end())
         if header is not None:
             rows, read = _rows(text, header)
             # Two names with one comma between may be a sentence, unless two rows follow.
@@ -93,13 +92,17 @@ def _rows(text: str, header: _Header) -> tuple[int, int]:
     """How many rows follow a header, and where they end."""
     rows, at = 0, header.end
     while at <= len(text):
-        end = text.find("\n", at)
-        line = text[at : end if end >= 0 else len(text)]
+        line = _line(text, at)
         if not _is_row(line, header.separator, header.count):
             break
         rows += _RULE.fullmatch(line) is None
         at += len(line) + 1
     return rows, at
+
+
+def _line(text: str, start: int) -> str:
+    end = text.find("\n", start)
+    return text[start : end if end >= 0 else len(text)]
 
 
 def _is_row(line: str, separator: str, count: int) -> bool:
@@ -109,18 +112,24 @@ def _is_row(line: str, separator: str, count: int) -> bool:
     return here == count or (here > count and '"' in line and _QUOTED.sub("", line).count(separator) == count)
 
 
-def _header(line: str, end: int) -> _Header | None:
-    if len(line) > 4096:
+def _header(text: str, start: int, end: int) -> _Header | None:
+    """A line of names, if what follows may be its first row. end: where that begins."""
+    stop = end - 1
+    if stop - start > _MOST_HEADER or end > len(text):
         return None
     for separator in _SEPARATORS:
-        count = line.count(separator)
-        if not count:
-            continue
-        names = line.strip(" \r").split(separator)
-        inside = names[1:-1] if separator == "|" and not names[0] and not names[-1] else names
-        if len(inside) > 1 and all(len(name) <= _MOST_NAME and _NAME.fullmatch(name.strip()) for name in inside):
-            return _Header(separator, count, tuple(name.strip(" \"'*`") for name in names), end)
+        count = text.count(separator, start, stop)
+        if count:
+            break
+    else:
         return None
+    if not _is_row(_line(text, end), separator, count):
+        return None
+    line = text[start:stop]
+    names = line.strip(" \r").split(separator)
+    inside = names[1:-1] if separator == "|" and not names[0] and not names[-1] else names
+    if len(inside) > 1 and all(len(name) <= _MOST_NAME and _NAME.fullmatch(name.strip()) for name in inside):
+        return _Header(separator, count, tuple(name.strip(" \"'*`") for name in names), end)
     return None
 
 

@@ -15,7 +15,7 @@ import msgspec
 from leeward.data.documents import Buffer
 from leeward.data.near import Near
 from leeward.data.patterns import compiled, on_characters
-from leeward.data.recognizer import Recognizer
+from leeward.data.recognizer import Recognizer, families
 
 FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
@@ -23,7 +23,7 @@ _WINDOW, _OVERLAP = 16 << 10, 2 << 10
 _LONG = 16 << 10  # bytes of data in which starts are looked for near the ends only
 _REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
-_TOGETHER = 150  # recognizers
+_MOST_TOGETHER = 150  # recognizers
 _GROUPS = 5
 
 
@@ -41,10 +41,9 @@ class Matcher:
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self.cut = 0
         numbered = list(enumerate(recognizers))
-        decoders = [_Group(members) for members in _groups([(n, r) for n, r in numbered if r.unwrap])]
-        groups = [
-            _Group(members) for members in _groups([(n, r) for n, r in numbered if not (r.unwrap or needs_words(r))])
-        ]
+        decoders = [_Group(members) for members in families([(n, r) for n, r in numbered if r.unwrap], _MOST_TOGETHER)]
+        others = [(n, r) for n, r in numbered if not (r.unwrap or needs_words(r))]
+        groups = [_Group(members) for members in families(others, _MOST_TOGETHER)]
         self._decoders, self._ends = decoders, [_Ends(some) for some in _together(groups)]
         self._wordy = [(n, r) for n, r in numbered if needs_words(r)]
 
@@ -205,16 +204,6 @@ def needs_words(recognizer: Recognizer) -> bool:
     Hyperscan read alike."""
     weak = recognizer.confidence < FLOOR and bool(recognizer.words) and not recognizer.unwrap
     return weak and len(recognizer.patterns) <= _FEW and all(pattern.isascii() for pattern in recognizer.patterns)
-
-
-def _groups(recognizers: Sequence[tuple[int, Recognizer]]) -> list[list[tuple[int, Recognizer]]]:
-    """Recognizers by the family of files they come from: compiling takes more than twice as long for twice as many patterns, and
-    to know starts, a pass over several small databases is no slower than one over all."""
-    found: dict[str, list[tuple[int, Recognizer]]] = {}
-    for number, recognizer in recognizers:
-        family = recognizer.source.rpartition("/")[2].partition(".")[0].partition("_")[0]
-        found.setdefault(family, []).append((number, recognizer))
-    return [members[at : at + _TOGETHER] for members in found.values() for at in range(0, len(members), _TOGETHER)]
 
 
 def _together(groups: Iterable[_Group]) -> list[list[_Group]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import hyperscan
@@ -24,7 +24,7 @@ from leeward.data.compiled import database
 from leeward.data.documents import Buffer
 from leeward.data.found import REACH
 from leeward.data.patterns import compiled, on_characters
-from leeward.data.recognizer import Expression, Recognizer
+from leeward.data.recognizer import Expression, Recognizer, families
 
 _AFTER = 32  # bytes behind a value in which a word is its context
 _VALUE = 64  # bytes of the longest value
@@ -39,10 +39,12 @@ _ARRAY = 20_000  # bytes of an array in which its key is the context
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A literal that stands for words. size: bytes of the longest of them. owners: the recognizers whose words they are."""
+    """A literal that stands for words. size: bytes of the longest of them. owners: the recognizers whose words they are.
+    families: numbers of the databases with their forms."""
 
     size: int
     owners: tuple[int, ...]
+    families: tuple[int, ...]
 
 
 class Near:
@@ -51,8 +53,9 @@ class Near:
     def __init__(self, recognizers: Sequence[tuple[int, Recognizer]]) -> None:
         self.cut = 0
         self._patterns = {which: _patterns(recognizer) for which, recognizer in recognizers}
-        self._forms = [_forms(recognizers[at : at + _TOGETHER]) for at in range(0, len(recognizers), _TOGETHER)]
-        short, long = _keys(recognizers)
+        by_family = families(recognizers, _TOGETHER)
+        self._forms = [_forms(members) for members in by_family]
+        short, long = _keys(recognizers, {which: n for n, members in enumerate(by_family) for which, _ in members})
         self._short = short
         self._long = list(long.values())
         self._literals = _literals(list(long)) if long else None
@@ -63,7 +66,7 @@ class Near:
         """(recognizer, start, end) of what may match: where a word reaches, or with `everywhere` without regard to words."""
         data = buffer.data
         whole = [(0, len(data))]
-        windows = dict.fromkeys(self._patterns, whole) if everywhere else self._with_form(data, self._windows(buffer))
+        windows = dict.fromkeys(self._patterns, whole) if everywhere else self._windows(buffer)
         left = max(_MOST, everywhere * len(windows)) * len(data) + (1 << 16)
         for which, pieces in windows.items():
             for first, last in pieces:
@@ -73,9 +76,36 @@ class Near:
                     return
                 yield from ((which, start, end) for start, end in _matches(self._patterns[which], data, first, last))
 
-    def _with_form(self, data: bytes, windows: dict[int, list[tuple[int, int]]]) -> dict[int, list[tuple[int, int]]]:
-        """Of these pieces those with a match by Hyperscan, which asks for many recognizers at once: of most words no value is
-        near."""
+    def _windows(self, buffer: Buffer) -> dict[int, list[tuple[int, int]]]:
+        """Where each recognizer is to be looked for: pieces in order, without overlaps. Of most words no value is near, so the
+        pieces of a family are first looked at together, by Hyperscan; only for those whose form is there it is told which are
+        theirs."""
+        data = buffer.data
+        reached = [(key, _reached(buffer, end, key.size)) for end, key in sorted(self._hits(data), key=itemgetter(0))]
+        near: dict[int, list[tuple[int, int]]] = {}
+        for key, pieces in reached:
+            for family in key.families:
+                near.setdefault(family, []).extend(pieces)
+        ends = self._forms_in(data, near)
+        if ends is not None and not ends:
+            return {}
+        windows: dict[int, list[tuple[int, int]]] = {}
+        for key, pieces in reached:
+            for which in key.owners:
+                if ends is None or which in ends:
+                    for piece in pieces:
+                        _add(windows.setdefault(which, []), piece)
+        joined = {which: _joined(pieces) for which, pieces in windows.items()}
+        if ends is None:
+            return joined
+        return {
+            which: those for which, found in ends.items()
+            if (those := [piece for piece in joined.get(which, ()) if _any_in(found, piece)])
+        }  # fmt: skip
+
+    def _forms_in(self, data: bytes, near: dict[int, list[tuple[int, int]]]) -> dict[int, list[int]] | None:
+        """Where matches of each recognizer end, in order, in the pieces of the data that are near words of its family; None for
+        text made to cost time."""
         ends: dict[int, list[int]] = {}
         left = _MOST_REPORTS + len(data) // 4
         at = 0
@@ -88,28 +118,14 @@ class Near:
             return left <= 0
 
         try:
-            for piece in _joined([piece for pieces in windows.values() for piece in pieces]):
-                at, last = on_characters(data, *piece)
-                whole = data[at:last]
-                for which, forms in self._forms:
-                    owners = which
-                    forms.scan(whole, match_event_handler=report)
+            for family, pieces in near.items():
+                owners, forms = self._forms[family]
+                for piece in _joined(pieces):
+                    at, last = on_characters(data, *piece)
+                    forms.scan(data[at:last], match_event_handler=report)
         except hyperscan.ScanTerminated:
-            return windows  # text made to cost time
-        return {
-            which: pieces
-            for which, found in ends.items()
-            if (pieces := [piece for piece in windows.get(which, ()) if _any_in(found, piece)])
-        }
-
-    def _windows(self, buffer: Buffer) -> dict[int, list[tuple[int, int]]]:
-        """Where each recognizer is to be looked for: pieces in order, without overlaps."""
-        pieces: dict[int, list[tuple[int, int]]] = {}
-        for end, key in sorted(self._hits(buffer.data), key=itemgetter(0)):
-            for piece in _reached(buffer, end, key.size):
-                for which in key.owners:
-                    _add(pieces.setdefault(which, []), piece)
-        return {which: _joined(found) for which, found in pieces.items()}
+            return None
+        return ends
 
     def _hits(self, data: bytes) -> list[tuple[int, Key]]:
         """Where words may end."""
@@ -131,16 +147,17 @@ class Near:
         return hits
 
 
-def _reached(buffer: Buffer, end: int, size: int) -> Iterator[tuple[int, int]]:
+def _reached(buffer: Buffer, end: int, size: int) -> list[tuple[int, int]]:
     """Pieces of the data in which a word that ends at a byte may be the context of a value."""
     data = buffer.data
-    yield max(0, end - size - _AFTER - _VALUE), min(len(data), end + size + REACH + _VALUE)
+    pieces = [(max(0, end - size - _AFTER - _VALUE), min(len(data), end + size + REACH + _VALUE))]
     for first, last in buffer.rows_behind(end, _HEADER):
-        yield max(0, first - 1), min(len(data), last + 1)
+        pieces.append((max(0, first - 1), min(len(data), last + 1)))
     opened = _OPENS_ARRAY.match(data, end)
     if opened is not None:
         closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
-        yield opened.end() - 1, min(len(data), opened.end() + _ARRAY if closed < 0 else closed + 1)
+        pieces.append((opened.end() - 1, min(len(data), opened.end() + _ARRAY if closed < 0 else closed + 1)))
+    return pieces
 
 
 def _any_in(ends: Sequence[int], piece: tuple[int, int]) -> bool:
@@ -164,7 +181,9 @@ def _joined(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _keys(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[dict[str, Key], dict[str, Key]]:
+def _keys(
+    recognizers: Sequence[tuple[int, Recognizer]], family: Mapping[int, int]
+) -> tuple[dict[str, Key], dict[str, Key]]:
     """Literals for all words: the short ones, and the others."""
     owners: dict[str, set[int]] = {}
     sizes: dict[str, int] = {}
@@ -178,7 +197,10 @@ def _keys(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[dict[str, Key]
             for key in literals:
                 owners.setdefault(key, set()).add(which)
                 sizes[key] = max(sizes.get(key, 0), len(word.encode()) + 4 * word.count(" "))
-    keys = {key: Key(sizes[key], tuple(sorted(owners[key]))) for key in sorted(owners)}
+    keys = {
+        key: Key(sizes[key], tuple(sorted(owners[key])), tuple(sorted({family[which] for which in owners[key]})))
+        for key in sorted(owners)
+    }
     return {key: keys[key] for key in sorted(short)}, {key: keys[key] for key in keys if key not in short}
 
 

@@ -125,6 +125,16 @@ def built_in() -> tuple[Recognizer, ...]:
     return tuple(load_recognizers(sorted(BUILT_IN.glob("*.yaml"))))
 
 
+def families(recognizers: Iterable[tuple[int, Recognizer]], most: int) -> list[list[tuple[int, Recognizer]]]:
+    """Numbered recognizers by the family of files they come from (`secrets_ai.yaml` is of `secrets`), at most so many together:
+    to compile takes more than twice as long for twice as many patterns, and what is looked for together has words in common."""
+    found: dict[str, list[tuple[int, Recognizer]]] = {}
+    for number, recognizer in recognizers:
+        family = recognizer.source.rpartition("/")[2].partition(".")[0].partition("_")[0]
+        found.setdefault(family, []).append((number, recognizer))
+    return [members[at : at + most] for members in found.values() for at in range(0, len(members), most)]
+
+
 def load_recognizers(paths: Iterable[Path]) -> list[Recognizer]:
     """All recognizers of these files; one whose id comes again replaces the earlier. Raises InputError."""
     schema = Schema.read(_SCHEMA)

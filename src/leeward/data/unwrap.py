@@ -21,11 +21,13 @@ from leeward.data.media import Reader, kind_of
 
 _HEAD = 16
 """Characters decoded to see whether the rest is worth it, and of the shortest run; wrapped.yaml has the same number."""
+_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]+={0,6}")
 _LINES = re.compile(rb"(?:[A-Za-z0-9+/]{40,}+\r?\n[ \t]*+)+[A-Za-z0-9+/]+={0,6}")
 _WORD = re.compile(rb"[A-Za-z0-9]{16,}+={0,6}")
 _HEX = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
 _BASE32 = re.compile(rb"[A-Z2-7]+={0,6}")
+_PLAIN = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]+|[A-Z2-7]+=*")  # what may be hexadecimal or base32
 _APART = re.compile(rb"[/_+-](?=[A-Za-z0-9]{16})")
 _NAMES = 256  # characters in which the names before a run end, where it stands in a path
 _MOST_NAMES = 16
@@ -49,8 +51,7 @@ Unwrap = Callable[[bytes, int, Reader], Iterable[Piece]]
 
 def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
     """Base64 of both alphabets, base32 or hexadecimal."""
-    hit = _RUN.match(data, start, start + 1)
-    if hit is None:
+    if data[start : start + 1] not in _DIGITS:
         start += 1
     found = _from(data, start, reader)
     if found:
@@ -68,6 +69,8 @@ def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
 def _from(data: bytes, start: int, reader: Reader) -> list[Piece]:
     """What the run that begins here says; nothing if its first characters say that it is no use."""
     head = data[start : start + _HEAD]
+    if _PLAIN.fullmatch(head) is None and not _may_be_base64(head, reader):
+        return []
     for name, decode in _CODINGS:
         raw = decode(head)
         if not raw or not reader.promising(raw):
@@ -79,6 +82,14 @@ def _from(data: bytes, start: int, reader: Reader) -> list[Piece]:
                 if found or kind_of(whole):
                     return found
     return []
+
+
+def _may_be_base64(head: bytes, reader: Reader) -> bool:
+    """Cheap, for most runs are names in code and paths."""
+    try:
+        return reader.promising(binascii.a2b_base64(head.translate(_URL)))
+    except binascii.Error:  # it ends here: _base64 looks closer
+        return True
 
 
 def _hex(piece: bytes) -> bytes | None:

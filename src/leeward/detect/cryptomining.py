@@ -1,7 +1,8 @@
-"""Rule `cryptomining`: miners by their command line, by the names they ask for, and by the shape of their conversation.
+"""Rule `cryptomining`: miners by their command line, by the names they ask for, and by their conversation.
 
-Stratum, the miners' protocol, is one connection for hours on which the server sends a job every now and then and the miner a
-share: little messages, both ways, never a large one. None of it needs the payload. Ports alone prove nothing.
+Stratum, the miners' protocol, is known by its first message where that can be read (wire/stratum.py). Where it cannot, by its
+shape: one connection for hours on which the server sends a job every now and then and the miner a share: little messages, both
+ways, never a large one. Ports alone prove nothing.
 """
 
 from __future__ import annotations
@@ -151,6 +152,8 @@ class Cryptomining:
 
     def _flow(self, activity: FlowSeen) -> list[Finding]:
         flow = activity.flow
+        if flow.l7 == "stratum":
+            return self._stratum(activity)
         if flow.domain:
             if flow.dst.port not in self._ports and not self._speaks_of_mining(flow.domain):
                 return []
@@ -161,10 +164,7 @@ class Cryptomining:
         if activity.began and self._speaks_of_mining(flow.domain) == "pool":
             evidence = {"type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst)}
             return [self._told(activity, "high", f"connects to {flow.domain}", flow.domain, evidence)]
-        who = activity.process.workload.id or flow.src.ip
-        talk = self._talks.get(who, flow.id, activity.ts)
-        if talk is None:
-            talk = self._talks.put(who, flow.id, _Talk(first=flow.start or activity.ts), activity.ts)
+        talk = self._talk(activity)
         if talk.over:
             return []
         self._add(talk, activity)
@@ -172,6 +172,29 @@ class Cryptomining:
             talk.over = True
             return []
         return self._judged(talk, activity)
+
+    def _stratum(self, activity: FlowSeen) -> list[Finding]:
+        """Its first message was a miner's: to whom does not matter, a pool's proxy may be next door."""
+        flow = activity.flow
+        if flow.direction == "inbound":
+            return []
+        talk = self._talk(activity)
+        if talk.over:
+            return []
+        talk.over = True
+        where = flow.domain or str(flow.dst)
+        evidence = {
+            "type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst), "protocol": flow.l7,
+        }  # fmt: skip
+        return [self._told(activity, "high", f"speaks Stratum, the miners' protocol, to {where}", where, evidence)]
+
+    def _talk(self, activity: FlowSeen) -> _Talk:
+        flow = activity.flow
+        who = activity.process.workload.id or flow.src.ip
+        talk = self._talks.get(who, flow.id, activity.ts)
+        if talk is None:
+            talk = self._talks.put(who, flow.id, _Talk(first=flow.start or activity.ts), activity.ts)
+        return talk
 
     def _add(self, talk: _Talk, activity: FlowSeen) -> None:
         flow = activity.flow

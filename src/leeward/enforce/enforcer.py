@@ -134,10 +134,10 @@ class Enforcer:
             self._new_judge.close()
         ours, theirs = pair()
         reading, writing = os.pipe()
+        os.write(writing, self._key)  # a pipe keeps it, so that a judge whose agent is killed now finds it whole
+        os.close(writing)
         arguments = [str(theirs.fileno()), str(reading), str(self._config or ""), *map(str, self._policies)]
         process = _python("leeward.enforce.judge", arguments, [theirs.fileno(), reading])
-        os.write(writing, self._key)
-        os.close(writing)
         os.close(reading)
         theirs.close()
         ours.setblocking(False)

@@ -25,7 +25,8 @@ class Flow(msgspec.Struct, omit_defaults=False):
 
     direction: "outbound" (this host's socket opened it), "inbound" (it accepted), "unknown" (seen from the middle).
     bytes_*/packets_*: layer-3 sizes counted in the kernel, sent and received by the socket observed.
-    state: "open" | "closed" | "listening". l7: "tls" | "http" | "quic" | "dns" | "" (not recognised).
+    state: "open" | "closed" | "listening". l7: "tls" | "http" | "quic" | "dns" | "postgresql" | "mysql" |
+    "stratum" (miners'; in the clear, or in TLS that is seen into) | "" (not recognised).
     workload, exe: of the process whose socket it is. provider: whose AI service `dst` is, "" if it is none by its name.
     content: "" | "visible" | "not visible: <reason>", for flows to an AI service and those that carried an exchange.
     """

@@ -18,7 +18,7 @@ import msgspec
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import HeadsSeen, Plaintext, Segment, TlsClosed, TlsOpened, UnixData
-from leeward.wire import http2, sql
+from leeward.wire import http2, sql, stratum
 from leeward.wire.attention import Attention
 from leeward.wire.attention import Quiet as Quiet
 from leeward.wire.connection import Connection as Connection
@@ -310,7 +310,7 @@ class Connections:
             if connection.socket is not None:
                 connection.pid = connection.socket.flow.pid
             heard = self._data(connection, event.to_server, event.ts, event.data)
-            if connection.socket is not None:
+            if connection.socket is not None and (connection.speaks or connection.http is not None):
                 connection.socket.flow.l7 = connection.speaks or "http"
             return heard
         return self._capture_data(connection, event)
@@ -392,9 +392,15 @@ class Connections:
             return self._release(connection) if over or ts - connection.held_since > _HOLD_NS else []
         if connection.http is None:
             connection.speaks = connection.speaks or sql.sniff(to_server, data)
+            if not connection.speaks and stratum.begins(data):
+                connection.speaks = connection.reason = "stratum"
+                if connection.socket is not None:
+                    connection.socket.flow.l7 = "stratum"
             if connection.reason:
                 self._attention.hush(connection, None)
                 return []
+            if data.startswith(b"{") and connection.source == "plaintext":
+                return []  # JSON without a head: somebody's lines, or the middle of a request
             connection.http = self._parser(connection, data)
         self._connections.move_to_end(connection.key)
         if connection.second and not connection.exchanges:

@@ -307,6 +307,7 @@ INLINE void glance_segment(struct __sk_buff *skb, const struct packet *p, u32 pi
 }
 
 enum class { UNKNOWN = 0, TLS_HELLO = 1, TLS_DONE = 2, HTTP = 3, QUIET = 4, SQL = 5 };
+enum { JSON_LINE = 512 };
 
 /* Payload of a TCP segment: decide from its first bytes what the stream is, copy what may matter. */
 INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
@@ -341,10 +342,13 @@ INLINE void segment(struct __sk_buff *skb, struct packet *p, struct flow *f)
 			f->class = HTTP;
 		else if (begins_sql(line, p->size))
 			f->class = SQL;
-		else if (++f->misses >= 4)
+		else {
+			if (line[0] == '{') /* JSON a line: whether a miner's is told by wire/stratum.py */
+				copy_packet(skb, p, EV_SEGMENT, f->pid, JSON_LINE, 0);
+			if (++f->misses < 4)
+				return;
 			f->class = QUIET;
-		else
-			return;
+		}
 	}
 	u32 *verdict = bpf_map_lookup_elem(&flow_verdicts, &p->key.cookie);
 	u32 v = verdict ? *verdict : (f->class == QUIET ? DORMANT : COPY);
