@@ -24,8 +24,10 @@ from leeward.identity.processes import ProcessTable
 from leeward.identity.procfs import ProcFs
 from leeward.identity.runtimes import RuntimeReaders
 from leeward.identity.state import RuntimePaths
+from leeward.logs import LABEL as LOG
+from leeward.logs import Logs
 from leeward.model.activity import Activity
-from leeward.model.raw import CallJudged, ProcessExec, ProcessStarted, TlsOpened
+from leeward.model.raw import CallJudged, ProcessExec, ProcessStarted, SystemCalled, TlsOpened
 from leeward.naming import NameWorker
 from leeward.pipeline import Pipeline, Record, Settings
 from leeward.policing import Policing
@@ -38,6 +40,7 @@ from leeward.surroundings import surrounded
 
 _TICK_NS = 10**9
 _FINISH_S = 3.0
+_MOST_PROCESSES = 4096  # whose log files are found at the start
 
 
 def boot_id() -> str:
@@ -67,7 +70,8 @@ class Live:
         self._tree, self._catalogue = tree, catalogue
         self.started = time.time_ns()
         schema = Schema.read(FILES.with_name("files.schema.json"))
-        self.sensor = KernelSensor(options, files_from(load_yaml(FILES, schema)))
+        files = files_from(load_yaml(FILES, schema))
+        self.sensor = KernelSensor(options, files)
         try:
             self.processes = ProcessTable(runtimes=RuntimeReaders(runtimes))
             self.processes.scan()
@@ -92,6 +96,8 @@ class Live:
         )
         self._names = names
         self._forms, self._proc = catalogue.key_forms, ProcFs(Path("/proc"), Counter())
+        self._logs = Logs(self._forms, lambda pid, ts: self.processes.get(pid, ts).container is None)
+        self._logs.running(self._proc.pids(_MOST_PROCESSES) if tree is None else tree, files.label, self.started)
         self._routes = Routes() if tree is None else None
         self._tick = time.time_ns()
         for event in self.sensor.sockets():
@@ -126,6 +132,10 @@ class Live:
                 event = self.sensor.calibrate(event, seen, self.pipeline.flows.randoms_of(event.pid))
             if type(event) is ProcessExec and (self._tree is None or event.pid in self._tree):
                 event = self._look_around(event)
+            if type(event) is SystemCalled and event.label == LOG:
+                if self._tree is None or event.pid in self._tree:
+                    self._logs.opened(event)
+                continue  # how often logs are opened says nothing
             if self.guard is not None:
                 self.guard.first(event)
             yield from self.pipeline.feed(event)
@@ -137,7 +147,12 @@ class Live:
         if now - self._tick >= _TICK_NS:
             self._tick = now
             yield from self._totals()
+            yield from self._logged(now)
             yield from self.pipeline.tick(now)
+
+    def _logged(self, ts: int, last: bool = False) -> Iterator[Record]:
+        for event in self._logs.look(ts, last):
+            yield from self.pipeline.feed(event)
 
     def _look_around(self, event: ProcessExec) -> ProcessExec:
         """The event with what the program was given, if it still runs."""
@@ -185,6 +200,7 @@ class Live:
             if (not self.sensor.pending() and not self.pipeline.discovery.waits()) or time.monotonic() > until:
                 break
         yield from self._totals()
+        yield from self._logged(time.time_ns(), last=True)
         yield from self.pipeline.finish(time.time_ns())
 
     def close(self) -> None:
@@ -192,11 +208,14 @@ class Live:
             self.guard.close()
         if self._routes is not None:
             self._routes.close()
+        self._logs.close()
         self.sensor.close()
 
     def counters(self) -> dict[str, int]:
         """The sensor's and the stages' counters."""
-        counts = self.sensor.counters | (self._routes.counters if self._routes is not None else {})
+        counts = (
+            self.sensor.counters | self._logs.counters | (self._routes.counters if self._routes is not None else {})
+        )
         sensor = {f"sensor_{name}": count for name, count in sorted(counts.items())}
         guard = self.guard.totals() if self.guard is not None else {}
         return sensor | self.pipeline.totals() | guard

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from api_acts import HOUR, SHOP, call, http, process, started, told, worst
+from api_acts import HOUR, SHOP, T0, call, http, process, started, told, worst
 
 from leeward.ai.catalogue import default_catalogue
 from leeward.detect.ai_keys import AiKeys
-from leeward.model.activity import ExchangeSeen
+from leeward.model.activity import ExchangeSeen, System
 from leeward.model.exchange import Key
 from leeward.model.process import Process
 from leeward.model.raw import FoundKey
@@ -162,6 +162,18 @@ def test_a_key_on_a_command_line() -> None:
     found = told(keys(), started(1, SHOP, FoundKey("openai", "f" * 16, "argv", "--api-key")))
     assert worst(found, EXPOSED) == "medium"
     assert "f" * 16 in found[0].subject.values()
+
+
+def test_a_key_in_a_log() -> None:
+    def written(path: str) -> System:
+        return System(ts=T0, process=SHOP, kind="key-written", path=path, label="openai", source="f" * 16)
+
+    found = told(keys(), written("/var/log/a.log"), written("/var/log/b.log"))
+    assert [(f.severity, f.subject["name"]) for f in found] == [
+        ("medium", "/var/log/a.log"),
+        ("medium", "/var/log/b.log"),
+    ]
+    assert len({f.id for f in found}) == 2
 
 
 def test_a_service_that_holds_a_key_and_never_uses_it() -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from conftest import LEEWARD, Run
+from live_run import LEEWARD, Run
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "range"))

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from conftest import HERE, Run, client_command, seen, told
+from live_run import HERE, Run, client_command, seen, told
 
 sys.path.append(str(HERE.parent / "identity"))
 from identity_image import write_image

@@ -15,9 +15,8 @@ from urllib.parse import quote
 
 import duckdb
 import pytest
+from live_run import Run
 from test_live_sql import PROGRAMS, Server
-
-from conftest import Run
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[1] / ".venv-range/bin/python"

@@ -20,8 +20,7 @@ from typing import Any
 import live_bypass
 import pytest
 from live_holding import HERE, RANGE, Sink, sink
-
-from conftest import Run
+from live_run import Run
 
 POLICY = """
 apiVersion: leeward/v1

@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from live_echo import answer
-
-from conftest import LEEWARD
+from live_run import LEEWARD
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from conftest import LEEWARD, Run, client_command, seen, told
+from live_run import LEEWARD, Run, client_command, seen, told
 
 pytestmark = pytest.mark.kernel
 COUNT = 1000

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from live_mysql import QUERIES, SEARCH
 from live_relay import Relay
+from live_run import Run
 
-from conftest import Run
 from leeward.model.sql import SqlResult
 from leeward.wire.mysql import MysqlConnection
 from leeward.wire.mysql_messages import CACHE_METADATA, DEPRECATE_EOF, EXTENDED_METADATA, SESSION_TRACK

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from conftest import HERE, Run, client_command, seen, told
+from live_run import HERE, Run, client_command, seen, told
 
 pytestmark = pytest.mark.kernel
 

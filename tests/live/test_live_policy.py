@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from conftest import Run
+from live_run import Run
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "range"))

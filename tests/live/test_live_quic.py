@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-
-from conftest import LEEWARD
+from live_run import LEEWARD
 
 SENDER = """
 import socket, sys

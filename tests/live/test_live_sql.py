@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from live_run import Run
 
-from conftest import Run
 from leeward.model.sql import SqlResult
 from leeward.wire.postgres import PostgresConnection
 from leeward.wire.sql import SqlEvent, SqlLimits

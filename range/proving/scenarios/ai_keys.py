@@ -6,7 +6,7 @@ import json
 
 from proving import answers, keys
 from proving.hosts import Asked, Reply
-from proving.scenario import Must, Repeat, attack
+from proving.scenario import Must, Repeat, attack, honest
 from proving.world import ScenarioError, World
 
 NOT = ("port-scan", "lateral-movement", "cryptomining", "data-exfiltration")
@@ -189,3 +189,56 @@ def assistants(world: World) -> None:
     world.mark()
     world.script(path, "2", "9", env={"API_TOKEN": world.keys["OPENAI_API_KEY"]}).wait()
     assert len(host.requests) == 45
+
+
+# Python's http.client prints what it sends, headers and all, at its debug level; the service's output is its log.
+LOGGING = """
+import http.client, json, os, sys, time, urllib.request
+if sys.argv[1] == "all":
+    http.client.HTTPConnection.debuglevel = 1
+key = os.environ["OPENAI_API_KEY"]
+handler = urllib.request.HTTPSHandler(debuglevel=http.client.HTTPConnection.debuglevel)
+for number in range(int(sys.argv[2])):
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Summarise ticket {number}"}]}
+    headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json"}
+    request = urllib.request.Request("https://api.openai.com/v1/chat/completions", json.dumps(body).encode(), headers)
+    answer = urllib.request.build_opener(handler).open(request, timeout=10)
+    print(f"INFO ticket={number} status={answer.status} key=sk-proj-...{key[-4:]}", flush=True)
+    print("INFO commit=5f0c9b1e7a42d3c8e6f1a0b9c8d7e6f5a4b3c2d1", flush=True)
+    time.sleep(1)
+"""
+
+
+def logging_service(world: World, what: str, times: int) -> None:
+    world.file("/var/log/summary/.keep", "")
+    path = world.file("/srv/summary/summarise.py", LOGGING)
+    command = f"exec {world.python} {path} {what} {times} >> /var/log/summary/summary.log 2>&1"
+    world.run("sh", "-c", command, env={"OPENAI_API_KEY": world.keys["OPENAI_API_KEY"]}, unit="summary.service")
+
+
+@attack(
+    "key-in-log",
+    "a service that was left at its debug level writes the headers of its requests into its log, the key with them",
+    must=(Must("ai-key-exposed", "summary.service"),),
+    may=("new-ai-destination", "baseline-deviation"),
+    must_not=NOT,
+)
+def key_in_log(world: World) -> None:
+    answers.openai(world)
+    world.mark()
+    logging_service(world, "all", 4)
+    logged = (world.path("/var/log/summary/summary.log")).read_text()
+    if world.keys["OPENAI_API_KEY"] not in logged:
+        raise ScenarioError(logged[-500:])
+
+
+@honest(
+    "masked-key-in-log",
+    "a service writes a line for each request into its log, with the last four letters of its key and a commit's hash",
+    minutes=30.0,
+    repeats={"work": Repeat(10.0, 0.3)},
+)
+def masked_key_in_log(world: World) -> None:
+    answers.openai(world)
+    with world.loop("work"):
+        logging_service(world, "some", 3)

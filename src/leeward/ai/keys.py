@@ -59,6 +59,7 @@ class KeyForms:
 
     def __init__(self, forms: Sequence[KeyForm]) -> None:
         self._providers = [form.provider for form in forms]
+        self.patterns = tuple(form.pattern for form in forms)
         body = "|".join(f"({form.pattern})" for form in forms) or "(?!)"
         self._whole = re.compile(f"(?:{body})")
         self._inside = re.compile(f"(?<![A-Za-z0-9_-])(?:{body})")

@@ -26,7 +26,7 @@ from leeward.detect.places import (
     started_by_person,
 )
 from leeward.detect.rule import rules
-from leeward.model.activity import Activity, ExchangeSeen, HttpSeen, Started
+from leeward.model.activity import Activity, ExchangeSeen, HttpSeen, Started, System
 from leeward.model.finding import Finding
 from leeward.model.process import Process
 from leeward.model.raw import FoundKey
@@ -77,7 +77,7 @@ class _Held(Kept, kw_only=True):
 class AiKeys:
     """catalogue: whose a host is."""
 
-    hears: tuple[type[Activity], ...] = (ExchangeSeen, HttpSeen, Started)
+    hears: tuple[type[Activity], ...] = (ExchangeSeen, HttpSeen, Started, System)
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.counters: Counter[str] = Counter()
@@ -90,8 +90,10 @@ class AiKeys:
             p.id: frozenset(host.removeprefix("*.") for host in p.hosts) for p in catalogue.providers.values() if p.keys
         }
 
-    def feed(self, activity: ExchangeSeen | HttpSeen | Started) -> list[Finding]:
+    def feed(self, activity: ExchangeSeen | HttpSeen | Started | System) -> list[Finding]:
         match activity:
+            case System():
+                return self._written(activity) if activity.kind == "key-written" else []
             case HttpSeen():
                 return self._requested(activity) if activity.identity and activity.direction == "outbound" else []
             case ExchangeSeen():
@@ -284,6 +286,13 @@ class AiKeys:
     def _exposed_argv(self, activity: Started, key: FoundKey) -> Finding:
         return self._exposed(activity.process, activity.ts, key, "on a command line", "medium")
 
+    def _written(self, activity: System) -> list[Finding]:
+        if activity.source in _DUMMIES:
+            return []
+        self._own(activity.source, activity.label, activity.ts)
+        key = FoundKey(activity.label, activity.source, "log", activity.path)
+        return [self._exposed(activity.process, activity.ts, key, f"in the log {activity.path}", "medium")]
+
     def _exposed_environment(self, held: _Held) -> Finding:
         name = (held.process.workload.id, held.key.fingerprint)
         self._held.put("told", name, held, held.ts)
@@ -291,8 +300,9 @@ class AiKeys:
 
     def _exposed(self, process: Process, ts: int, key: FoundKey, where: str, severity: str) -> Finding:
         evidence = {"type": "key-seen", "time": iso(ts), "where": key.where, "name": key.name, "key_of": key.provider}
+        place = f"log {key.name}" if key.where == "log" else key.where
         return occurrence(
-            _EXPOSED, process, ts, f"a key of {key.provider} {where}", same=(key.fingerprint, key.where),
+            _EXPOSED, process, ts, f"a key of {key.provider} {where}", same=(key.fingerprint, place),
             subject={"key": key.fingerprint, "provider": key.provider, "name": key.name}, evidence=[evidence],
             severity=severity,
         )  # fmt: skip

@@ -74,6 +74,7 @@ class System(Activity, frozen=True, kw_only=True):
                 "added" | "removed"
       device    a network device appeared: source: its name; label: its kind ("tun", "wireguard", "vxlan" ...)
       clock     the host's clock was set
+      key-written  what the process writes to a log (path) has an AI service's key: label: whose; source: its fingerprint
     """
 
     kind: str

@@ -33,7 +33,8 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
 
 
 class FoundKey(msgspec.Struct, frozen=True, gc=False):
-    """A credential that lies open. where: "argv" | "environ". name: of the option or variable. The rest as in exchange.Key."""
+    """A credential that lies open. where: "argv" | "environ" | "log". name: of the option, variable or file. The rest as in
+    exchange.Key."""
 
     provider: str
     fingerprint: str
