@@ -145,9 +145,11 @@ class Buffer:
         number = bisect_right(self._starts, max(at - 1, 0)) - 1
         if number < 0:
             return []
-        if number not in self._tables:
-            self._tables[number] = self._rows(number)
-        rows = self._tables[number]
+        rows = self._tables.get(number)
+        if rows is None:
+            rows = self._tables[number] = self._rows(number)
+        if not rows:
+            return rows
         following = bisect_left(rows, (at,))
         return [row for row in rows[following : following + 2] if row[0] <= at + reach]
 
