@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from detect_acts import box, ended, found, proc, started, worst
+from detect_acts import T0, box, ended, found, proc, started, worst
 
 from leeward.detect.fileless import Fileless
+from leeward.model.activity import System
 from leeward.model.process import Process
 
 
@@ -107,3 +108,10 @@ def test_a_loader_that_deletes_itself_is_told() -> None:
         main = proc(hidden, proc("/usr/lib/systemd/systemd", pid=1), workload="systemd:x.service")
         child = proc("y", main, exe=f"{hidden} (deleted)")
         assert worst(found(Fileless(), started(main), started(child, origin="deleted"))) == "high"
+
+
+def test_a_library_out_of_memory() -> None:
+    shop = proc("python3 app.py", exe="/usr/bin/python3.11")
+    mapped = System(ts=T0, process=shop, kind="exec-map", path="/memfd:lib (deleted)", label="memfd")
+    assert worst(found(Fileless(), mapped)) == "high"
+    assert not found(Fileless(), System(ts=T0, process=shop, kind="memfd", source="lib"))

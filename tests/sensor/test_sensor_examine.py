@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from leeward.sensor.kernel import KernelSensor
 
@@ -50,3 +54,20 @@ def test_a_program_that_has_ended_is_looked_at_by_its_name_and_counted_if_that_i
     looking._examine_program(gone, str(tmp_path / "never"))
     assert looking.counters == {"library_gone_before_look": 1}
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for /proc/PID/map_files")
+@pytest.mark.parametrize("content", [Path(sys.executable).resolve().read_bytes()[:8192], b"\xc3" * 4096])
+def test_a_library_that_is_in_memory_only_is_named_and_compiled_code_is_not(content: bytes) -> None:
+    looking = Looking(lambda: None)
+    fd = os.memfd_create("payload")
+    try:
+        os.write(fd, content)
+        with mmap.mmap(fd, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC) as mapped:
+            lines = [line for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:payload" in line]
+            address = int(lines[0].split("-")[0], 16)
+            expected = "/memfd:payload (deleted)" if content.startswith(b"\x7fELF") else ""
+            assert looking._scan_process(os.getpid(), address) == expected
+            assert len(mapped) == 4096
+    finally:
+        os.close(fd)

@@ -1,4 +1,4 @@
-"""`fileless-execution`: programs that run from memory, from deleted files and from shared memory.
+"""`fileless-execution`: programs and libraries that run from memory, from deleted files and from shared memory.
 
 What is structural about it: execve of an anonymous file, or of one that has no name any more, is done through a descriptor, which
 nobody does by accident. Honest: container runtimes (told by who started them, not by the name of the memfd, which anybody may
@@ -17,7 +17,7 @@ import msgspec
 
 from leeward.detect.detector import occurrence
 from leeward.detect.programs import anybodys, program, program_of, trusted
-from leeward.model.activity import Activity, Ended, Started
+from leeward.model.activity import Activity, Ended, Started, System
 from leeward.model.finding import Finding
 from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
@@ -43,7 +43,7 @@ _NOTHING = _Ran("", "", False)
 
 
 class Fileless:
-    hears: tuple[type[Activity], ...] = (Started, Ended)
+    hears: tuple[type[Activity], ...] = (Started, Ended, System)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
@@ -51,6 +51,9 @@ class Fileless:
 
     def feed(self, activity: Any) -> list[Finding]:
         pid = activity.process.pid
+        if type(activity) is System:
+            loaded = activity.kind == "exec-map" and not _by_runtime(activity.process)
+            return [_loaded(activity)] if loaded else []
         if type(activity) is Ended:
             self._ran.pop(pid, None)
             return []
@@ -172,4 +175,18 @@ def _finding(activity: Started, severity: str, confidence: float, what: str) -> 
     return occurrence(
         _RULE, process, activity.ts, f"{name} from {what}", same=[origin, name],
         subject={"program": process.exe, "origin": origin}, evidence=evidence, severity=severity, confidence=confidence,
+    )  # fmt: skip
+
+
+def _loaded(activity: System) -> Finding:
+    """A library out of memory, in a program that is in a file: what loads it wants it to be seen by nobody."""
+    process = activity.process
+    evidence = [
+        {"type": "process", "time": iso(activity.ts), "pid": process.pid, "exe": process.exe, "origin": activity.label,
+         "library": activity.path, "argv": [*process.argv[:8]]}
+    ]  # fmt: skip
+    name = process.exe.rsplit("/", 1)[-1]
+    return occurrence(
+        _RULE, process, activity.ts, f"{name} loads a library from memory ({activity.label})", same=["library", name],
+        subject={"program": process.exe, "origin": activity.label}, evidence=evidence, severity="high", confidence=0.8,
     )  # fmt: skip

@@ -58,7 +58,7 @@ class System(Activity, frozen=True, kw_only=True):
       vm-write  process_vm_writev: target
       kill      number: the signal; target. Only of signals to processes of another workload
       memfd     source: its name
-      exec-map  memory made executable that a file does not back: number: bytes  (not every sensor tells it)
+      exec-map  a library that is in no file was mapped executable: path: its name; label: "memfd"
       mount     path: where; source: of what; label: file system type; number: flags (sys/mount.h)
       namespace unshare or setns; number: flags (CLONE_NEW*); label: "unshare" | "setns" | "clone" (the process began in a user
                 namespace of its own); of setns source: which ("mnt:[inode]"), path: "host" if it is the host's

@@ -20,7 +20,7 @@ from struct import Struct
 import msgspec
 
 from leeward.model.errors import HostError
-from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, TlsOpened
+from leeward.model.raw import Lost, ProcessExec, RawEvent, SocketOpened, SocketStats, SystemCalled, TlsOpened
 from leeward.sensor import calibrate, decode, host, libraries, plain, programs
 from leeward.sensor import layout as L
 from leeward.sensor.calls import SystemCalls
@@ -158,13 +158,15 @@ class KernelSensor:
         if self._object.iterate("on_each_file"):
             self._watch_calls()
 
-    def _scan_process(self, pid: int, address: int | None) -> None:
-        """Looks at what process `pid` maps executable; only at the mapping that holds `address` if one is given."""
+    def _scan_process(self, pid: int, address: int | None) -> str:
+        """Looks at what process `pid` maps executable; only at the mapping that holds `address` if one is given. Returns the name
+        of a program or library in it that is in memory only, "" if there is none."""
+        in_memory = ""
         try:
             text = Path(f"/proc/{pid}/maps").read_text(errors="replace")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             self.counters["process_gone_before_scan"] += 1
-            return
+            return in_memory
         for line in text.splitlines():
             span, rights, _, rest = line.split(" ", 3)
             if "x" not in rights or "/" not in rest:
@@ -174,7 +176,11 @@ class KernelSensor:
                 continue
             if address is None and not self._fresh(rest):
                 continue
-            self._examine(Path(f"/proc/{pid}/map_files/{start:x}-{end:x}"), "/" + rest.split("/", 1)[1])
+            name, path = "/" + rest.split("/", 1)[1], Path(f"/proc/{pid}/map_files/{start:x}-{end:x}")
+            if name.startswith("/memfd:") and _is_elf(path):
+                in_memory = name
+            self._examine(path, name)
+        return in_memory
 
     def _scan_stdio(self, pid: int) -> None:
         """Does this process, which began before us, have pipes or sockets for its standard input and output?"""
@@ -381,7 +387,10 @@ class KernelSensor:
         self._horizon = horizon
         for pid, inode, device, address in mapped:
             self._maps["libraries"][L.LIBRARY_KEY.pack(inode, device, 0)] = b"\x01"
-            self._scan_process(pid, address)
+            if name := self._scan_process(pid, address):
+                self._number += 1
+                now = time.time_ns()
+                found.append((now, self._number, SystemCalled(now, pid, "exec-map", path=name, label="memfd")))
         for _, number, event in found:
             if number > seen and type(event) is ProcessExec:
                 self._examine_program(event.pid, event.exe)
@@ -463,3 +472,12 @@ class KernelSensor:
         self._control.close()
         self._payload.close()
         self._object.close()
+
+
+def _is_elf(path: Path) -> bool:
+    """Does it hold a program or library? What a just-in-time compiler keeps there does not begin so (elf(5))."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
