@@ -85,6 +85,14 @@ def test_a_name_counts_only_where_programs_are_installed() -> None:
     assert "cloud" not in role(process("/usr/bin/python3", "python3", "/tmp/waagent")).groups
 
 
+def test_a_services_name_says_what_its_own_programs_are_for() -> None:
+    unit = "systemd:zabbix-proxy.service"
+    assert "monitor" in role(process("/usr/bin/node", "node", "/srv/zabbix/proxy.js", workload=unit)).groups
+    assert not role(process("/usr/bin/bash", "bash", "-c", "x", workload=unit)).groups & {"monitor"}
+    assert not role(process("/usr/bin/curl", "curl", "x", workload=unit)).groups & {"monitor"}
+    assert not role(process("/tmp/x", workload=unit)).groups
+
+
 class Entry(Kept):
     value: int = 0
 

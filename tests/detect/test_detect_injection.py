@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from detect_acts import box, found, proc, started, system, worst
+from detect_acts import TTY, box, found, proc, started, system, worst
 
 from leeward.detect.injection import Injection
+from leeward.model.activity import Activity
+from leeward.model.process import Process
 
 VICTIM = proc("/usr/sbin/nginx", workload="nginx")
 
@@ -60,6 +62,21 @@ def test_ranks_of_one_parallel_program() -> None:
 def test_a_debugger_in_a_container_that_holds_the_hosts() -> None:
     gdb = proc("gdb -p 1", workload="pod", container=box())
     assert worst(found(Injection(), system(gdb, "ptrace", target=VICTIM, number=16))) == "medium"
+
+
+def test_whose_work_a_debugger_is() -> None:
+    """Another service's shell that uses one is odd; not a service that is one, a person, or who looks at what is its own."""
+
+    def attached(gdb: Process, *before: Activity) -> str:
+        return worst(found(Injection(), *before, system(gdb, "ptrace", target=VICTIM, number=16)))
+
+    init = proc("/usr/lib/systemd/systemd", pid=1)
+    shell = proc("sh -c x", proc("gunicorn app", init, workload="shop"))
+    assert attached(proc("gdb -batch -p 1", shell)) == "medium"
+    assert attached(proc("py-spy record -p 1", init, workload="profiler")) == ""
+    assert attached(proc("gdb -batch -p 1", proc("sh -c x", proc("nginx", init, workload="nginx")))) == ""
+    typed = proc("gdb -p 1", proc("bash", proc("/usr/sbin/sshd", init, workload="ssh")))
+    assert attached(typed, started(typed, streams=TTY)) == ""
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from api_acts import INSIDE, SHOP, call, http, process, told, worst
 from leeward.ai.catalogue import default_catalogue
 from leeward.ai.hearing import Hearing
 from leeward.detect.llmjacking import Llmjacking
-from leeward.model.activity import ExchangeSeen
+from leeward.model.activity import ExchangeSeen, HttpSeen
 from leeward.model.exchange import Key
 from leeward.model.message import Message
 
@@ -97,6 +97,15 @@ def test_a_reverse_proxy_in_front_of_keys() -> None:
     pool = proxy_traffic(strangers, "/proxy/anthropic/v1/messages", 8, 4)
     assert worst(told(Llmjacking(), pool), JACKING) == "high"  # type: ignore[arg-type]
     assert told(Llmjacking(), proxy_traffic([INSIDE], "/proxy/anthropic/v1/messages", 8, 4)) == []  # type: ignore[arg-type]
+
+
+def test_a_relay_that_asks_nobody_who_he_is() -> None:
+    strangers = [f"203.0.113.{n}" for n in range(8)]
+    anybody = [
+        msgspec.structs.replace(act, identity="") if isinstance(act, HttpSeen) else act
+        for act in proxy_traffic(strangers, "/v1/messages", 8, 1)
+    ]
+    assert worst(told(Llmjacking(), anybody), JACKING) == "medium"  # type: ignore[arg-type]
 
 
 def test_a_stranger_asks_for_models_by_their_names() -> None:

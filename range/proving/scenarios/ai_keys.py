@@ -210,9 +210,8 @@ for number in range(int(sys.argv[2])):
 
 
 def logging_service(world: World, what: str, times: int) -> None:
-    world.file("/var/log/summary/.keep", "")
     path = world.file("/srv/summary/summarise.py", LOGGING)
-    command = f"exec {world.python} {path} {what} {times} >> /var/log/summary/summary.log 2>&1"
+    command = f"exec {world.python} {path} {what} {times} >> /srv/summary/summary.log 2>&1"
     world.run("sh", "-c", command, env={"OPENAI_API_KEY": world.keys["OPENAI_API_KEY"]}, unit="summary.service")
 
 
@@ -227,7 +226,7 @@ def key_in_log(world: World) -> None:
     answers.openai(world)
     world.mark()
     logging_service(world, "all", 4)
-    logged = (world.path("/var/log/summary/summary.log")).read_text()
+    logged = world.path("/srv/summary/summary.log").read_text()
     if world.keys["OPENAI_API_KEY"] not in logged:
         raise ScenarioError(logged[-500:])
 

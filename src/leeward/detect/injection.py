@@ -1,7 +1,8 @@
 """`process-injection`: ptrace, process_vm_writev and /proc/PID/mem into others' processes; libraries preloaded from open places.
 
-What is structural about it: a debugger is known, or traces what it started. Whatever else takes hold of a process that is neither
-its own child nor another instance of itself changes what that one does. Invariants: bounded; pure.
+What is structural about it: a debugger is known, or traces what it started; who uses it is a person, the service that is looked
+at, or a service whose work it is. Whatever else takes hold of a process that is neither its own child nor another instance of
+itself changes what that one does. Invariants: bounded; pure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from leeward.detect.detector import occurrence
 from leeward.detect.programs import anybodys, keeps_system, nearest, program, trusted
+from leeward.detect.roles import Terminals
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, Started, System
 from leeward.model.finding import Finding
@@ -30,6 +32,7 @@ _LOADS = {
 }  # fmt: skip
 _SOURCES = re.compile(r"(?:^|[\s:=,])(/(?:tmp|var/tmp|dev/shm|run/shm)/[^\s:,;'\"]+)")
 _MAY = ("debugger", "container-runtime", "sandbox")
+_SERVICES = ("systemd", "pod", "container")
 
 
 class Injection:
@@ -39,8 +42,11 @@ class Injection:
         self.counters: Counter[str] = Counter()
         self._requests = frozenset(rules()[_RULE].settings["requests"])
         self._known: OrderedDict[int, Process] = OrderedDict()
+        self._terminals = Terminals("injection", self.counters)
 
     def feed(self, activity: Any) -> list[Finding]:
+        if type(activity) is not System:
+            self._terminals.feed(activity)
         if type(activity) is Started:
             self._known.pop(activity.process.pid, None)
             self._known[activity.process.pid] = activity.process
@@ -78,7 +84,8 @@ class Injection:
             return []
         same_workload = bool(process.workload.id) and process.workload.id == target.workload.id
         if trusted(process, _MAY) or any(trusted(above, ["debugger"]) for above in process.ancestors[:2]):
-            if process.container is None or same_workload or target.container is not None:
+            inside = process.container is not None and target.container is None
+            if same_workload or not (inside or self._is_odd_use(process, target, activity.ts)):
                 return []
             severity, confidence = "medium", 0.5
         elif process.exe and process.exe == target.exe and same_workload:
@@ -97,6 +104,18 @@ class Injection:
                 subject={"target": target.exe or str(target.pid), "program": process.exe},
             )
         ]  # fmt: skip
+
+    def _is_odd_use(self, process: Process, target: Process, ts: int) -> bool:
+        """Does one service use a debugger on another, with nobody at a terminal, although debugging is not what it is for?"""
+        if process.workload.kind not in _SERVICES or target.workload.kind not in _SERVICES:
+            return False
+        above = process.ancestors[0] if process.ancestors else None
+        main = above is None or above.pid == 1 or trusted(above, ["service-manager", "container-runtime"])
+        return (
+            not main
+            and not self._terminals.seat(process, ts)
+            and not any(keeps_system(a) for a in process.ancestors[:6])
+        )
 
 
 def _own(process: Process, target: Process) -> bool:

@@ -78,9 +78,11 @@ class _Place(Kept):
 
 
 class _Served(Kept, kw_only=True):
-    """A process that is asked for models by others, and asks others itself."""
+    """A process that is asked for models by others, and asks others itself. outside: who asked from outside; anonymous: those of
+    them that showed no credential."""
 
     outside: set[str]
+    anonymous: set[str]
     identities: set[str]
     keys: set[str]
     proxied: bool = False
@@ -246,7 +248,7 @@ class Llmjacking:
             return []
         served = self._served.get(workload, "", activity.ts)
         if served is None:
-            served = _Served(outside=set(), identities=set(), keys=set())
+            served = _Served(outside=set(), anonymous=set(), identities=set(), keys=set())
             self._served.put(workload, "", served, activity.ts)
         if isinstance(activity, HttpSeen):
             if activity.status >= 400 or not activity.status:
@@ -255,13 +257,16 @@ class Llmjacking:
             served.proxied |= activity.path.startswith(_PROXY_PATHS)
             if reach(peer) == "outside" and len(served.outside) < _MOST:
                 served.outside.add(peer)
+                if not activity.identity:
+                    served.anonymous.add(peer)
             if activity.identity not in ("", "?") and len(served.identities) < _MOST:
                 served.identities.add(activity.identity)
         elif len(served.keys) < _MOST:
             served.keys.add(key)
         if not served.keys or len(served.outside) < self._set["outside_peers"]:
             return []
-        strangers = len(served.identities - served.keys) > len(served.keys) or served.proxied
+        open_to_all = len(served.anonymous) >= self._set["outside_peers"]
+        strangers = len(served.identities - served.keys) > len(served.keys) or served.proxied or open_to_all
         if not strangers and len(served.outside) < 4 * self._set["outside_peers"]:
             return []
         source = self._source(place(activity.process), activity.ts)

@@ -18,6 +18,7 @@ from leeward.model.activity import Ended, Started, System
 from leeward.model.process import Process
 
 _OPEN_FOLDERS = ("/tmp/", "/var/tmp/", "/dev/", "/run/shm/", "/run/user/", "/proc/")
+_SERVICES = ("systemd", "pod", "container")
 _JOBS = ("/tmp/ray/",)  # where Ray puts the code of its jobs
 _VERSION = re.compile(r"[-_.]?\d+(\.\d+)*$")
 _SCRIPT_END = re.compile(r"\.(py|js|mjs|cjs|ts|rb|pl|sh|php|lua|pyc|jar)$")
@@ -42,8 +43,20 @@ class Role(msgspec.Struct, frozen=True):
 
 
 def role(process: Process) -> Role:
-    """Of a process, by its executable and command line."""
-    return _role(process.exe, process.argv[:4])
+    """Of a process, by its executable and command line; of a service's programs also by the service's name, which who installed
+    it chose, and not who got into it. What may be in somebody else's hands has no share in that."""
+    found = _role(process.exe, process.argv[:4])
+    if found.kind in ("script", "installed") and process.workload.kind in _SERVICES:
+        return _in_service(found, process.workload.name)
+    return found
+
+
+@functools.lru_cache(maxsize=16384)
+def _in_service(found: Role, service: str) -> Role:
+    name = service.removesuffix(".service")
+    more = _known().get(name, frozenset()) | _known().get(name.replace("-", "_"), frozenset())
+    more -= {"shell", "interpreter", "tool", "scanner", "login"}
+    return msgspec.structs.replace(found, groups=found.groups | more) if more - found.groups else found
 
 
 def ancestor_roles(process: Process) -> list[Role]:
