@@ -92,6 +92,19 @@ def test_removed_renamed_and_cut_files_are_read(tmp_path: Path) -> None:
     found.close()
 
 
+def test_the_file_that_follows_when_logs_are_rotated(tmp_path: Path) -> None:
+    path, found = tmp_path / "app.log", logs()
+    with path.open("w"):
+        found.opened(opening(path))
+        assert told(found, 4 * SECOND) == []
+    path.rename(tmp_path / "app.log.1")
+    with path.open("w") as file:
+        found.opened(opening(path, 60 * SECOND))
+        print(key(1), file=file, flush=True)
+        assert told(found, 63 * SECOND) == [("app.log", fingerprint(key(1)))]
+    found.close()
+
+
 def test_a_writer_that_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     path.write_text(f"{key(1)}\n")

@@ -52,7 +52,7 @@ class Logs:
         self._forms, self._on_host, self._proc = forms, on_host, proc
         self._database = database([(form, 0, 0) for form in forms.patterns], cache_folder())
         self._files: OrderedDict[tuple[int, int], _Log] = OrderedDict()
-        self._recent: OrderedDict[tuple[int, str], None] = OrderedDict()
+        self._recent: OrderedDict[tuple[int, str], int] = OrderedDict()
 
     def running(self, pids: Iterable[int], label: Callable[[str, bool], str], ts: int) -> None:
         """Files that processes had open for writing before anybody looked. label: a file's class."""
@@ -66,9 +66,10 @@ class Logs:
         if event.kind != "open" or not event.number:
             return
         known = (event.pid, event.path)
-        if known in self._recent:
-            return
-        self._recent[known] = None
+        if event.ts - self._recent.get(known, -_FIRST_NS) < _FIRST_NS:
+            return  # one that opens it for every line
+        self._recent[known] = event.ts
+        self._recent.move_to_end(known)
         if len(self._recent) > 4 * _FILES:
             self._recent.popitem(last=False)
         self._add(event.pid, event.path, self._open(event), event.ts)
