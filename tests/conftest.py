@@ -26,6 +26,10 @@ BESIDE = frozenset(
 )
 
 
+#: Files of other rooms that have real clients and servers speak of AI, which the sensor's tests would see.
+AMONG = ("test_ai_mcp_peers.py",)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
@@ -33,7 +37,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByRoom(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.split("::", 1)[0]
-            host = path.split("/")[1] in ON_THE_HOST and path.rsplit("/", 1)[1] not in BESIDE
+            room, name = path.split("/")[1], path.rsplit("/", 1)[1]
+            host = name in AMONG or (room in ON_THE_HOST and name not in BESIDE)
             return "host" if host else path
 
     return ByRoom(config, log)

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +119,13 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
                 if name in run_module.clients():
                     assert ground.client(name).returncode == 0
             with ground.capture(outer, "eth0"), ground.capture(inner, "lo"):
-                for name in CLIENTS:
-                    for stream in (False, True):
-                        if name not in run_module.clients():
-                            continue
-                        done = ground.client(name, n=2, stream=stream)
-                        assert done.returncode == 0, (name, done.stderr)
-                        truths[name, stream] = done.truth
+                names = [name for name in CLIENTS if name in run_module.clients()]
+                with ThreadPoolExecutor(2) as pool:  # most of a client's time is its start
+                    ends = pool.map(lambda name: [ground.client(name, n=2, stream=s) for s in (False, True)], names)
+                    for name, both in zip(names, ends, strict=True):
+                        for stream, done in zip((False, True), both, strict=True):
+                            assert done.returncode == 0, (name, done.stderr)
+                            truths[name, stream] = done.truth
             total = sum(len(t) for t in truths.values())
             running.wait(lambda: running.stored() >= total, 20)
             exchanges = [e for e in running.exchanges() if marker_of(e)]

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from live_run import Run
 
+from leeward.ai.kept import cache_folder
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "range"))
 RECORDS = ("Musterfrau", "erika.musterfrau@example.com", "DE89 3704", "4111 1111")
@@ -203,7 +205,8 @@ def test_who_must_use_the_gateway_and_does_not_is_refused(shop: Shop, watching: 
     state = tmp_path / "gateway"
     words = ["--version", "2", "--rounds", "2", "--pause", "0.1"]
     leeward = [str(Path(sys.executable).with_name("leeward")), "gateway", "--listen", "127.0.0.1:8421"]
-    gateway = shop.ground.popen([*leeward, "--state", str(state)], env={"LEEWARD_CACHE": str(tmp_path / "cache")})
+    cache = str(cache_folder() or tmp_path / "cache")
+    gateway = shop.ground.popen([*leeward, "--state", str(state)], env={"LEEWARD_CACHE": cache})
     try:
         before = len(shop.arrived(0))
         calls = shop.ground.client("assistant", args=words).truth
