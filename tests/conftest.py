@@ -41,4 +41,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             host = name in AMONG or (room in ON_THE_HOST and name not in BESIDE)
             return "host" if host else path
 
+        def _assign_work_unit(self, node: Any) -> None:
+            """The longest of all begins first."""
+            if "host" in self.workqueue:
+                self.workqueue.move_to_end("host", last=False)
+            super()._assign_work_unit(node)
+
     return ByRoom(config, log)
