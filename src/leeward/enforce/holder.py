@@ -18,7 +18,7 @@ import struct
 import sys
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 
 import msgspec
 
@@ -59,6 +59,7 @@ _NOTIFIED = b"\x01"  # crypto/tls.Conn.closeNotifySent
 _POINTER, _VECTOR = struct.Struct("<Q"), struct.Struct("<QQ")
 _MOST_PARTS = 1024  # of a vector (IOV_MAX)
 _MOST_PROCESSES = 4096
+_MOST_UNSENT = 4096  # messages to the agent, some kilobytes each
 _ARGV = 3  # words of a command line that tell two programs apart
 
 
@@ -126,6 +127,7 @@ class Holder:
         self._since = time.monotonic_ns()
         self._beat = self._reported = self._answered = 0
         self._told: Counter[str] = Counter()
+        self._unsent: deque[FromHolder] = deque()
         self.ended = False
         self._poll = select.epoll()
         self._poll.register(ring.fd, select.EPOLLIN)
@@ -154,6 +156,7 @@ class Holder:
             self._hear_judge()
         self._overdue()
         self._silent()
+        self._tell_agent()
         for pid in [pid for pid, until in self._strangers.items() if until <= now]:
             self.counters["not_introduced"] += 1
             self._known(pid)
@@ -528,12 +531,23 @@ class Holder:
             self._judge_gone(str(error))
 
     def _to_agent(self, message: FromHolder) -> None:
-        try:
-            send(self._agent, message)
-        except BlockingIOError:
+        self._unsent.append(message)
+        if len(self._unsent) > _MOST_UNSENT:
+            self._unsent.popleft()
             self.counters["agent_not_told"] += 1
-        except OSError:
-            self.ended = True
+        self._tell_agent()
+
+    def _tell_agent(self) -> None:
+        """As much as it takes now: it may be busy for longer than its socket has room."""
+        while self._unsent:
+            try:
+                send(self._agent, self._unsent[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self.ended = True
+                return
+            self._unsent.popleft()
 
     def _report(self, now: int) -> None:
         self._reported = now
