@@ -14,6 +14,7 @@ from proving.homes import furnish
 from proving.hosts import Asked, Reply
 from proving.operators import waits
 from proving.scenario import Must, attack
+from proving.scenarios.host_attacks import victim
 from proving.scenarios.reverse_shells import over
 from proving.world import ScenarioError, World
 
@@ -244,15 +245,10 @@ def fileless_perl(world: World) -> None:
     tools=("dd",),
 )
 def proc_mem(world: World) -> None:
-    path = world.program("/srv/payments/worker.py", "memory.py")
-    victim = world.script(path, "victim", unit="payments.service")
-    world.wait(lambda: victim.said().strip(), "the victim says nothing")
-    where = f"/proc/{victim.pid}/mem bs=8 oflag=seek_bytes seek={victim.said().split()[0]} conv=notrunc"
-    world.mark()
-    world.run("sh", "-c", f"printf injected | dd of={where}; true", unit=SHOP)
-    victim.wait()
-    if "injected" not in victim.said():
-        raise ScenarioError(victim.said())
+    with victim(world) as (pid, address):
+        where = f"/proc/{pid}/mem bs=8 oflag=seek_bytes seek={address} conv=notrunc"
+        world.mark()
+        world.run("sh", "-c", f"printf injected | dd of={where}; true", unit=SHOP)
 
 
 @attack(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 
 from proving.homes import SECRETS, furnish
 from proving.hosts import Asked, Reply
@@ -88,16 +90,23 @@ def shared_memory(world: World) -> None:
     world.run("sh", "-c", command, unit=SERVICE)
 
 
-def _reach_into(world: World, how: str) -> None:
+@contextlib.contextmanager
+def victim(world: World) -> Iterator[tuple[int, str]]:
+    """Another service's process, and an address in it at which "injected" has to be written meanwhile."""
     path = world.program("/srv/payments/worker.py", "memory.py")
-    victim = world.script(path, "victim", unit="payments.service")
-    world.wait(lambda: victim.said().strip(), "the victim says nothing")
-    injector = world.program("/tmp/.x/inject.py", "memory.py")
-    world.mark()
-    world.script(injector, how, str(victim.pid), victim.said().split()[0], unit=SERVICE).wait()
-    victim.wait()
-    if "injected" not in victim.said():
-        raise ScenarioError(victim.said())
+    actor = world.script(path, "victim", unit="payments.service")
+    world.wait(lambda: actor.said().strip(), "the victim says nothing")
+    yield actor.pid, actor.said().split()[0]
+    actor.wait()
+    if "injected" not in actor.said():
+        raise ScenarioError(actor.said())
+
+
+def _reach_into(world: World, how: str) -> None:
+    with victim(world) as (pid, address):
+        injector = world.program("/tmp/.x/inject.py", "memory.py")
+        world.mark()
+        world.script(injector, how, str(pid), address, unit=SERVICE).wait()
 
 
 @attack(

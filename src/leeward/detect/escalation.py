@@ -16,7 +16,18 @@ import msgspec
 
 from leeward.detect.detector import occurrence
 from leeward.detect.people import People
-from leeward.detect.programs import anybodys, keeps_system, lineage, nearest, program, trusted, words_of
+from leeward.detect.programs import (
+    MANAGERS,
+    SERVICES,
+    anybodys,
+    keeps_system,
+    lineage,
+    nearest,
+    program,
+    starts_services,
+    trusted,
+    words_of,
+)
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, Started, System
 from leeward.model.finding import Finding
@@ -38,7 +49,6 @@ _POWERFUL = words_of(
     less more awk gawk mawk sed tar env nmap git docker gdb strace socat nc ncat xxd base64 openssl rsync ssh scp make gcc
     wget curl nice timeout time flock taskset stdbuf cpulimit unshare nsenter capsh setarch start-stop-daemon xargs tclsh"""
 )
-_MANAGERS = ("container-runtime", "service-manager")
 _SANDBOXES = (
     "sandbox",
     "browser",
@@ -55,7 +65,6 @@ _SERVERS = ("web-server", "model-server", "notebook")
 #: Gives all rights of a new user namespace to whatever it is told to run. It is a sandbox's part, but shuts nothing in by itself.
 _BARE = frozenset({"unshare"})
 _STEPS_BARE = 8
-_SERVICES = ("systemd", "pod", "container")
 
 
 class _Gain(msgspec.Struct, frozen=True):
@@ -209,7 +218,7 @@ class Escalation:
         process = gain.process
         root = (gain.after[1] == 0 and gain.before[1] != 0) or (gain.after[0] == 0 and gain.before[0] != 0)
         self._entitle(process.pid, 1 << 63 if root else gain.after[3])
-        if not root and trusted(process, (*_SANDBOXES, *_MANAGERS)):
+        if not root and trusted(process, (*_SANDBOXES, *MANAGERS)):
             return []
         evidence = [
             {
@@ -246,7 +255,7 @@ class Escalation:
         process, path = activity.process, activity.path
         if not activity.number & (_SETUID | _SETGID) or activity.failed or not activity.number & 0o111:
             return []
-        managed = trusted(process, _MANAGERS) or any(keeps_system(one) for one in lineage(process))
+        managed = trusted(process, MANAGERS) or any(keeps_system(one) for one in lineage(process))
         if managed and not anybodys(path):
             return []
         bit = "setuid" if activity.number & _SETUID else "setgid"
@@ -307,7 +316,7 @@ class Escalation:
         if activity.failed or (activity.kind == "open" and not activity.number) or not _ACCOUNTS.match(path):
             return []
         keepers = lineage(process, 6)
-        if trusted(process, _MANAGERS) or any(keeps_system(one) or trusted(one, ["account-tool"]) for one in keepers):
+        if trusted(process, MANAGERS) or any(keeps_system(one) or trusted(one, ["account-tool"]) for one in keepers):
             return []
         evidence = [
             {"type": "system", "time": iso(activity.ts), "pid": process.pid, "call": activity.kind, "path": path}
@@ -336,5 +345,5 @@ def _of_service(process: Process) -> bool:
 
     In a user's slice are sessions and desktop programs, whose sandboxes are made so (systemd.special(7))."""
     above = process.ancestors[0] if process.ancestors else None
-    of_unit = above is not None and (above.pid == 1 or trusted(above, _MANAGERS))
-    return process.workload.kind in _SERVICES and "user.slice" not in process.cgroup and not of_unit
+    of_unit = above is not None and starts_services(above)
+    return process.workload.kind in SERVICES and "user.slice" not in process.cgroup and not of_unit

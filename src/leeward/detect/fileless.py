@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import anybodys, program, program_of, trusted
+from leeward.detect.programs import SERVICES, anybodys, program, program_of, starts_services, trusted
 from leeward.model.activity import Activity, Ended, Started, System
 from leeward.model.finding import Finding
-from leeward.model.process import Ancestor, Process
+from leeward.model.process import Process
 from leeward.model.times import iso
 
 _RULE = "fileless-execution"
@@ -27,8 +27,6 @@ _MOST = 16_384
 _MANAGED = ("/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/snap/", "/app/", "/nix/", "/gnu/", "/home/linuxbrew/")
 _DESCRIPTOR = re.compile(r"/proc/(?:self|thread-self|\d+)/fd/\d+$")
 _RUNTIMES = ("container-runtime", "service-manager", "sandbox")
-_MANAGERS = ("container-runtime", "service-manager")
-_SERVICES = ("systemd", "pod", "container")
 
 
 class _Ran(msgspec.Struct, frozen=True):
@@ -74,11 +72,11 @@ class Fileless:
 
     def _is_main(self, process: Process) -> bool:
         """Did its service begin with it: is what started it of another workload, or what starts services?"""
-        if process.workload.kind not in _SERVICES or not process.ancestors:
+        if process.workload.kind not in SERVICES or not process.ancestors:
             return False
         above = process.ancestors[0]
         known = self._ran.get(above.pid)
-        return _starts(above) or (known is not None and known.workload != process.workload.id)
+        return starts_services(above) or (known is not None and known.workload != process.workload.id)
 
     def _has_workers(self, process: Process) -> None:
         """Where it was started by the same program, that starts itself as a habit."""
@@ -97,7 +95,7 @@ class Fileless:
         known = self._ran.get(above[0].pid)
         if known is not None:
             return known.lasting
-        return process.workload.kind in _SERVICES and len(above) > 1 and _starts(above[1])
+        return process.workload.kind in SERVICES and len(above) > 1 and starts_services(above[1])
 
     def _rate(self, activity: Started, before: _Ran, again: bool) -> tuple[str, float, str] | None:
         """Severity, confidence, what it is."""
@@ -127,10 +125,6 @@ class Fileless:
         if by_service and not anybodys(exe) and "/." not in exe:
             return "low", 0.3, "its own file, which was replaced"
         return "high", 0.85, "a deleted file"
-
-
-def _starts(one: Ancestor) -> bool:
-    return one.pid == 1 or trusted(one, _MANAGERS)
 
 
 def _bare(exe: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import anybodys, keeps_system, nearest, program, trusted
+from leeward.detect.programs import SERVICES, anybodys, keeps_system, nearest, program, starts_services, trusted
 from leeward.detect.roles import Terminals
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, Started, System
@@ -32,7 +32,6 @@ _LOADS = {
 }  # fmt: skip
 _SOURCES = re.compile(r"(?:^|[\s:=,])(/(?:tmp|var/tmp|dev/shm|run/shm)/[^\s:,;'\"]+)")
 _MAY = ("debugger", "container-runtime", "sandbox")
-_SERVICES = ("systemd", "pod", "container")
 
 
 class Injection:
@@ -107,15 +106,12 @@ class Injection:
 
     def _is_odd_use(self, process: Process, target: Process, ts: int) -> bool:
         """Does one service use a debugger on another, with nobody at a terminal, although debugging is not what it is for?"""
-        if process.workload.kind not in _SERVICES or target.workload.kind not in _SERVICES:
+        if process.workload.kind not in SERVICES or target.workload.kind not in SERVICES:
             return False
         above = process.ancestors[0] if process.ancestors else None
-        main = above is None or above.pid == 1 or trusted(above, ["service-manager", "container-runtime"])
-        return (
-            not main
-            and not self._terminals.seat(process, ts)
-            and not any(keeps_system(a) for a in process.ancestors[:6])
-        )
+        if above is None or starts_services(above):
+            return False  # it is what its service is
+        return not self._terminals.seat(process, ts) and not any(keeps_system(a) for a in process.ancestors[:6])
 
 
 def _own(process: Process, target: Process) -> bool:

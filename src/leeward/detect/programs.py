@@ -31,6 +31,9 @@ _OPEN = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/", "/dev/mqueue/")
 #: pip runs itself with another Python (--python, build environments) as `python …/pip/__pip-runner__.py install …`.
 _CALLED = {"__pip-runner__": "pip"}
 _NOTHING: frozenset[str] = frozenset()
+#: Kinds of workloads that are services, and kinds of programs that start them.
+SERVICES = ("systemd", "pod", "container")
+MANAGERS = ("container-runtime", "service-manager")
 
 #: Verbs by which a package manager installs, which runs scripts that came over the network.
 _INSTALL = words_of(
@@ -179,6 +182,10 @@ def anybodys(path: str) -> bool:
 def trusted(process: Process | Ancestor, kinds: Iterable[str]) -> bool:
     """Is it of one of these kinds, and not from a place where anybody may put a program of that name?"""
     return program(process).any(kinds) and not anybodys(process.exe)
+
+
+def starts_services(one: Ancestor) -> bool:
+    return one.pid == 1 or trusted(one, MANAGERS)
 
 
 def nearest(process: Process, kinds: Iterable[str], *, itself: bool = False) -> Process | Ancestor | None:

@@ -14,11 +14,11 @@ import msgspec
 
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.lists import groups
+from leeward.detect.programs import SERVICES
 from leeward.model.activity import Ended, Started, System
 from leeward.model.process import Process
 
 _OPEN_FOLDERS = ("/tmp/", "/var/tmp/", "/dev/", "/run/shm/", "/run/user/", "/proc/")
-_SERVICES = ("systemd", "pod", "container")
 _JOBS = ("/tmp/ray/",)  # where Ray puts the code of its jobs
 _VERSION = re.compile(r"[-_.]?\d+(\.\d+)*$")
 _SCRIPT_END = re.compile(r"\.(py|js|mjs|cjs|ts|rb|pl|sh|php|lua|pyc|jar)$")
@@ -46,7 +46,7 @@ def role(process: Process) -> Role:
     """Of a process, by its executable and command line; of a service's programs also by the service's name, which who installed
     it chose, and not who got into it. What may be in somebody else's hands has no share in that."""
     found = _role(process.exe, process.argv[:4])
-    if found.kind in ("script", "installed") and process.workload.kind in _SERVICES:
+    if found.kind in ("script", "installed") and process.workload.kind in SERVICES:
         return _in_service(found, process.workload.name)
     return found
 
