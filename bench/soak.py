@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,6 +233,23 @@ def what_arrived(body: str) -> str:
     return "redact" if "**** **** **** ****" in content else "allow"
 
 
+def hold_counters(state: Path) -> dict[str, int]:
+    """What the enforcement counted, times left out."""
+    address = f"http://127.0.0.1:{host.API_PORT}/api/v1/stats"
+    headers = {"Authorization": f"Bearer {(state / 'cli-token').read_text().strip()}"}
+    with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
+        status = json.load(answer)["status"]
+    counters: dict[str, int] = {}
+    places = [status]
+    while places:
+        for name, value in places.pop().items():
+            if isinstance(value, dict):
+                places.append(value)
+            elif "hold_" in name and "_us_" not in name:
+                counters[name] = value
+    return counters
+
+
 def verdicts(folder: Path, requests: int) -> bool:
     """Requests of kinds by chance; True if client, server and audit log agree on each."""
     threads = 16
@@ -285,9 +303,11 @@ def verdicts(folder: Path, requests: int) -> bool:
             + len(told.keys() - stopped.keys()),
         }
         wrong = verify(log).wrong
+        counters = hold_counters(state)
     print(
         f"{len(done)} requests of {threads} threads in {took:.0f} s: {dict(Counter(expected.values()))}; "
-        f"disagreeing: {apart}; audit log: {wrong or 'whole'}"
+        f"disagreeing: {apart}; audit log: {wrong or 'whole'}; {counters}",
+        flush=True,
     )
     return len(done) == requests and not any(apart.values()) and not wrong
 

@@ -1,11 +1,93 @@
-"""What the holder has to say to an agent that is busy."""
+"""What the holder makes of stops and records that come in any order, and what it has to say to an agent that is busy."""
 
 from __future__ import annotations
 
+import signal
 from collections import Counter, deque
+from collections.abc import Iterator
 
-from leeward.enforce.holder import Holder
-from leeward.enforce.messages import FromHolder, Receiver, Taken, pair
+import pytest
+
+from leeward.enforce import holder as module
+from leeward.enforce import tracer
+from leeward.enforce.holder import Holder, _Call
+from leeward.enforce.messages import FromHolder, Receiver, Taken, Who, pair
+from leeward.model.exchange import ProcessRef
+from leeward.model.process import Workload
+from leeward.sensor import layout as L
+from leeward.sensor.ring import Ring
+from ring_file import RingFile
+
+PID, TID, OTHER = 10, 11, 12
+
+
+class Held(Holder):
+    """A holder of one process; what it asks the judge and what it lets go on is kept."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring, self.counters, self._since = ring, Counter(), 0
+        self._who = {PID: Who(PID, ProcessRef(pid=PID), Workload("exe:/a", "a", "executable"))}
+        self._threads = {TID: PID, OTHER: PID}
+        self._calls, self._halted, self._asked, self._leaving = {}, {}, {}, set()
+        self.asked: list[tuple[int, int]] = []
+
+    def _ask(self, call: _Call) -> None:
+        call.number = len(self.asked) + 1
+        self.asked.append((call.tid, call.deliver))
+
+
+def record(tid: int) -> bytes:
+    return L.HOLD.pack(1, 0, PID, 0xABC, 0x1000, 5, 0x2000, 0, tid, 0, 0, 0)
+
+
+@pytest.fixture
+def ring_file() -> Iterator[RingFile]:
+    made = RingFile()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def resumed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(module.tracer, "resume", lambda tid, number=0: found.append((tid, number)))
+    monkeypatch.setattr(module.tracer, "stops", lambda tid=-1: iter(()))
+    return found
+
+
+def halt(tid: int, kernel: bool = True) -> tracer.Stop:
+    return tracer.Stop(tid, "held", signal.SIGURG, kernel)
+
+
+def test_a_call_behind_one_that_is_being_written_is_held(ring_file: RingFile, resumed: list[tuple[int, int]]) -> None:
+    holder = Held(Ring(ring_file.fd, ring_file.size))
+    busy = ring_file.begin(record(OTHER))
+    ring_file.add(record(TID))
+    holder._halt(halt(TID))
+    holder._read_ring()
+    assert (holder.asked, resumed) == ([], [])
+    ring_file.submit(busy)
+    holder._read_ring()
+    assert (holder.asked, resumed) == ([(TID, 0)], [])
+    holder._halt(halt(OTHER))
+    assert (holder.asked, resumed) == ([(TID, 0), (OTHER, 0)], [])
+    assert holder.counters == {"held": 2}
+
+
+def test_a_signal_that_is_not_the_holds_is_handed_on(ring_file: RingFile, resumed: list[tuple[int, int]]) -> None:
+    holder = Held(Ring(ring_file.fd, ring_file.size))
+    holder._halt(halt(TID))
+    assert (holder.asked, resumed) == ([], [(TID, signal.SIGURG)])
+    busy = ring_file.begin(record(OTHER))
+    holder._halt(halt(TID))
+    assert len(resumed) == 1  # perhaps its record is behind that one
+    ring_file.submit(busy)
+    holder._read_ring()
+    assert resumed == [(TID, signal.SIGURG)] * 2
+    holder._halt(halt(OTHER, kernel=False))  # one of its own, which took the place of ours
+    assert holder.asked == [(OTHER, signal.SIGURG)]
+    holder._halt(halt(OTHER))
+    assert resumed[2:] == [(OTHER, signal.SIGURG)]
 
 
 def test_what_the_agent_has_no_room_for_is_told_when_it_has() -> None:

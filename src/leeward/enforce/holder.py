@@ -19,6 +19,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections import Counter, deque
+from typing import NamedTuple
 
 import msgspec
 
@@ -105,6 +106,15 @@ class _Call(msgspec.Struct):
         return found if not left else None
 
 
+class _Halted(NamedTuple):
+    """A thread stopped by a signal like the hold's. own: a signal of the program's own. number: the signal. until: where in the
+    ring its call must have been read, if it is one."""
+
+    own: int
+    number: int
+    until: int
+
+
 class Holder:
     """`turn` is one round. agent: its socket. maps: the kernel's tables. epoch: Unix ns at which the monotonic clock began."""
 
@@ -117,7 +127,7 @@ class Holder:
         self._threads: dict[int, int] = {}  # seized thread → process
         self._leaving: set[int] = set()  # threads to be let go when they stop
         self._calls: dict[int, _Call] = {}  # by thread: told of by the kernel, not decided
-        self._halted: dict[int, int] = {}  # threads stopped for a call that was not read yet → a signal of their own
+        self._halted: dict[int, _Halted] = {}  # threads stopped, perhaps for a call that was not read yet
         self._asked: dict[int, int] = {}  # number → thread
         self._due: list[tuple[int, int]] = []  # (deadline, number)
         self._shutdowns: dict[int, int] = {}
@@ -289,6 +299,7 @@ class Holder:
     # -- held calls ----------------------------------------------------------------------------------------------
 
     def _read_ring(self) -> None:
+        called = []
         for memory, at in self._ring.records(256):
             ts, _, pid, tls, buffer, size, sp, sent, tid, library, kind, _ = L.HOLD.unpack_from(memory, at)
             who = self._who.get(pid)
@@ -304,23 +315,28 @@ class Holder:
                 self._asked.pop(old.number, None)
             self._calls[tid] = call
             if tid in self._halted:
-                call.deliver = self._halted.pop(tid)
+                call.deliver = self._halted.pop(tid).own
                 self._ask(call)
             else:
-                self._stops(tid)
+                called.append(tid)
+        for tid in [tid for tid, halted in self._halted.items() if halted.until <= self._ring.read]:
+            tracer.resume(
+                tid, self._halted.pop(tid).number
+            )  # nothing of ours: urgent data on a socket, a window's new size
+        for tid in called:
+            self._stops(tid)
 
     def _halt(self, stop: tracer.Stop) -> None:
         """A thread is stopped by a signal like the hold's. If the ring tells of its call it is that, or it is one of the
-        program's own, which was there already when ours was sent: then it gets it when it goes on."""
+        program's own, which was there already when ours was sent: then it gets it when it goes on. The record of its call may
+        stand behind one that another processor is still writing."""
         tid, own = stop.tid, 0 if stop.kernel else stop.number
-        if tid not in self._calls:
-            self._halted[tid] = own
-            self._read_ring()
-            if self._halted.pop(tid, None) is None:
-                return
         call = self._calls.get(tid)
-        if call is None or call.number:
-            tracer.resume(tid, stop.number)  # nothing of ours: urgent data on a socket, a window's new size
+        if call is None:
+            self._halted[tid] = _Halted(own, stop.number, self._ring.begun)
+            self._read_ring()
+        elif call.number:
+            tracer.resume(tid, stop.number)
         else:
             call.deliver = own
             self._ask(call)
