@@ -82,6 +82,35 @@ def test_a_stranger_who_counts_upwards_and_gets_everything() -> None:
 # -- what looks like it --------------------------------------------------------------------------------------------------
 
 
+def _random_ids(count: int, path: str = "/v1/invoices/{}") -> list[HttpSeen]:
+    chosen = random.Random(5).sample(range(10_000, 90_000), count)
+    return [http(n * 0.2, path.format(number), identity="customer-b") for n, number in enumerate(chosen)]
+
+
+def test_a_customer_who_asks_for_ids_that_no_list_gave_him() -> None:
+    found = told(ApiAccess(), _random_ids(150))
+    assert worst(found) == "medium"
+    assert found[-1].evidence[0]["value"] == 100
+
+
+@pytest.mark.parametrize("lists", [1, 2])
+def test_an_application_that_shows_a_list_first(lists: int) -> None:
+    asked = [http(-5, "/v1/invoices?page=1", identity="customer-b") for _ in range(lists)]
+    assert worst(told(ApiAccess(), asked, _random_ids(100 * lists - 5))) in ("", "low")
+
+
+def test_a_list_of_the_window_before_counts() -> None:
+    asked = [http(-595, "/v1/invoices", identity="customer-b"), http(-5, "/v1/invoices/17", identity="customer-b")]
+    assert worst(told(ApiAccess(), asked, _random_ids(99), _random_ids(99))) in ("", "low")
+
+
+def test_images_for_anybody_and_a_share_of_all_requests_say_nothing_of_lists() -> None:
+    anybody = [http(n * 0.1, f"/images/{number}", identity="") for n, number in enumerate(range(7, 7000, 31))]
+    assert worst(told(ApiAccess(), anybody)) in ("", "low")
+    some = [http(n, f"/v1/invoices/{n * 31}", identity="customer-b", sampled=5) for n in range(150)]
+    assert worst(told(ApiAccess(), some)) in ("", "low")
+
+
 def test_token_refresh_is_no_violation() -> None:
     day: list[HttpSeen] = []
     for n in range(300):

@@ -15,8 +15,6 @@ from leeward.detect.eventlog import EventLog, read_log
 CATALOGUE = load_catalogue()
 #: What is not found yet as the truth wants it, and why. A scenario leaves this list when it is.
 OPEN = {
-    "held-api-random-ids": "ids at random, all given out: low until it is known how many callers of the route usually ask for",
-    "held-chain-document": "no rule looks for injections in what tools answer; everything after it is found, as one incident",
     "held-key-in-page": "what our own servers answer is not searched for keys",
 }
 NAMES = [

@@ -32,10 +32,11 @@ _LONGEST = 64  # characters of a path that are remembered
 
 
 class _Window(msgspec.Struct):
-    """What a caller did since `start`."""
+    """What a caller did since `start`. plain: good requests for what has no id, in the window before too."""
 
     start: int = 0
     good: int = 0
+    plain: int = 0
     refused: int = 0
     posted: int = 0
     missing: set[str] = msgspec.field(default_factory=set)
@@ -113,10 +114,13 @@ class ApiAccess:
             caller = self._callers.put(server, name, _Caller(first=ts, window=_Window(start=ts), told={}), ts)
         window = caller.window
         if ts - window.start > self._length:
-            window = caller.window = _Window(start=ts, robots=window.robots)
+            recent = window.plain if ts - window.start < 2 * self._length else 0
+            window = caller.window = _Window(start=ts, plain=recent, robots=window.robots)
             caller.told = {}
         if status < 400:
             window.good += activity.sampled
+            if not route(activity.path).ids:
+                window.plain += activity.sampled
         if activity.path == "/robots.txt":
             window.robots = True
         probe = is_probe(activity.path)
@@ -225,6 +229,8 @@ class ApiAccess:
             severity = "high" if walk.good >= self._set["walk_hits"] else "medium"
         elif not habit and steps >= self._set["walk_steps"] and (outside or activity.identity == ""):
             severity = "medium"
+        elif not habit and outside and self._guesses(activity, server, name[0], count):
+            severity = "medium"
         if walk.told and SEVERITIES.index(severity) <= SEVERITIES.index(walk.told):
             return []
         walk.told = severity
@@ -237,6 +243,13 @@ class ApiAccess:
                 activity, "walk", severity, f"{name[0]} walks through {count} ids of {template}", evidence, template
             )
         ]
+
+    def _guesses(self, activity: HttpSeen, server: str, address: str, count: int) -> bool:
+        """Does somebody with a credential ask for ids that no list gave it? Not known where only a share of requests is seen."""
+        if activity.identity in ("", "?") or count < self._set["unlisted_ids"] or activity.sampled > 1:
+            return False
+        caller = self._callers.peek(server, (address, "identity", activity.identity))
+        return caller is not None and caller.window.plain * self._set["ids_of_a_list"] < count
 
     def _remember(self, server: str, template: str, name: tuple[str, str, str], walk: _Walk, ts: int) -> None:
         usual = self._usual.get(server, template, ts)
