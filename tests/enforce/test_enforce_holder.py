@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 
 import pytest
 
 from leeward.enforce import holder as module
 from leeward.enforce import tracer
-from leeward.enforce.holder import Holder, _Call
-from leeward.enforce.messages import FromHolder, Receiver, Taken, Who, pair
+from leeward.enforce.holder import Holder, _Call, is_head
+from leeward.enforce.messages import Ask, FromHolder, Receiver, Taken, ToJudge, Verdict, Who, pair, send
 from leeward.model.exchange import ProcessRef
 from leeward.model.process import Workload
 from leeward.sensor import layout as L
@@ -29,15 +30,42 @@ class Held(Holder):
         self._who = {PID: Who(PID, ProcessRef(pid=PID), Workload("exe:/a", "a", "executable"))}
         self._threads = {TID: PID, OTHER: PID}
         self._calls, self._halted, self._asked, self._leaving = {}, {}, {}, set()
+        self._due: list[tuple[int, int]] = []
+        self._between, self._number, self._epoch, self._answered = OrderedDict(), 0, 0, 0
+        self._from_judge = Receiver(Verdict)
+        self._judge, self.court = pair()
+        self._judge.setblocking(False)
+        self._unsent, self.written = deque(), b""
         self.asked: list[tuple[int, int]] = []
 
     def _ask(self, call: _Call) -> None:
-        call.number = len(self.asked) + 1
         self.asked.append((call.tid, call.deliver))
+        super()._ask(call)
+
+    def _written(self, call: _Call) -> bytes:
+        return self.written
+
+    def call(self, sent: int, data: bytes) -> Ask:
+        """A thread writes; returns what the judge is told."""
+        self.written = data
+        self._calls[TID] = call = _Call(1, PID, TID, 0xABC, 0x1000, len(data), 0x2000, sent, 0, 0, 10**18)
+        self._ask(call)
+        return Receiver(ToJudge).next(self.court)[0]  # type: ignore[index]
+
+    def _tell_agent(self) -> None:
+        pass
+
+    def hear(self, verdict: Verdict) -> None:
+        send(self.court, verdict)
+        self._hear_judge()
 
 
 def record(tid: int) -> bytes:
     return L.HOLD.pack(1, 0, PID, 0xABC, 0x1000, 5, 0x2000, 0, tid, 0, 0, 0)
+
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\nContent-Length: 11\r\n\r\n"
+BODY = b'{"a": "bc"}'
 
 
 @pytest.fixture
@@ -88,6 +116,63 @@ def test_a_signal_that_is_not_the_holds_is_handed_on(ring_file: RingFile, resume
     assert holder.asked == [(OTHER, signal.SIGURG)]
     holder._halt(halt(OTHER))
     assert resumed[2:] == [(OTHER, signal.SIGURG)]
+
+
+def test_a_head_goes_ahead_where_the_judge_said_that_a_request_begins(
+    ring_file: RingFile, resumed: list[tuple[int, int]]
+) -> None:
+    holder = Held(Ring(ring_file.fd, ring_file.size))
+    assert holder.call(0, HEAD).number == 1
+    holder.hear(Verdict(1, "allow"))
+    at = len(HEAD)
+    assert holder.call(at, BODY).number == 2
+    holder.hear(Verdict(2, "allow", between=True))
+    at += len(BODY)
+    assert len(resumed) == 2
+    ahead = holder.call(at, HEAD)
+    assert (ahead.number, ahead.sent, ahead.data) == (0, at, HEAD)
+    assert len(resumed) == 3
+    assert holder.call(at + len(HEAD), HEAD).number == 3  # a body that looks like a head
+    assert len(resumed) == 3
+    assert holder.counters["heads_ahead"] == 1
+
+
+def test_a_head_waits_where_another_place_was_said_or_the_judge_cannot_be_told(
+    ring_file: RingFile, resumed: list[tuple[int, int]]
+) -> None:
+    holder = Held(Ring(ring_file.fd, ring_file.size))
+    holder.call(0, HEAD + BODY)
+    holder.hear(Verdict(1, "allow", between=True))
+    assert holder.call(0, HEAD).number == 2  # another connection at the same place in memory
+    holder.hear(Verdict(2, "allow", between=True))
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            send(holder._judge, Ask(9, PID, 1, 1, 0, 9, b"x" * 10_000))  # type: ignore[arg-type]
+    assert holder.call(len(HEAD), HEAD).number == 9  # what was sent first is read first
+    assert [one.why for one in holder._unsent] == ["judge-busy"]  # type: ignore[union-attr]
+    assert "heads_ahead" not in holder.counters
+
+
+@pytest.mark.parametrize(
+    ("data", "is_one"),
+    [
+        (HEAD, True),
+        (HEAD.replace(b"Content-Length: 11", b"transfer-encoding: chunked"), True),
+        (HEAD + BODY, False),
+        (HEAD.replace(b"Content-Length: 11\r\n", b""), False),
+        (HEAD.replace(b"Content-Length: 11", b"content-length: 0"), False),
+        (HEAD.replace(b"POST", b"GET"), False),
+        (HEAD.replace(b"1.1", b"1.0"), False),
+        (HEAD[:-2], False),
+        (HEAD.replace(b"\r\n", b"\n"), False),
+        (HEAD.replace(b"host", b"\nGET / HTTP/1.1\n\nhost"), False),
+        (HEAD + HEAD, False),
+        (BODY, False),
+        (b"", False),
+    ],
+)
+def test_what_is_a_head(data: bytes, is_one: bool) -> None:
+    assert is_head(data) is is_one
 
 
 def test_what_the_agent_has_no_room_for_is_told_when_it_has() -> None:

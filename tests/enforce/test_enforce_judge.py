@@ -347,3 +347,31 @@ def test_any_bytes_have_a_verdict(calls: list[bytes]) -> None:
     for data in calls:
         if data and not writer.refused:
             assert writer.write(data).action in ("allow", "redact", "block", "kill")
+
+
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: %d\r\n\r\n"
+
+
+def _between(writer: Writer, *calls: bytes) -> list[bool]:
+    return [writer.write(call).between for call in calls]
+
+
+def test_a_head_may_go_ahead_only_between_requests_and_where_policies_are_about_data() -> None:
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}).encode()
+    head = HEAD % len(body)
+    assert _between(Writer(judge(ABOUT_DATA)), head, body[:9], body[9:], head + body) == [False, False, True, True]
+    assert _between(Writer(judge(POLICY)), head, body) == [False, False]
+    chunked = head.replace(b"content-length: %d" % len(body), b"transfer-encoding: chunked")
+    whole = chunked + b"%x\r\n%s\r\n" % (len(body), body)
+    assert _between(Writer(judge(ABOUT_DATA)), whole, b"0\r\n", b"\r\n") == [False, False, True]
+    assert _between(Writer(judge(ABOUT_DATA)), head + body + b"POST", b" /") == [False, False]
+    upgrade = b"GET /v1/realtime HTTP/1.1\r\nhost: api.openai.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    assert _between(Writer(judge(ABOUT_DATA)), upgrade) == [False]
+
+
+def test_a_body_is_judged_after_its_head_went_ahead() -> None:
+    writer = Writer(judge(ABOUT_DATA))
+    for content, action in (("hello", "allow"), (CARD, "redact"), (IBAN, "block")):
+        body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": content}]}).encode()
+        writer.write(HEAD % len(body))
+        assert writer.write(body).action == action

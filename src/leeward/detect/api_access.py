@@ -227,10 +227,10 @@ class ApiAccess:
         severity = "low"
         if failing >= self._set["walk_failing"] and not habit:
             severity = "high" if walk.good >= self._set["walk_hits"] else "medium"
-        elif not habit and steps >= self._set["walk_steps"] and (outside or activity.identity == ""):
-            severity = "medium"
-        elif not habit and outside and self._guesses(activity, server, name[0], count):
-            severity = "medium"
+        elif not habit:
+            stepping = steps >= self._set["walk_steps"] and (outside or activity.identity == "")
+            guessing = outside and self._guesses(activity, server, name[0], count)
+            severity = "medium" if stepping or guessing else "low"
         if walk.told and SEVERITIES.index(severity) <= SEVERITIES.index(walk.told):
             return []
         walk.told = severity

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import heapq
 import os
+import re
 import select
 import signal
 import socket
@@ -18,7 +19,7 @@ import struct
 import sys
 import time
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from typing import NamedTuple
 
 import msgspec
@@ -62,6 +63,9 @@ _MOST_PARTS = 1024  # of a vector (IOV_MAX)
 _MOST_PROCESSES = 4096
 _MOST_UNSENT = 4096  # messages to the agent, some kilobytes each
 _ARGV = 3  # words of a command line that tell two programs apart
+_MOST_BETWEEN = 16_384  # connections
+_HEAD = re.compile(rb"(?:POST|PUT|PATCH) [!-~]{1,8192} HTTP/1\.1\r\n(?:[!-~][^\r\n]{0,8191}\r\n){1,128}\r\n")
+_BODY_FOLLOWS = re.compile(rb"\r\n(?:content-length:[ \t]*[1-9]|transfer-encoding:[ \t]*chunked)", re.IGNORECASE)
 
 
 #: How long calls were held is told in counters: `held_us_le_300` of them longer than 200 µs, not longer than 300.
@@ -130,6 +134,7 @@ class Holder:
         self._halted: dict[int, _Halted] = {}  # threads stopped, perhaps for a call that was not read yet
         self._asked: dict[int, int] = {}  # number → thread
         self._due: list[tuple[int, int]] = []  # (deadline, number)
+        self._between: OrderedDict[tuple[int, int], int] = OrderedDict()  # connection → where its next request begins
         self._shutdowns: dict[int, int] = {}
         # threads stopped after an exec, until it is told who that is → when they go on anyway
         self._strangers: dict[int, int] = {}
@@ -346,9 +351,16 @@ class Holder:
         if call.tid in self._leaving:
             self._end(call, "allow", "released")
             return
+        data = self._written(call)
+        if (
+            self._between.pop((call.pid, call.tls), None) == call.sent
+            and is_head(data)
+            and self._went_ahead(call, data)
+        ):
+            self._end(call, "allow", "")
+            return
         self._number += 1
         call.number = self._number
-        data = self._written(call)
         ask = Ask(call.number, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size)
         self._asked[call.number] = call.tid
         heapq.heappush(self._due, (call.due, call.number))
@@ -362,6 +374,17 @@ class Holder:
                 self._end(call, "", "judge-busy")
             else:
                 self._judge_gone(str(error))
+
+    def _went_ahead(self, call: _Call, data: bytes) -> bool:
+        """The head of a request, of which policies ask nothing: the judge is told, not waited for. False: it cannot be told."""
+        if self._judge is None:
+            return False
+        try:
+            send_ask(self._judge, Ask(0, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size), data)
+        except OSError:  # what it does not know of its body is not understood: it is asked, as it is of every call
+            return False
+        self.counters["heads_ahead"] += 1
+        return True
 
     def _written(self, call: _Call) -> bytes:
         """The bytes of a call. Those of a vector stand in several places, and its size is known only now."""
@@ -398,9 +421,17 @@ class Holder:
                 self.counters["verdicts_too_late"] += 1
             else:
                 call = self._calls[tid]
+                if verdict.between:
+                    self._expect(call)
                 if verdict.leave:
                     self._maps.put_connection(LEFT, call.tls, call.pid, 1)
                 self._end(call, verdict.action, "", verdict)
+
+    def _expect(self, call: _Call) -> None:
+        """A request begins where this call ends."""
+        self._between[call.pid, call.tls] = call.sent + call.size
+        if len(self._between) > _MOST_BETWEEN:
+            self._between.popitem(last=False)
 
     def _judge_gone(self, why: str) -> None:
         """What waits for it ends as its policy says; so does what comes until there is another."""
@@ -408,6 +439,7 @@ class Holder:
         self._poll.unregister(self._judge.fileno())
         self._judge.close()
         self._judge = None
+        self._between.clear()
         self.counters["judges_lost"] += 1
         for tid in list(self._asked.values()):
             self._end(self._calls[tid], "", "judge-lost")
@@ -531,6 +563,7 @@ class Holder:
             self._poll.unregister(self._judge.fileno())
             self._judge.close()
         assert descriptor is not None
+        self._between.clear()
         self._judge = socket.socket(fileno=descriptor)
         self._watch(self._judge)
         for who in self._who.values():
@@ -576,6 +609,11 @@ class Holder:
         self._maps.beat(0, 0)
         for pid in list(self._who):
             self.let_go(pid)
+
+
+def is_head(data: bytes) -> bool:
+    """Are these bytes the whole head of an HTTP/1.1 request whose body follows, and nothing else (RFC 9112 §2.1)?"""
+    return _HEAD.fullmatch(data) is not None and _BODY_FOLLOWS.search(data) is not None
 
 
 def _is(who: Who, pid: int) -> bool:

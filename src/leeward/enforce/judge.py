@@ -175,7 +175,14 @@ class Judge:
         connection.wrote(ask.sent, data, edits)
         if sum(len(put) for _, put in edits) > _MOST_EDIT_BYTES:
             return Verdict(ask.number, "block", decided=verdict.decided)
-        return msgspec.structs.replace(verdict, action="redact" if edits else verdict.action, edits=edits)
+        between = (
+            self._policies.needs_data
+            and isinstance(connection.parser, Http1Connection)
+            and connection.socket is None
+            and connection.parser.between
+        )
+        action = "redact" if edits else verdict.action
+        return msgspec.structs.replace(verdict, action=action, edits=edits, between=between)
 
     def _fresh(self, ask: Ask, data: bytes, offset: int, connection: _Connection) -> Verdict:
         """Bytes that are seen for the first time; `offset` is where they begin in the buffer."""
@@ -209,7 +216,8 @@ class Judge:
         action, decision, exchange = worst
         exchange.time = iso(ask.ts)
         record = _record(decision, action, exchange)
-        return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
+        edits = edits if action == "redact" else []
+        return Verdict(ask.number, _DONE.get(action, action), edits, leave, decided=record)
 
     def _whole(
         self,
@@ -387,7 +395,9 @@ def serve(end: socket.socket, judge: Judge) -> None:
                 judge.gone(pid)
             case Ask():
                 data = message.data if descriptor is None else _contents(descriptor)
-                send(end, judge.ask(message, data))
+                verdict = judge.ask(message, data)
+                if message.number:
+                    send(end, verdict)
 
 
 def _contents(descriptor: int) -> bytes:

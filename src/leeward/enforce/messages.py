@@ -72,8 +72,8 @@ class JudgeLost(msgspec.Struct, frozen=True, tag="judge-lost"):
 
 
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
-    """Holder → judge: may this be written? sent: bytes written on this connection before..
-    data: the bytes, unless they come as a descriptor."""
+    """Holder → judge: may this be written? number 0: it is, and no verdict is awaited. sent: bytes written on this connection
+    before. data: the bytes, unless they come as a descriptor."""
 
     number: int
     pid: int
@@ -98,12 +98,14 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
     """Judge → holder. action: allow | redact | block | kill. edits: (offset in the buffer, what stands there instead), same
-    length each. leave: this connection need not be held any more. decided: what the agent is told of it, None for nothing."""
+    length each. leave: this connection need not be held any more. between: the next to be written begins a request, and policies
+    ask for nothing that its head could say. decided: what the agent is told of it, None for nothing."""
 
     number: int
     action: str
     edits: list[tuple[int, bytes]] = []
     leave: bool = False
+    between: bool = False
     decided: dict[str, Any] | None = None
 
 

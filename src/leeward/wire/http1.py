@@ -107,6 +107,12 @@ class Http1Connection:
         self._pipelined = False
         self._unpaired = False  # too many requests await: which response is whose is no longer known
 
+    @property
+    def between(self) -> bool:
+        """Has the client ended what it began, so that a request's first byte comes next?"""
+        side = self._client
+        return side.message is None and not side.finder.buffer and not self._over and self._socket is None
+
     # -- what the pipeline calls (an HTTP/2 connection has the same) -----------------------------------------------
 
     def feed(self, to_server: bool, ts: int, data: bytes) -> list[HttpEvent]:
