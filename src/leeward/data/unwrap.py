@@ -57,9 +57,8 @@ def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
     if found:
         return found
     # it may stand in a path or behind a name: `/api/NDEx...`, `id_NDEx...`
-    for apart in islice(_APART.finditer(data, start, start + _NAMES), _MOST_NAMES):
-        if not _RUN.fullmatch(data, start, apart.end()):
-            return ()
+    whole = _RUN.match(data, start, start + _NAMES)
+    for apart in islice(_APART.finditer(data, start, whole.end()), _MOST_NAMES) if whole else ():
         found = _from(data, apart.end(), reader)
         if found:
             return found
