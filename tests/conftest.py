@@ -17,10 +17,10 @@ BESIDE = frozenset(
     f"test_{name}.py"
     for room, names in {
         "cli": "baseline replay classify policy query incidents",
-        "enforce": "addresses connect judge names rules spans",
+        "enforce": "addresses connect holder judge names rules spans",
         "gateway": "parts",
         "range": "recorded",
-        "sensor": "calibrate files layout pcap system unix",
+        "sensor": "calibrate files layout pcap ring system unix",
     }.items()
     for name in (f"{room}_{one}" for one in names.split())
 )
