@@ -15,6 +15,7 @@ import msgspec
 from leeward.ai.keys import KeyForms, caller_key, redact_argv, redact_url
 from leeward.detect.detector import reference
 from leeward.detect.findings import identity
+from leeward.keyfinder import KeyFinder
 from leeward.model.activity import (
     Activity,
     Blinded,
@@ -30,7 +31,7 @@ from leeward.model.exchange import Exchange
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.process import NOBODY, Process
-from leeward.model.raw import ProcessExec, ProcessExited, SystemCalled
+from leeward.model.raw import FoundKey, ProcessExec, ProcessExited, SystemCalled
 from leeward.model.system import SystemRecord, Target
 from leeward.model.times import iso
 from leeward.wire.connections import Connection
@@ -55,6 +56,7 @@ class Activities:
         self._line = functools.lru_cache(_LINES)(lambda words: mask(tuple(redact_argv(words, forms))))
         self.counters: Counter[str] = Counter()
         self._forms, self._process = forms, process
+        self._finder = KeyFinder(forms, self.counters)
         self._redacted: OrderedDict[int, tuple[Process, Process]] = OrderedDict()
         self._told: OrderedDict[Hashable, tuple[int, int, int]] = OrderedDict()
 
@@ -112,9 +114,16 @@ class Activities:
         ]
 
     def http(
-        self, connection: Connection, request: Message, response: Message | None, exchange: bool, stands: int = 1
+        self,
+        connection: Connection,
+        request: Message,
+        response: Message | None,
+        exchange: bool,
+        stands: int = 1,
+        beginning: bytes = b"",
     ) -> list[Activity]:
-        """An HTTP exchange, once for each of its ends that is on this host. stands: how many like it passed unseen, with it."""
+        """An HTTP exchange, once for each of its ends that is on this host. stands: how many like it passed unseen, with it.
+        beginning: of the answer's body."""
         flow = connection.socket.flow if connection.socket else None
         inbound = connection.role == "server" or (flow is not None and flow.direction == "inbound")
         key = caller_key(request, self._forms)
@@ -131,10 +140,20 @@ class Activities:
         )  # fmt: skip
         peer = str(flow.src) if flow else ""
         servers = [] if inbound else connection.seen_by()[:1]
+        wanted = beginning and not exchange and (inbound or servers)
+        keys = self._given_away(beginning, seen.path) if wanted else ()
+        if inbound:
+            return [msgspec.structs.replace(seen, keys=keys) if keys else seen]
         other = [
-            msgspec.structs.replace(seen, process=self.who(pid, ts), direction="inbound", peer=peer) for pid in servers
+            msgspec.structs.replace(seen, process=self.who(pid, ts), direction="inbound", peer=peer, keys=keys)
+            for pid in servers
         ]
         return [seen, *other]
+
+    def _given_away(self, beginning: bytes, path: str) -> tuple[FoundKey, ...]:
+        """Keys in the beginning of an answer, under the path that was asked for."""
+        keys = self._finder.answered(beginning)
+        return tuple(msgspec.structs.replace(key, name=self.masked(path)) for key in keys)
 
     def exchange(self, exchange: Exchange, ts: int) -> Activity:
         pid = exchange.process.pid if exchange.process else 0

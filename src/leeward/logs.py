@@ -13,22 +13,17 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import hyperscan
 import msgspec
 
-from leeward.ai.kept import cache_folder
 from leeward.ai.keys import KeyForms, fingerprint
-from leeward.data.checks_secrets import not_placeholder
-from leeward.data.compiled import database
+from leeward.keyfinder import OVERLAP, KeyFinder
 from leeward.model.raw import SystemCalled
 
 LABEL = "log"
 _FILES, _KEYS = 256, 16  # open files; keys told of one
 _BEFORE = 64 << 10  # bytes at the end of what a file had before it was opened
 _LOOK, _SECOND = 256 << 10, 4 << 20
-_OVERLAP = 512  # bytes of the piece before, for what lies across two; longer than any key
 _FIRST_NS, _AGAIN_NS, _QUIET_NS = 2 * 10**9, 10 * 10**9, 3600 * 10**9
-_MOST_ENDS = 64  # matches looked at in a piece
 _MOST_DESCRIPTORS = 1024  # of a process
 
 
@@ -49,8 +44,7 @@ class Logs:
 
     def __init__(self, forms: KeyForms, on_host: Callable[[int, int], bool], proc: Path = Path("/proc")) -> None:
         self.counters: Counter[str] = Counter()
-        self._forms, self._on_host, self._proc = forms, on_host, proc
-        self._database = database([(form, 0, 0) for form in forms.patterns], cache_folder())
+        self._finder, self._on_host, self._proc = KeyFinder(forms, self.counters), on_host, proc
         self._files: OrderedDict[tuple[int, int], _Log] = OrderedDict()
         self._recent: OrderedDict[tuple[int, str], int] = OrderedDict()
 
@@ -83,7 +77,7 @@ class Logs:
             if log.due <= ts or last:
                 data = self._read(log, min(left, _LOOK), ts, last)
                 left -= len(data)
-                for provider, secret in self._found(data):
+                for provider, secret in self._finder.found(data):
                     known = fingerprint(secret)
                     if known not in log.told and len(log.told) < _KEYS:
                         log.told.add(known)
@@ -179,7 +173,7 @@ class Logs:
             if size - log.at > most:
                 self.counters["log_bytes_skipped"] += size - log.at - most
                 log.at = size - most
-            start = max(0, log.at - _OVERLAP)
+            start = max(0, log.at - OVERLAP)  # for what lies across two pieces
             data = os.pread(log.fd, size - start, start)
             whole = data.rfind(b"\n") + 1
             if not last and start + whole > log.at:
@@ -189,29 +183,3 @@ class Logs:
             return b""
         log.at, log.grown = start + len(data), ts
         return data
-
-    def _found(self, data: bytes) -> list[tuple[str, str]]:
-        """(provider, key) of each key in a piece of a file."""
-        ends: list[int] = []
-
-        def report(_form: int, _start: int, end: int, _flags: int, _context: object) -> bool:
-            ends.append(end)
-            return len(ends) >= 16 * _MOST_ENDS
-
-        try:
-            self._database.scan(data, match_event_handler=report)
-        except hyperscan.ScanTerminated:
-            self.counters["log_looks_cut"] += 1
-        found: dict[tuple[str, str], None] = {}
-        behind = looks = 0
-        for end in sorted(ends):
-            if end <= behind:
-                continue  # a longer match of the same
-            looks += 1
-            if looks > _MOST_ENDS:
-                break
-            first, behind = max(0, end - _OVERLAP), end + _OVERLAP
-            for provider, secret in self._forms.found(data[first:behind].decode("latin-1")):
-                if not_placeholder(secret):
-                    found[provider, secret] = None
-        return list(found)

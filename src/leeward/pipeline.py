@@ -67,6 +67,7 @@ from leeward.model.times import iso
 from leeward.placing import Placing, bare
 from leeward.policing import Policing
 from leeward.sensor.layout import PLAIN_CONNECTION
+from leeward.wire.beginning import of_kept
 from leeward.wire.connections import Connection, Connections, Heard, Quiet
 from leeward.wire.dns import DnsMessage, NameTable, parse_dns
 from leeward.wire.flows import FlowTable, Socket
@@ -358,16 +359,17 @@ class Pipeline:
 
     def _requested(self, connection: Connection, event: HttpEvent | SqlEvent, exchange: bool) -> list[Activity]:
         """An HTTP exchange, AI or not, at those of its ends that may be shown."""
+        stands, beginning = 1, b""
         match event:
             case ExchangeDone(request=Message() as request, response=response):
-                stands = 1
-            case Answered(request=request, response=response, stands=stands):
+                beginning = of_kept(response) if response is not None else b""
+            case Answered(request=request, response=response, stands=stands, beginning=beginning):
                 self.counters["requests_unanswered" if response is None else "requests_answered"] += stands
             case Upgraded(request=request, response=response):
-                stands = 1
+                pass
             case _:
                 return []
-        acts = self.activities.http(connection, request, response, exchange, stands)
+        acts = self.activities.http(connection, request, response, exchange, stands, beginning)
         return [act for act in acts if self._may_show(act.process.pid)]
 
     def _said_by(self, connection: Connection, event: HttpEvent | SqlEvent) -> list[TimedExchange]:

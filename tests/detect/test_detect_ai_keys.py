@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from api_acts import HOUR, SHOP, T0, call, http, process, started, told, worst
+from api_acts import HOUR, OUTSIDE, SHOP, T0, call, http, process, started, told, worst
 
 from leeward.ai.catalogue import default_catalogue
 from leeward.detect.ai_keys import AiKeys
@@ -174,6 +174,41 @@ def test_a_key_in_a_log() -> None:
         ("medium", "/var/log/b.log"),
     ]
     assert len({f.id for f in found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("provider", "more", "severity"),
+    [
+        ("openai", {}, "medium"),
+        ("openai", {"identity": "c" * 16}, "low"),
+        ("openai", {"identity": "?"}, "low"),
+        ("openai", {"peer": "10.0.0.5"}, "low"),
+        ("openai", {"peer": "127.0.0.1"}, "low"),
+        ("gcp.gemini", {}, "low"),
+    ],
+)
+def test_a_key_in_what_a_server_answers(provider: str, more: dict[str, str], severity: str) -> None:
+    key = FoundKey(provider, "f" * 16, "answer", "/config.js")
+    (found,) = told(keys(), http(1, "/config.js", keys=(key,), **more))
+    assert (found.rule, found.severity) == (EXPOSED, severity)
+    assert found.subject["name"] == "/config.js"
+    assert found.evidence[0]["where"] == "answer"
+    assert found.evidence[0]["peer"] == more.get("peer", OUTSIDE)
+
+
+def test_a_key_that_was_given_away_is_one_finding_and_known_by_its_owner() -> None:
+    key = FoundKey("openai", OURS.fingerprint, "answer", "/config.js")
+    given = [http(n, f"/{n}.js", peer=peer, keys=(key,)) for n, peer in enumerate(("10.0.0.5", OUTSIDE))]
+    detector = keys()
+    found = told(detector, given)
+    assert len({f.id for f in found}) == 1
+    assert worst(found, EXPOSED) == "medium"
+    sent = http(
+        3, "/c", direction="outbound", host="collect.example.net", peer="203.0.113.9", identity=OURS.fingerprint
+    )
+    assert worst(told(detector, sent), MISDIRECTED) == "high"
+    empty = FoundKey("", hashlib.sha256(b"EMPTY").hexdigest()[:16], "answer", "/")
+    assert told(keys(), http(1, "/", keys=(empty,)), http(2, "/", direction="outbound", keys=(key,))) == []
 
 
 def test_a_service_that_holds_a_key_and_never_uses_it() -> None:

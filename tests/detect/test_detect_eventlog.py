@@ -18,6 +18,7 @@ from leeward.model.errors import InputError
 from leeward.model.exchange import Exchange
 from leeward.model.net import Endpoint, Flow
 from leeward.model.process import Container, Process, Workload
+from leeward.model.raw import FoundKey
 
 T0 = 1_800_000_000 * SECOND
 BOOT = T0 - 3600 * SECOND
@@ -43,6 +44,12 @@ def sample() -> list[Activity]:
         FlowSeen(ts=T0 + SECOND + 5, process=new, flow=flow("new", T0 + SECOND + 5, 2, 10), sent=10, began=True),
         FlowSeen(ts=T0 + SECOND + 6, process=old, flow=flow("kept", T0 + SECOND + 6, 1, 140), sent=40),
         HttpSeen(ts=T0 + SECOND + 7, process=new, direction="outbound", peer="192.0.2.1:443", path="/é"),
+        HttpSeen(
+            ts=T0 + SECOND + 7,
+            process=new,
+            direction="inbound",
+            keys=(FoundKey("openai", "f" * 16, "answer", "/c.js"),),
+        ),
         System(ts=T0 + SECOND + 8, process=new, kind="kill", number=9, target=old),
         ExchangeSeen(ts=T0 + SECOND + 9, process=new, exchange=Exchange(id="x1")),
         Ended(ts=T0 + SECOND + 10, process=new),

@@ -1,17 +1,21 @@
 """A server that is no AI's and a client that calls it on one kept connection.
 
-`serve [CERT KEY]` prints its port and answers /no/... with 401, all else with 200. `call PORT COUNT PAUSE KINDS [tls]` asks for
-/ok/N and /no/N (KINDS: ok,no) in turns, COUNT times each, PAUSE seconds apart; without a pause, for the last time after three
-seconds.
+`serve [CERT KEY]` prints its port and answers /no/... with 401, all else with 200, /key/... with a script that has a made-up key.
+`call PORT COUNT PAUSE KINDS [tls]` asks for /ok/N, /no/N and /key/N (KINDS: some of ok,no,key) in turns, COUNT times each, PAUSE
+seconds apart; without a pause, for the last time after three seconds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KEY = "sk-proj-" + hashlib.sha256(b"made up").hexdigest()
+SCRIPT = f'{" " * 1500}window.ENV = {{"openaiKey": "{KEY}"}};\n'.encode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -20,9 +24,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.send_response(401 if self.path.startswith("/no/") else 200)
-        self.send_header("Content-Length", "2")
+        answer = SCRIPT if self.path.startswith("/key/") else b"ok"
+        if answer is SCRIPT:
+            self.send_header("Content-Type", "text/javascript")
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(b"ok")
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

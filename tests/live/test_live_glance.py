@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from live_web import KEY
 
 from leeward.ai.catalogue import default_catalogue
+from leeward.ai.keys import fingerprint
 from leeward.identity.processes import ProcessTable
 from leeward.model.activity import Activity, HttpSeen
 from leeward.model.finding import Finding
@@ -90,6 +92,15 @@ def test_each_request_of_a_calm_client_is_seen(secure: bool, certificate: tuple[
     assert len({act.identity for act in inbound}) == 1
     assert "" not in {act.identity for act in inbound}
     assert sum(act.sampled for act in inbound) >= 38
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_keys_in_what_is_answered_are_seen(secure: bool, certificate: tuple[str, str]) -> None:
+    with watching() as watch:
+        inbound = called(watch, 20, 0.02, certificate if secure else (), kinds="key")
+    found = [act for act in inbound if [key.fingerprint for key in act.keys] == [fingerprint(KEY)]]
+    assert len(found) >= 18
+    assert found[-1].path == "/key/19"  # the kernel shows only the connection's beginnings by then
 
 
 def test_of_a_hurried_client_a_share_is_seen_and_counts_for_all() -> None:

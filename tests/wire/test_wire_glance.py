@@ -147,6 +147,25 @@ def test_requests_that_nobody_answers_do_not_keep_a_connection_open() -> None:
     assert source.told == [("glance", 2, LINE)]
 
 
+def test_a_glance_shows_the_beginning_of_a_text() -> None:
+    connections, source = world("server")
+    wire = Wire(connections, 2)
+    wire(True, REQUEST)
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<p>hello</p>"
+    assert wire(False, page[:-3]) == []
+    assert source.told == []  # it is copied until its beginning is there
+    ((_, event),) = wire(False, page[-3:])
+    assert isinstance(event, Answered)
+    assert event.beginning == b"<p>hello</p>"
+    assert source.told == [("glance", 2, LINE)]
+    ((_, event),) = connections.heads(HeadsSeen(9, 12, 2, 0, REQUEST, page[:-4], 3))
+    assert isinstance(event, Answered)
+    assert (event.beginning, event.stands) == (b"<p>", 3)
+    ((_, event),) = connections.heads(HeadsSeen(9, 12, 2, 0, REQUEST, REFUSAL))
+    assert isinstance(event, Answered)
+    assert event.beginning == b""
+
+
 def test_heads_of_what_is_not_known_are_counted() -> None:
     connections, _ = world("server")
     assert connections.heads(HeadsSeen(9, 11, 5, 0, REQUEST, REFUSAL)) == []

@@ -191,6 +191,36 @@ def test_skipped_and_limits() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "body", "beginning"),
+    [
+        ({"content-type": "text/html", "content-length": "12"}, b"hello, world", b"hello, world"),
+        ({"content-type": "text/html", "content-length": "6000"}, b"hello " * 1000, b"hello " * 341),
+        ({"content-type": "text/html", "content-length": "12", "content-encoding": "br"}, b"hello, world", b""),
+        ({"content-type": "image/png", "content-length": "12"}, b"hello, world", b""),
+        ({"content-type": "text/html"}, b"hello, world", b""),
+    ],
+)
+def test_the_beginning_of_a_skipped_answer(fields: dict[str, str], body: bytes, beginning: bytes) -> None:
+    client = h2.connection.H2Connection()
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    client.initiate_connection()
+    client.send_headers(
+        1, [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")], end_stream=True
+    )
+    asked = client.data_to_send()
+    server.initiate_connection()
+    server.receive_data(asked)
+    server.send_headers(1, [(":status", "200"), *fields.items()])
+    answer = server.data_to_send()
+    for at in range(0, len(body), 5):
+        server.send_data(1, body[at : at + 5], end_stream=at + 5 >= len(body))
+    connection = Http2Connection(Limits(), lambda _: Interest.SKIP)
+    connection.feed(True, 1, asked)
+    told = connection.feed(False, 2, answer) + connection.feed(False, 3, server.data_to_send())
+    assert [e.beginning for e in told if isinstance(e, Answered)] == [beginning]
+
+
 def test_a_known_gap_within_data_loses_no_more_than_it() -> None:
     asked: list[dict[str, object]] = [{"body": b"a" * 700, "answer": b"b" * 300, "pad": 0} for _ in range(2)]
     connection = Http2Connection(Limits(), full)

@@ -95,7 +95,9 @@ class AiKeys:
             case System():
                 return self._written(activity) if activity.kind == "key-written" else []
             case HttpSeen():
-                return self._requested(activity) if activity.identity and activity.direction == "outbound" else []
+                if activity.direction == "inbound":
+                    return [finding for key in activity.keys for finding in self._answered(activity, key)]
+                return self._requested(activity) if activity.identity else []
             case ExchangeSeen():
                 return self._exchanged(activity)
             case Started():
@@ -293,13 +295,31 @@ class AiKeys:
         key = FoundKey(activity.label, activity.source, "log", activity.path)
         return [self._exposed(activity.process, activity.ts, key, f"in the log {activity.path}", "medium")]
 
+    def _answered(self, activity: HttpSeen, key: FoundKey) -> list[Finding]:
+        """A server of this host gives a key away: to whoever asks, if the caller showed no credential. Google's keys for maps
+        stand in pages by design, and look the same."""
+        if key.fingerprint in _DUMMIES:
+            return []
+        self._own(key.fingerprint, key.provider, activity.ts)
+        peer = host_of(activity.peer)
+        anybody = not activity.identity and reach(peer) == "outside" and not key.provider.startswith("gcp")
+        where = f"in what it answers to {peer}" if peer else "in what it answers"
+        return [self._exposed(activity.process, activity.ts, key, where, "medium" if anybody else "low", peer=peer)]
+
     def _exposed_environment(self, held: _Held) -> Finding:
         name = (held.process.workload.id, held.key.fingerprint)
         self._held.put("told", name, held, held.ts)
         return self._exposed(held.process, held.ts, held.key, "in the environment of what never uses it", "low")
 
-    def _exposed(self, process: Process, ts: int, key: FoundKey, where: str, severity: str) -> Finding:
-        evidence = {"type": "key-seen", "time": iso(ts), "where": key.where, "name": key.name, "key_of": key.provider}
+    def _exposed(self, process: Process, ts: int, key: FoundKey, where: str, severity: str, **more: Any) -> Finding:
+        evidence = {
+            "type": "key-seen",
+            "time": iso(ts),
+            "where": key.where,
+            "name": key.name,
+            "key_of": key.provider,
+            **more,
+        }
         place = f"log {key.name}" if key.where == "log" else key.where
         return occurrence(
             _EXPOSED, process, ts, f"a key of {key.provider} {where}", same=(key.fingerprint, place),

@@ -33,8 +33,8 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
 
 
 class FoundKey(msgspec.Struct, frozen=True, gc=False):
-    """A credential that lies open. where: "argv" | "environ" | "log". name: of the option, variable or file. The rest as in
-    exchange.Key."""
+    """A credential that lies open. where: "argv" | "environ" | "log" | "answer". name: of the option, variable or file, or the
+    path that was asked for. The rest as in exchange.Key."""
 
     provider: str
     fingerprint: str
@@ -177,8 +177,8 @@ class Plaintext(Raw, frozen=True, gc=False):
 
 class HeadsSeen(Raw, frozen=True, gc=False):
     """An HTTP/1 request with its answer on a connection of which only heads are shown (wire.connections.Quiet): the beginning of
-    each. sock: of a connection in the clear, 0 if it is the TLS object `tls`. stands: how many of its kind (answered well, or
-    not) passed in this process since one was shown."""
+    each, with what of its body came along. sock: of a connection in the clear, 0 if it is the TLS object `tls`. stands: how many
+    of its kind (answered well, or not) passed in this process since one was shown."""
 
     pid: int
     sock: int

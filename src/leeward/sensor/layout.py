@@ -30,7 +30,7 @@ FORMATS: Final[dict[str, str]] = {
     "ev_hold": "<QIIQQQQQIIII",
     "heart": "<QQ",
     "ev_packet": "<QIIQ" + _TUPLE + "IIIIII",
-    "ev_heads": "<QIIQIIIIII2048s512s",
+    "ev_heads": "<QIIQIIIIII2048s2048s",
     "config": "<IIIIII8Q",
     "tls_layout": "<HHHHHHH2x",
     "flow_key": "<Q16sII",

@@ -21,6 +21,7 @@ from leeward.model.raw import HeadsSeen, Plaintext, Segment, TlsClosed, TlsOpene
 from leeward.wire import http2, sql, stratum
 from leeward.wire.attention import Attention
 from leeward.wire.attention import Quiet as Quiet
+from leeward.wire.beginning import began
 from leeward.wire.connection import Connection as Connection
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.flows import FlowTable, Socket
@@ -199,7 +200,8 @@ class Connections:
             request.anomalies.append("cut-head")
         self._connections.move_to_end(connection.key)
         connection.skipped += 1
-        return [(connection, Answered(request, response, event.stands))]
+        beginning = began(response, request.method, event.response.partition(b"\r\n\r\n")[2])
+        return [(connection, Answered(request, response, event.stands, beginning))]
 
     def of_library(self, pid: int, tls: int) -> Connection | None:
         """The connection of a TLS library's object, if one is known."""

@@ -2,9 +2,10 @@
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
 RequestHead, RequestDone and then one ExchangeDone or Upgraded (which WebSocket messages may follow); one judged SKIP gives
-Skipped, and one Answered: when its answer's head is there and surely its own, or when none will come. Responses belong to
-requests in their order (RFC 9112 §9.3.2); what cannot be paired is counted, never guessed. What was lost or odd is in the
-message's `anomalies`, and in `counters` once the message is over ("odd_" before it).
+Skipped, and one Answered: when its answer's head is there and surely its own (of a text whose length it says, when the text's
+beginning is there too), or when none will come. Responses belong to requests in their order (RFC 9112 §9.3.2); what cannot be
+paired is counted, never guessed. What was lost or odd is in the message's `anomalies`, and in `counters` once the message is
+over ("odd_" before it).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from leeward.model.message import Message
+from leeward.wire.beginning import Beginning, begin
 from leeward.wire.http import (
     Answered,
     ExchangeDone,
@@ -73,7 +75,8 @@ class _Exchange(msgspec.Struct, eq=False):
 class _Side(msgspec.Struct, eq=False):
     """One direction. message None: a head is due, or looked for after bytes were lost.
 
-    left: bytes still to come in Framing.LENGTH. seen: it had a head. strange: bytes that belonged to nothing.
+    left: bytes still to come in Framing.LENGTH. seen: it had a head. strange: bytes that belonged to nothing. beginning: of an
+    answer that was not told of yet.
     """
 
     to_server: bool
@@ -84,6 +87,7 @@ class _Side(msgspec.Struct, eq=False):
     left: int = 0
     chunks: Chunks | None = None
     keeper: Keeper | None = None
+    beginning: Beginning | None = None
     seen: bool = False
     strange: int = 0
 
@@ -209,6 +213,8 @@ class Http1Connection:
                 position = self._read_body(side, ts, data, position, events)
         if side.keeper is not None:
             side.keeper.mark(ts)
+        if side.beginning is not None and (side.beginning.full or side.body.framing is not Framing.LENGTH):
+            self._tell(side, events)
         if position < size and self._socket is not None:
             events += self._socket.feed(side.to_server, ts, data[position:])
         elif position < size:
@@ -311,11 +317,11 @@ class Http1Connection:
 
     def _read_body(self, side: _Side, ts: int, data: bytes, position: int, events: list[HttpEvent]) -> int:
         """Takes what belongs to the body from `data` at `position`; returns where it stopped."""
-        size, message = len(data), side.message
+        size, message, keep = len(data), side.message, side.keeper or side.beginning
         assert message is not None
         message.end = ts
         if (chunks := side.chunks) is not None:
-            position = chunks.feed(data, position, side.keeper)
+            position = chunks.feed(data, position, keep)
             if chunks.bad:
                 message.anomalies.append(chunks.bad)
                 self._end_message(side, ts, False, events)
@@ -328,8 +334,8 @@ class Http1Connection:
         if side.body.framing is Framing.LENGTH:
             end = min(size, position + side.left)
             side.left -= end - position
-        if side.keeper is not None:
-            side.keeper.add(data if end - position == size else data[position:end])
+        if keep is not None:
+            keep.add(data if end - position == size else data[position:end])
         if side.body.framing is Framing.LENGTH and not side.left:
             self._end_message(side, ts, True, events)
         return end
@@ -341,6 +347,8 @@ class Http1Connection:
         message.gap, message.end = True, ts
         if side.keeper is not None:
             side.keeper.gap()
+        if side.beginning is not None:
+            self._tell(side, events)
         if side.body.framing is Framing.CLOSE:
             return
         if chunks is not None and chunks.in_data() and 0 < size <= chunks.left:
@@ -424,11 +432,20 @@ class Http1Connection:
         exchange.response, side.exchange = response, exchange
         side.body = response_body(response, exchange.request.method)
         if not exchange.full and "pairing-uncertain" not in response.anomalies:
-            events.append(Answered(exchange.request, response))
+            side.beginning = begin(response, side.body)
+            if side.beginning is None:
+                events.append(Answered(exchange.request, response))
         if response.status == 101 or side.body.framing is Framing.TUNNEL:
             self._upgrade(side, ts, events)
             return False
         return True
+
+    def _tell(self, side: _Side, events: list[HttpEvent], complete: bool = False) -> None:
+        """As much of the answer's beginning is there as is waited for."""
+        beginning, side.beginning, exchange = side.beginning, None, side.exchange
+        assert beginning is not None
+        assert exchange is not None
+        events.append(Answered(exchange.request, exchange.response, beginning=beginning.text(complete)))
 
     def _keep_framing(self, side: _Side) -> bool:
         """Is the body of a response to nobody worth following? Not if only the connection's end delimits it."""
@@ -463,6 +480,8 @@ class Http1Connection:
             message.anomalies.append("bare-lf")
         if keeper is not None:
             keeper.end(ts, complete and not message.gap)
+        if side.beginning is not None:
+            self._tell(side, events, complete)
         self.counters.update(f"odd_{name.replace('-', '_')}" for name in message.anomalies)
         side.message, side.exchange, side.keeper, side.chunks, side.body = None, None, None, None, NO_BODY
         if exchange is None:

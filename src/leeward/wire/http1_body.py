@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import Protocol
 
 from leeward.model.message import Message
 from leeward.wire.content import ContentDecoder
@@ -20,6 +21,12 @@ class Budget:
 
     def __init__(self) -> None:
         self.used = 0
+
+
+class Keeps(Protocol):
+    """What is fed the bytes of a body, transfer framing undone."""
+
+    def add(self, data: bytes) -> None: ...
 
 
 class Keeper:
@@ -109,7 +116,7 @@ class Chunks:
         self._state = _Chunk.SIZE
         self._limit, self._trailers = trailer_limit, 0
 
-    def feed(self, data: bytes, position: int, keep: Keeper | None) -> int:
+    def feed(self, data: bytes, position: int, keep: Keeps | None) -> int:
         """Reads `data` from `position`; returns where it stopped, which is the end unless done or bad."""
         size = len(data)
         while position < size and not self.done and not self.bad:

@@ -2,9 +2,9 @@
 
 Invariants: never raises on any bytes. State is bounded by `Limits`. Every exchange whose request was judged FULL gives
 RequestHead, RequestDone and then one ExchangeDone or Upgraded; one judged SKIP gives Skipped, and one Answered: when its
-answer's headers are there, or when none will come. What was lost or odd is in the message's `anomalies`
-("joined-mid-connection", "unknown-headers", "reset:<code>", "stream-limit"), and in `counters` once the message is over
-("odd_" before it).
+answer's headers are there (of a text whose length they say, when the text's beginning is there too), or when none will
+come. What was lost or odd is in the message's `anomalies` ("joined-mid-connection", "unknown-headers", "reset:<code>",
+"stream-limit"), and in `counters` once the message is over ("odd_" before it).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from leeward.model.message import Message
+from leeward.wire.beginning import Beginning, is_text
 from leeward.wire.hpack import Header, HpackDecoder
 from leeward.wire.http import (
     Answered,
@@ -37,7 +38,8 @@ _HEADER_TABLE_SIZE = 1  # SETTINGS_HEADER_TABLE_SIZE, RFC 9113 §6.5.2
 
 
 class _Stream(msgspec.Struct, eq=False):
-    """One request and its response. awaited: bytes of the response still to come by its content-length, -1 if it has none."""
+    """One request and its response. awaited: bytes of the response still to come by its content-length, -1 if it has none.
+    beginning: of a response that was not told of yet."""
 
     number: int
     request: Message | None = None
@@ -49,6 +51,7 @@ class _Stream(msgspec.Struct, eq=False):
     awaited: int = -1
     keep_request: Keeper | None = None
     keep_response: Keeper | None = None
+    beginning: Beginning | None = None
 
 
 class _Side(msgspec.Struct, eq=False):
@@ -316,7 +319,10 @@ class Http2Connection:
         length = response.header("content-length")
         stream.awaited = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else -1
         if not stream.full and stream.request is not None:
-            events.append(Answered(stream.request, response))
+            if stream.awaited > 0 and is_text(response) and not _codings(response) and not stream.upgrade:
+                stream.beginning = Beginning(stream.awaited)
+            else:
+                events.append(Answered(stream.request, response))
         if stream.upgrade and 200 <= code < 300 and stream.request is not None:
             response.complete = True
             if stream.full:
@@ -344,9 +350,20 @@ class Http2Connection:
         if keeper is not None and frame.data:
             keeper.add(frame.data)
             self._touched[frame.stream] = stream
+        if not side.to_server and stream.beginning is not None:
+            stream.beginning.add(frame.data)
+            if stream.beginning.full:
+                self._tell(stream, not stream.awaited, events)
         if frame.last and frame.flags & END_STREAM:
             self._mark(stream.number, side.to_server, ts)
             self._end(stream, side.to_server, ts, True, events)
+
+    def _tell(self, stream: _Stream, complete: bool, events: list[HttpEvent]) -> None:
+        """As much of the answer's beginning is there as is waited for."""
+        beginning, stream.beginning = stream.beginning, None
+        assert beginning is not None
+        assert stream.request is not None
+        events.append(Answered(stream.request, stream.response, beginning=beginning.text(complete)))
 
     def _mark(self, number: int, to_server: bool, ts: int) -> None:
         stream = self._streams.get(number)
@@ -393,6 +410,8 @@ class Http2Connection:
                 events.append(RequestDone(message))
         else:
             stream.response_over, stream.keep_response = True, None
+            if stream.beginning is not None and message is not None:
+                self._tell(stream, complete and not message.gap, events)
         if stream.response_over and (stream.request_over or stream.request is None):
             self._emit(stream, events)
 

@@ -101,13 +101,14 @@ struct ev_packet {
 	u32 seq, total, offset, len, flags, pad;
 };
 
-/* EV_HEADS: the beginnings of an HTTP/1 request and of its answer. conn: the socket's cookie, or the TLS object if `tls`. stands: how
- * many passed in this process since one was shown. awaited: the request's answer is; pipelined: so was another's. */
+/* EV_HEADS: the beginnings of an HTTP/1 request and of its answer, with what of their bodies came along. conn: the socket's cookie,
+ * or the TLS object if `tls`. stands: how many passed in this process since one was shown. awaited: the request's answer is;
+ * pipelined: so was another's. */
 struct ev_heads {
 	struct head h;
 	u64 conn;
 	u32 tls, stands, request_len, response_len, awaited, pipelined;
-	u8 request[2048], response[512];
+	u8 request[2048], response[2048];
 };
 /* What was shown of a process's exchanges in the second `second`: those that were answered well, and those that were not. passed:
  * since one was shown. all: in this second; step: one of so many is shown, by the second before. */

@@ -6,7 +6,7 @@
 #define LEEWARD_GLANCE_H
 #include "request.h"
 
-enum { GLANCE_REQUEST = 2048, GLANCE_RESPONSE = 512 };
+enum { GLANCE_REQUEST = 2048, GLANCE_RESPONSE = 2048 };
 
 /* Of one process, in a second: well answered, not well answered. */
 INLINE u32 glance_budget(u32 bad) { return bad ? 256 : 64; }

@@ -1,0 +1,79 @@
+"""The beginning of an answer of no interest: enough of a page or a script to see what it gives away.
+
+Invariants: at most `MOST` bytes, only of text that nothing encodes, and none of a word that may go on behind them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from leeward.model.message import Message
+from leeward.wire.http1_body import Chunks
+from leeward.wire.http1_head import Body, Framing, response_body
+
+MOST = 2048
+_TEXT = re.compile(
+    r"text/(?!event-stream)|[\w.-]+/(?:[\w.-]+\+)?(?:x-)?(?:json|javascript|xml)\b", re.ASCII | re.IGNORECASE
+)
+_WORD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_.-"
+_BODIES = (Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE)
+_UNCODED = frozenset({"identity", ""})
+
+
+class Beginning:
+    """Is fed a body and keeps its first bytes. full: there are as many as are wanted."""
+
+    __slots__ = ("_cut", "_data", "_most")
+
+    def __init__(self, most: int = MOST) -> None:
+        self._data, self._most, self._cut = b"", most if most < MOST else MOST, False
+
+    def add(self, data: bytes) -> None:
+        room = self._most - len(self._data)
+        self._data += data[:room]
+        self._cut |= len(data) > room
+
+    @property
+    def full(self) -> bool:
+        return len(self._data) == self._most
+
+    def text(self, complete: bool) -> bytes:
+        """What was kept. complete: the body ended with what was fed last."""
+        return self._data if complete and not self._cut else self._data.rstrip(_WORD)
+
+
+def is_text(response: Message) -> bool:
+    """By its type; an event stream is none, it may go on for hours."""
+    return _TEXT.match(response.header("content-type")) is not None
+
+
+def begin(response: Message, body: Body) -> Beginning | None:
+    """What keeps the beginning of an answer's body, None if that has none of interest."""
+    if body.framing not in _BODIES or not is_text(response):
+        return None
+    if body.codings and not _UNCODED.issuperset(body.codings):
+        return None
+    return Beginning(body.length or MOST)
+
+
+def of_kept(response: Message) -> bytes:
+    """The beginning of an answer whose body was kept."""
+    kept = Beginning()
+    if is_text(response):
+        kept.add(response.body)
+    return kept.text(response.complete)
+
+
+def began(response: Message, method: str, data: bytes) -> bytes:
+    """The beginning of the body of an answer whose head `data` follows; method: of its request."""
+    body = response_body(response, method)
+    kept = begin(response, body)
+    if kept is None:
+        return b""
+    if body.framing is Framing.CHUNKED:
+        chunks = Chunks(len(data))
+        chunks.feed(data, 0, kept)
+        return kept.text(chunks.done)
+    exact = body.framing is Framing.LENGTH
+    kept.add(data[: body.length] if exact else data)
+    return kept.text(exact and len(data) >= body.length)
