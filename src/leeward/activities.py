@@ -140,7 +140,7 @@ class Activities:
         )  # fmt: skip
         peer = str(flow.src) if flow else ""
         servers = [] if inbound else connection.seen_by()[:1]
-        wanted = beginning and not exchange and (inbound or servers)
+        wanted = beginning and (inbound or servers)
         keys = self._given_away(beginning, seen.path) if wanted else ()
         if inbound:
             return [msgspec.structs.replace(seen, keys=keys) if keys else seen]

@@ -362,7 +362,7 @@ class Pipeline:
         stands, beginning = 1, b""
         match event:
             case ExchangeDone(request=Message() as request, response=response):
-                beginning = of_kept(response) if response is not None else b""
+                beginning = of_kept(response) if response is not None and not exchange else b""
             case Answered(request=request, response=response, stands=stands, beginning=beginning):
                 self.counters["requests_unanswered" if response is None else "requests_answered"] += stands
             case Upgraded(request=request, response=response):

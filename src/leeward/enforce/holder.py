@@ -325,9 +325,8 @@ class Holder:
             else:
                 called.append(tid)
         for tid in [tid for tid, halted in self._halted.items() if halted.until <= self._ring.read]:
-            tracer.resume(
-                tid, self._halted.pop(tid).number
-            )  # nothing of ours: urgent data on a socket, a window's new size
+            # nothing of ours: urgent data on a socket, a window's new size
+            tracer.resume(tid, self._halted.pop(tid).number)
         for tid in called:
             self._stops(tid)
 
@@ -361,26 +360,29 @@ class Holder:
             return
         self._number += 1
         call.number = self._number
-        ask = Ask(call.number, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size)
         self._asked[call.number] = call.tid
         heapq.heappush(self._due, (call.due, call.number))
         if self._judge is None:
             self._end(call, "", "judge-lost")
             return
         try:
-            send_ask(self._judge, ask, data)
+            send_ask(self._judge, self._question(call), data)
         except OSError as error:
             if isinstance(error, BlockingIOError):
                 self._end(call, "", "judge-busy")
             else:
                 self._judge_gone(str(error))
 
+    def _question(self, call: _Call) -> Ask:
+        """What the judge is told of a call; asked, if the call has a number."""
+        return Ask(call.number, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size)
+
     def _went_ahead(self, call: _Call, data: bytes) -> bool:
         """The head of a request, of which policies ask nothing: the judge is told, not waited for. False: it cannot be told."""
         if self._judge is None:
             return False
         try:
-            send_ask(self._judge, Ask(0, call.pid, call.tls, call.ts + self._epoch, call.sent, call.size), data)
+            send_ask(self._judge, self._question(call), data)
         except OSError:  # what it does not know of its body is not understood: it is asked, as it is of every call
             return False
         self.counters["heads_ahead"] += 1

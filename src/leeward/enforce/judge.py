@@ -176,10 +176,7 @@ class Judge:
         if sum(len(put) for _, put in edits) > _MOST_EDIT_BYTES:
             return Verdict(ask.number, "block", decided=verdict.decided)
         between = (
-            self._policies.needs_data
-            and isinstance(connection.parser, Http1Connection)
-            and connection.socket is None
-            and connection.parser.between
+            self._policies.needs_data and isinstance(connection.parser, Http1Connection) and connection.parser.between
         )
         action = "redact" if edits else verdict.action
         return msgspec.structs.replace(verdict, action=action, edits=edits, between=between)
@@ -216,8 +213,7 @@ class Judge:
         action, decision, exchange = worst
         exchange.time = iso(ask.ts)
         record = _record(decision, action, exchange)
-        edits = edits if action == "redact" else []
-        return Verdict(ask.number, _DONE.get(action, action), edits, leave, decided=record)
+        return Verdict(ask.number, _DONE.get(action, action), edits if action == "redact" else [], leave, record)
 
     def _whole(
         self,

@@ -98,15 +98,15 @@ class Gone(msgspec.Struct, frozen=True, tag="gone"):
 
 class Verdict(msgspec.Struct, frozen=True, tag="verdict"):
     """Judge → holder. action: allow | redact | block | kill. edits: (offset in the buffer, what stands there instead), same
-    length each. leave: this connection need not be held any more. between: the next to be written begins a request, and policies
-    ask for nothing that its head could say. decided: what the agent is told of it, None for nothing."""
+    length each. leave: this connection need not be held any more. decided: what the agent is told of it, None for nothing.
+    between: what is written next begins a request, and policies ask for nothing that its head could say."""
 
     number: int
     action: str
     edits: list[tuple[int, bytes]] = []
     leave: bool = False
-    between: bool = False
     decided: dict[str, Any] | None = None
+    between: bool = False
 
 
 #: The first that a judge says: it answers from now on.

@@ -72,8 +72,8 @@ class Answered(msgspec.Struct, frozen=True):
     """The head of the answer to a request of no interest is there: who asked what, and with what result.
 
     response: None if no answer came, or none that is surely its own. stands: how many exchanges like it this one stands for,
-    where the source shows a share of them only. beginning: of the answer's body, if it is
-    text and as far as it came along (wire/beginning.py)."""
+    where the source shows a share of them only. beginning: of the answer's body, if it is text and as far as it came along
+    (wire/beginning.py)."""
 
     request: Message
     response: Message | None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from leeward.model.message import Message
-from leeward.wire.beginning import Beginning, is_text
+from leeward.wire.beginning import Beginning, begin
 from leeward.wire.hpack import Header, HpackDecoder
 from leeward.wire.http import (
     Answered,
@@ -30,6 +30,7 @@ from leeward.wire.http import (
     Upgraded,
 )
 from leeward.wire.http1_body import Budget, Keeper
+from leeward.wire.http1_head import Body, Framing
 from leeward.wire.http2_frames import END_HEADERS, END_STREAM, HEAD, PADDED, PREFACE, PRIORITY, Frame, FrameReader, Kind
 
 VERSION = "HTTP/2"
@@ -319,9 +320,9 @@ class Http2Connection:
         length = response.header("content-length")
         stream.awaited = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else -1
         if not stream.full and stream.request is not None:
-            if stream.awaited > 0 and is_text(response) and not _codings(response) and not stream.upgrade:
-                stream.beginning = Beginning(stream.awaited)
-            else:
+            if stream.awaited > 0 and not stream.upgrade:
+                stream.beginning = begin(response, Body(Framing.LENGTH, stream.awaited, _codings(response)))
+            if stream.beginning is None:
                 events.append(Answered(stream.request, response))
         if stream.upgrade and 200 <= code < 300 and stream.request is not None:
             response.complete = True
