@@ -33,7 +33,7 @@ from leeward.model.times import iso
 
 S = 10**9
 T0 = 1_767_571_200 * S  # a Monday, 00:00 UTC
-SLICE = 600  # seconds made at once
+SLICE = 10  # seconds made at once: a replay feeds activities soon after they were made
 MEASURED = 24  # every so many slices is timed call by call
 _MODELS = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5", "mistral-small")
 _BY_HOUR = [4, 3, 3, 3, 3, 4, 6, 9, 13, 16, 17, 17, 16, 17, 17, 16, 15, 13, 11, 9, 8, 7, 6, 5]
