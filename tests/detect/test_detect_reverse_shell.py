@@ -461,6 +461,8 @@ def test_a_shell_over_udp_is_told_once_no_tcp_came() -> None:
     over = flow(relay, "203.0.113.7:4444", 0.03, number=8, proto="udp")
     assert not tell(*begins, over, until=0)[1:]
     assert [f.subject["destination"] for f in tell(*begins, over, until=3)] == ["203.0.113.7:4444"]
+    next_deed = started(proc("id", proc("sh -i")), (pipe(2), pipe(1), pipe(1)), 0.3)
+    assert [f.subject["destination"] for f in tell(*begins, over, next_deed, until=0)] == ["203.0.113.7:4444"]
 
 
 # -- agents ----------------------------------------------------------------------------------------------------------

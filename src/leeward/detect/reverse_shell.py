@@ -68,6 +68,23 @@ class ReverseShell:
         self._speakers: OrderedDict[int, None] = OrderedDict()  # processes that talk to models
 
     def feed(self, activity: Any) -> list[Finding]:
+        found = self._heard(activity)
+        return found + self._overdue(activity.ts) if self._unknown else found
+
+    def tick(self, ts: int) -> list[Finding]:
+        return self._overdue(ts)
+
+    def _overdue(self, ts: int) -> list[Finding]:
+        """Sockets of which no flow was told in time count without."""
+        found: list[Finding] = []
+        for pid, held in [(p, h) for p, h in self._unknown.items() if ts - h.since >= _WAIT]:
+            del self._unknown[pid]
+            found += self._judge(held, ts, late=True)
+        return found
+
+    # -- activities ------------------------------------------------------------------------------------------------
+
+    def _heard(self, activity: Any) -> list[Finding]:
         kind = type(activity)
         if kind is FlowSeen:
             return self._on_flow(activity)
@@ -88,16 +105,6 @@ class ReverseShell:
         elif activity.kind == "pty":
             self._streams.terminal(activity)
         return []
-
-    def tick(self, ts: int) -> list[Finding]:
-        """Sockets of which no flow was told in time count without."""
-        found: list[Finding] = []
-        for pid, held in [(p, h) for p, h in self._unknown.items() if ts - h.since >= _WAIT]:
-            del self._unknown[pid]
-            found += self._judge(held, ts, late=True)
-        return found
-
-    # -- activities ------------------------------------------------------------------------------------------------
 
     def _on_start(self, activity: Started) -> list[Finding]:
         self._drop(activity.process.pid)
