@@ -79,6 +79,21 @@ def test_a_stranger_who_counts_upwards_and_gets_everything() -> None:
     assert worst(told(ApiAccess(), [http(n, f"/users/{n}/profile", 200) for n in range(1, 60)])) == "medium"
 
 
+def _spread(step: int, addresses: int = 5) -> list[HttpSeen]:
+    """One caller from several addresses in turn; each id `step` further than the one before."""
+    return [
+        http(n * 0.2, f"/v1/invoices/{1000 + step * n}", peer=f"203.0.113.{n % addresses}", identity="customer-b")
+        for n in range(100)
+    ]
+
+
+def test_one_credential_that_walks_from_several_addresses() -> None:
+    found = told(ApiAccess(), _spread(1))
+    assert worst(found) == "medium"
+    assert "5 addresses" in found[-1].title
+    assert worst(told(ApiAccess(), _spread(7))) == "low"  # which of the addresses was shown a list is not known
+
+
 # -- what looks like it --------------------------------------------------------------------------------------------------
 
 

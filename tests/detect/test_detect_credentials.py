@@ -45,6 +45,23 @@ def test_one_program_takes_every_class() -> None:
     assert (sweep["value"], sweep["threshold"], sweep["margin"]) == (3, 3, 0)
 
 
+TOOLS = (".aws/sso/cache/1.json", ".azure/msal_token_cache.json", ".config/gcloud/credentials.db", ".claude/.credentials.json",
+         ".codex/auth.json")  # fmt: skip
+
+
+def test_what_five_tools_keep_is_a_sweep_whatever_its_classes() -> None:
+    ruby = proc("ruby /srv/reports/usage.rb", workload="reports.service")
+    labels = ("cloud-credential",) * 3 + ("ai-credential",) * 2
+    acts = [system(ruby, "open", 3.0 * n, path=f"/home/app/{path}", label=label)
+            for n, (path, label) in enumerate(zip(TOOLS, labels, strict=True))]  # fmt: skip
+    assert not found(Credentials(), *acts[:4])
+    told = found(Credentials(), *acts)
+    assert worst(told) == "high"
+    assert (told[0].evidence[0]["value"], told[0].evidence[0]["threshold"]) == (5, 5)
+    one = [system(ruby, "open", n, path=f"/home/app/.aws/{n}", label="cloud-credential") for n in range(9)]
+    assert not found(Credentials(), *one)
+
+
 def test_it_may_take_each_by_a_program_of_its_own() -> None:
     stealer = proc("/opt/x/run", proc("/usr/lib/systemd/systemd", pid=1))
     acts = [a for i, label in enumerate(ALL) for a in opens(proc(f"cat {FILES[label]}", stealer), label, at=i)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from network_activities import NOON, SECOND, flow, process, seen
 
@@ -11,7 +12,7 @@ from leeward.detect.exfiltration import Exfiltration, amount
 from leeward.detect.volume import Scale, Volume, add
 from leeward.model.activity import Activity, FlowSeen, HttpSeen, Started, System
 from leeward.model.finding import SEVERITIES, Finding
-from leeward.model.process import NOBODY, Process
+from leeward.model.process import NOBODY, Ancestor, Process
 from leeward.model.raw import Stream
 
 MB = 1_000_000
@@ -99,6 +100,31 @@ def test_curl_to_a_bucket() -> None:
     by = detector()
     by.feed(Started(ts=NOON - 3600 * SECOND, process=process(*APP)))
     assert worst(run(by, upload(who, 12 * MB, domain=bucket))) == "high"
+
+
+def test_curl_to_another_bucket_than_the_workloads_own() -> None:
+    by = detector()
+    run(by, upload(process(*APP), 20_000, domain="ours.s3.eu-west-1.amazonaws.com"))
+    who = process("/usr/bin/curl", "curl", "-T", "-")
+    theirs = upload(who, 12 * MB, domain="theirs.s3.eu-west-1.amazonaws.com", start=NOON + 60 * SECOND)
+    assert worst(run(by, theirs)) == "high"
+
+
+@pytest.mark.parametrize(
+    ("above", "severity"),
+    [
+        ((("/usr/bin/git", "git", "push"), ("/usr/bin/dash", "sh", "-c", "git push")), "medium"),
+        ((("/usr/bin/git", "git", "push"), ("/usr/bin/dash", "sh", "/srv/shop/publish.sh")), "low"),
+        ((("/usr/bin/git", "git", "push"), ("/usr/bin/bash", "bash", "-e"), ("/opt/Runner.Worker", "Runner.Worker")), "low"),
+    ],
+)  # fmt: skip
+def test_git_pushes_to_where_nobody_was(above: tuple[tuple[str, ...], ...], severity: str) -> None:
+    """A service's shell that was given words is not a build."""
+    who = msgspec.structs.replace(
+        process("/usr/lib/git-core/git-remote-https"),
+        ancestors=tuple(Ancestor(n + 2, exe, tuple(argv)) for n, (exe, *argv) in enumerate(above)),
+    )
+    assert worst(run(detector(), upload(who, 14 * MB, domain="code.mirror-hub.example"))) == severity
 
 
 def test_ssh_is_a_transport_for_who_started_it() -> None:

@@ -246,3 +246,21 @@ def test_a_person_at_a_terminal() -> None:
     unknown = process("/usr/bin/ssh", "ssh", "x", ancestors=("/usr/bin/bash", "/usr/bin/python3"))
     by.feed(Started(ts=NOON, process=unknown, streams=TTY))
     assert worst(run(by, edges(unknown, ("10.0.1.1", 22)))) == "low"
+
+
+def test_a_shells_client_goes_round_the_databases() -> None:
+    """An application has a library for its own one."""
+
+    def went(hosts: int, *, workload: str = "systemd:shop.service") -> str:
+        acts = [
+            activity
+            for n in range(hosts)
+            for activity in contact(
+                process("/usr/bin/psql", "psql", "-h", "x", ancestors=("/usr/bin/dash",), workload=workload),
+                f"10.77.1.{n}", 5432, NOON + n * SECOND, "open",
+            )
+        ]  # fmt: skip
+        return worst(run(Lateral(), acts))
+
+    assert went(2) == "low"
+    assert went(3) == "medium"

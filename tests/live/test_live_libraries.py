@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +26,10 @@ from live_run import LEEWARD
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+EXEC = [LEEWARD, "exec", "--no-model", "--json"]
 PROMPT = "hello «{name}» – ünï✓"
+
+Done = subprocess.CompletedProcess[str]
 
 
 class Case(msgspec.Struct):
@@ -230,9 +234,7 @@ def test_grpcio(tmp_path: Path) -> None:
         pytest.skip("the clients are not installed: make setup-range")
     truth = tmp_path / "truth"
     command = [str(python), str(ROOT / "range/proving/clients/grpc_gemini.py"), "--truth", str(truth)]
-    done = subprocess.run(
-        [LEEWARD, "exec", "--no-model", "--json", "--", *command], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([*EXEC, "--", *command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     seen = [
@@ -250,14 +252,26 @@ def test_grpcio(tmp_path: Path) -> None:
     assert seen == told
 
 
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tls_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Done]]]:
+    """Of each case that is to be tried, its run, two at a time: most of it is the start of both programs."""
+    port = urlsplit(tls_url).port or 0
+
+    def tried(name: str) -> Done:
+        command = CASES[name].command(port, PROMPT.format(name=name), tmp_path_factory.mktemp("case"))
+        return subprocess.run([*EXEC, "--", *command], capture_output=True, text=True, timeout=120)
+
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    names = [item.callspec.params["name"] for item in items if item.originalname == test_library.__name__]
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(tried, name) for name in names}
+
+
 @pytest.mark.parametrize("name", list(CASES))
-def test_library(name: str, tls_url: str, tmp_path: Path) -> None:
-    case = CASES[name]
-    prompt = PROMPT.format(name=name)
-    command = case.command(urlsplit(tls_url).port or 0, prompt, tmp_path)
-    done = subprocess.run(
-        [LEEWARD, "exec", "--no-model", "--json", "--", *command], capture_output=True, text=True, timeout=120
-    )
+def test_library(name: str, runs: dict[str, Future[Done]]) -> None:
+    case, prompt, done = CASES[name], PROMPT.format(name=name), runs[name].result()
     assert done.returncode == 0, done.stderr
     assert answer(prompt) in done.stderr.encode().decode("unicode_escape", "replace") or answer(prompt) in done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]

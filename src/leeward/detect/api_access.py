@@ -27,7 +27,7 @@ from leeward.model.times import iso
 
 _RULE = "api-access-violation"
 _REFUSED, _MISSING = (401, 403), (404, 405)
-_PATHS, _IDS, _IDENTITIES = 48, 256, 16  # remembered of one caller
+_PATHS, _IDS, _IDENTITIES, _ADDRESSES = 48, 256, 16, 16  # remembered of one caller
 _LONGEST = 64  # characters of a path that are remembered
 
 
@@ -56,11 +56,12 @@ class _Caller(Kept, kw_only=True):
 
 
 class _Walk(Kept, kw_only=True):
-    """One caller on one route, since `start`. numbers: of ids that are numbers."""
+    """One caller on one route, since `start`. numbers: of ids that are numbers. addresses: from which it came."""
 
     start: int
     ids: set[int]
     numbers: set[int]
+    addresses: set[str]
     good: int = 0
     bad: int = 0
     told: str = ""
@@ -191,12 +192,14 @@ class ApiAccess:
     def _walked(self, activity: HttpSeen, server: str, address: str, where: Route) -> list[Finding]:
         ts = activity.ts
         template = f"{activity.method} {where.template}"
-        name = (address, activity.identity or activity.user_agent, template)
+        known = activity.identity not in ("", "?")  # then it is the same caller wherever it comes from
+        name = ("" if known else address, activity.identity or activity.user_agent, template)
         walk = self._walks.get(server, name, ts)
         if walk is None or ts - walk.start > self._length:
             if walk is not None:
                 self._remember(server, template, name, walk, ts)
-            walk = self._walks.put(server, name, _Walk(start=ts, ids=set(), numbers=set()), ts)
+            walk = self._walks.put(server, name, _Walk(start=ts, ids=set(), numbers=set(), addresses=set()), ts)
+        _add(walk.addresses, address, _ADDRESSES)
         _add_id(walk.ids, "/".join(where.ids))
         if where.number >= 0:
             _add_number(walk.numbers, where.number)
@@ -207,11 +210,12 @@ class ApiAccess:
         least = self._set["ids"]
         if len(walk.ids) < least or len(walk.ids) % 5:
             return []
-        return self._judge_walk(activity, server, template, name, walk)
+        return self._judge_walk(activity, server, address, name, walk)
 
     def _judge_walk(
-        self, activity: HttpSeen, server: str, template: str, name: tuple[str, str, str], walk: _Walk
+        self, activity: HttpSeen, server: str, address: str, name: tuple[str, str, str], walk: _Walk
     ) -> list[Finding]:
+        template = name[2]
         usual = self._usual.peek(server, template)
         typical = median(usual.counts) if usual is not None and usual.counts else 0.0
         count, least = len(walk.ids), self._set["ids"]
@@ -223,24 +227,26 @@ class ApiAccess:
         failing = walk.bad / max(1, walk.bad + walk.good)
         if habit and failing < self._set["walk_failing"]:
             return []
-        outside = reach(name[0]) == "outside"
+        outside = reach(address) == "outside"
         severity = "low"
         if failing >= self._set["walk_failing"] and not habit:
             severity = "high" if walk.good >= self._set["walk_hits"] else "medium"
         elif not habit:
             stepping = steps >= self._set["walk_steps"] and (outside or activity.identity == "")
-            guessing = outside and self._guesses(activity, server, name[0], count)
+            alone = len(walk.addresses) == 1
+            guessing = outside and alone and self._guesses(activity, server, address, count)
             severity = "medium" if stepping or guessing else "low"
         if walk.told and SEVERITIES.index(severity) <= SEVERITIES.index(walk.told):
             return []
         walk.told = severity
         evidence = self._evidence(activity, {
             "value": count, "threshold": least, "usual": typical, "route": template, "successes": walk.good, "failures": walk.bad,
-            "sequential": round(steps, 2), "always_did": habit,
+            "sequential": round(steps, 2), "always_did": habit, "addresses": len(walk.addresses),
         })  # fmt: skip
+        who = address if len(walk.addresses) == 1 else f"one caller at {len(walk.addresses)} addresses"
         return [
             self._finding(
-                activity, "walk", severity, f"{name[0]} walks through {count} ids of {template}", evidence, template
+                activity, "walk", severity, f"{who} walks through {count} ids of {template}", evidence, template
             )
         ]
 

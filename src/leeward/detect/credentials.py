@@ -46,10 +46,11 @@ _OTHERS = frozenset({"environ", "memory"})
 
 
 class _Sweep(msgspec.Struct):
-    """What one process and those below it read: class → (path, ts) of the latest; pids: others whose environment or memory, →
-    (workload, ts). told: how bad."""
+    """What one process and those below it read: class → (path, ts) of the latest; tools: whose files, → ts; pids: others whose
+    environment or memory, → (workload, ts). told: how bad."""
 
     classes: dict[str, tuple[str, int]] = {}
+    tools: dict[str, int] = {}
     pids: dict[int, tuple[str, int]] = {}
     told: int = -1
 
@@ -64,7 +65,7 @@ class Credentials:
         self._embedded = frozenset(settings["embedded"])
         self._classes, self._others = settings["sweep_classes"], settings["others"]
         self._services = settings["other_services"]
-        self._all_embedded = settings["sweep_embedded"]
+        self._all_embedded, self._tools = settings["sweep_embedded"], settings["sweep_tools"]
         self._within = settings["sweep_seconds"] * _SECOND
         self._people = People(self.counters, "credentials")
         self._sweeps: OrderedDict[int, _Sweep] = OrderedDict()
@@ -198,42 +199,48 @@ class Credentials:
 
     def _swept(self, one: Process | Ancestor, activity: System, below: int) -> list[Finding]:
         """below: how bad a sweep of what it started was told to be; the same sweep is not told again of it."""
-        sweep = self._sweeps.pop(one.pid, None) or _Sweep(classes={}, pids={})
+        sweep = self._sweeps.pop(one.pid, None) or _Sweep(classes={}, tools={}, pids={})
         self._sweeps[one.pid] = sweep
         if len(self._sweeps) > _MOST:
             self._sweeps.popitem(last=False)
             self.counters["credentials_sweeps_evicted"] += 1
         ts, label = activity.ts, activity.label
         sweep.classes[label] = (activity.path, ts)
+        if label not in _OTHERS:
+            sweep.tools.pop(tool := _tool(activity.path), None)
+            sweep.tools[tool] = ts
+            if len(sweep.tools) > _PATHS:
+                del sweep.tools[next(iter(sweep.tools))]
         pid = _PID.match(activity.path)
         if pid is not None:
             sweep.pids[int(pid[1])] = (self._whose(int(pid[1]), activity.target), ts)
             if len(sweep.pids) > _PATHS:
                 del sweep.pids[next(iter(sweep.pids))]
         recent = {name: seen for name, seen in sweep.classes.items() if ts - seen[1] <= self._within}
+        tools = sum(ts - at <= self._within for at in sweep.tools.values())
         others = [whose for whose, at in sweep.pids.values() if ts - at <= self._within]
         services = len(set(others) - {""})
         needed = self._all_embedded if recent.keys() <= self._embedded else self._classes
-        many = len(recent) >= needed or len(others) >= self._others
+        many = len(recent) >= needed or tools >= self._tools or len(others) >= self._others
         if not many and services < self._services:
             return []
         severity, confidence = self._how_bad(one, activity, len(recent))
         if not many and severity == "high":
             severity, confidence = "medium", 0.6
-        rank = SEVERITIES.index(severity) * 100 + len(recent)
+        rank = SEVERITIES.index(severity) * 100 + max(len(recent), tools // self._tools)
         if rank <= max(sweep.told, below):
             return []
         sweep.told = rank
-        by_class = len(recent) >= needed
-        value, threshold = (len(recent), needed) if by_class else (len(others), self._others)
-        if not many:
-            value, threshold = services, self._services
+        by_class = len(recent) >= needed or tools >= self._tools
+        counts = [(len(recent), needed), (tools, self._tools), (len(others), self._others), (services, self._services)]
+        value, threshold = next((value, least) for value, least in counts if value >= least)
         told = {
             "type": "sweep",
             "time": iso(ts),
             "pid": one.pid,
             "exe": one.exe,
             "classes": sorted(recent),
+            "tools": tools,
             "processes": len(others),
         }
         evidence: list[dict[str, Any]] = [{**told, "value": value, "threshold": threshold, "margin": value - threshold}]
@@ -279,6 +286,12 @@ def _is_kin(process: Process, target: Process) -> bool:
     if any(above.pid == process.pid for above in target.ancestors) or target.pid == process.pid:
         return True
     return bool(process.workload.id) and process.workload.id == target.workload.id
+
+
+def _tool(path: str) -> str:
+    """Whose file it is, by the first hidden folder or file on the way: `.aws`, `.config/gh`, `.netrc`; else its folder."""
+    hidden = re.search(r"/(\.(?:config|local/share|cache)/[^/]+|\.[^/]+)", path)
+    return hidden[1] if hidden is not None else posixpath.dirname(path)
 
 
 def _script_name(target: str) -> str:

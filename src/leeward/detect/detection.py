@@ -31,6 +31,7 @@ from leeward.detect.model_server_auth import ModelServerAuth
 from leeward.detect.reverse_shell import ReverseShell
 from leeward.detect.scan import Scan
 from leeward.detect.tokens import TokenSpike
+from leeward.detect.web_shell import WebShell
 
 
 def detection(catalogue: Catalogue, more: Iterable[Detector] = ()) -> Detection:
@@ -61,5 +62,6 @@ def detection(catalogue: Catalogue, more: Iterable[Detector] = ()) -> Detection:
         Injection(),
         AgentConfig(),
         AgentCommands(),
+        WebShell(),
     ]
     return Detection([*detectors, *more])

@@ -8,6 +8,7 @@ what a server answers is its work. Bytes are layer 3's, as the kernel counts the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.destinations import address_kind, payload_sent, registered, service_of
 from leeward.detect.detector import occurrence
+from leeward.detect.programs import SERVICES, program
 from leeward.detect.roles import Role, Terminals, ancestor_roles, role
 from leeward.detect.rule import rules
 from leeward.detect.volume import Scale, Volume, add
@@ -41,6 +43,7 @@ _WORK = {
     "telemetry": frozenset(("agent",)),
 }
 """Groups of programs whose work uploads to a service are."""
+_LOOK_AFTER = frozenset(("builder", "administration", "agent", "backup", "login", "storage"))
 
 
 class _To(Kept, kw_only=True, gc=False):
@@ -58,10 +61,11 @@ class _To(Kept, kw_only=True, gc=False):
 
 
 class _Whole(Kept, kw_only=True):
-    """A workload's all. first: when it was seen first."""
+    """A workload's all. first: when it was seen first. stores: the storage that it sent to first."""
 
     first: int
     volume: Volume
+    stores: str = ""
 
 
 class _Echo(Kept, kw_only=True):
@@ -119,12 +123,12 @@ class Exfiltration:
             return []
         process = activity.process
         who = process.workload.id or flow.src.ip
-        where = registered(flow.domain) if flow.domain else flow.dst.ip
+        where = _place(flow.domain) if flow.domain else flow.dst.ip
         to = self._to.get(who, (process.exe, where), ts)
         if to is None:
             if flow.proto == "udp" and 0 < flow.src.port < _UDP_SERVERS and flow.src.port != flow.dst.port:
                 return []  # it answers
-            to = self._to.put(who, (process.exe, where), self._begin(activity, who), ts)
+            to = self._to.put(who, (process.exe, where), self._begin(activity, who, where), ts)
         if to.reason == "yes":
             return []
         to.sent += activity.sent
@@ -138,15 +142,17 @@ class Exfiltration:
             found = self._new(activity, to, who, where)
         return found or ([self._unusual(activity, to, where, unusual)] if unusual else [])
 
-    def _begin(self, activity: FlowSeen, who: str) -> _To:
+    def _begin(self, activity: FlowSeen, who: str, where: str) -> _To:
         """A destination that this program never had."""
-        flow = activity.flow
+        flow, whole = activity.flow, self._whole_of(who, activity.ts)
         service = "ai" if flow.provider or self._is_provider(flow.domain) else service_of(flow.domain)
         program = role(activity.process)
         reason = _reason(service, bool(flow.domain), program, activity.process)
+        if service == "storage":
+            whole.stores = whole.stores or where
         return _To(
             first=activity.ts, reason=reason, service=service, look=float(self._settings["new_bytes"]),
-            volume=Volume(activity.ts), whole=self._whole_of(who, activity.ts).volume,
+            volume=Volume(activity.ts), whole=whole.volume,
         )  # fmt: skip
 
     def _whole_of(self, who: str, ts: int) -> _Whole:
@@ -159,11 +165,12 @@ class Exfiltration:
         ratio = to.sent / max(1, to.received)
         if ts - to.first > self._new_ns or ratio < settings["ratio"]:
             return []
-        program = role(activity.process)
+        program, whole = role(activity.process), self._whole_of(who, ts)
         quick = ts - to.first <= self._stretch_ns
-        of_old = to.first - self._whole_of(who, ts).first <= self._stretch_ns
+        of_old = to.first - whole.first <= self._stretch_ns
         named = bool(activity.flow.domain)
-        if to.reason == "weak" or (to.service == "storage" and program.kind == "tool" and of_old):
+        its_own = to.service == "storage" and whole.stores == where
+        if to.reason == "weak" or (its_own and program.kind == "tool" and of_old):
             severity = "low"  # the second: a job whose first deed this is, backups by curl for one
         elif program.by_hand or (not named and program.kind in ("script", "unknown")):
             severity = "high"
@@ -271,6 +278,12 @@ class Exfiltration:
         )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=8192)
+def _place(name: str) -> str:
+    """What a name's owner has there: of stores that give each customer a name of its own, that."""
+    return name.lower() if service_of(name) == "storage" else registered(name)
+
+
 def _reason(service: str, named: bool, program: Role, process: Process) -> str:
     """What speaks for uploads of this program to this kind of place: "yes" | "weak" | ""."""
     if program.kind == "odd" or service in ("dropzone", "dynamic-dns"):
@@ -283,8 +296,23 @@ def _reason(service: str, named: bool, program: Role, process: Process) -> str:
     if not service:
         if "agent" in work:
             return "yes"
-        return "weak" if named and work & {"backup", "builder", "storage"} else ""
+        if work & {"backup", "storage"}:
+            return "weak" if named else ""
+        return "weak" if named and "builder" in work and not _typed_in_a_service(process) else ""
     return "" if program.by_hand and service in ("storage", "cloud", "mirror", "time", "lookup") else "weak"
+
+
+def _typed_in_a_service(process: Process) -> bool:
+    """Did a shell of a service start it that was given words, not a script; and nobody whose work is to build or to look after
+    things?"""
+    if process.workload.kind not in SERVICES:
+        return False
+    above = list(zip(process.ancestors, ancestor_roles(process), strict=True))
+    for at, (one, its) in enumerate(above):
+        made = program(one)
+        if its.kind == "shell" and made.script is not None and made.script.kind != "file":
+            return not any(further.groups & _LOOK_AFTER for _, further in above[at + 1 :])
+    return False
 
 
 def amount(size: float) -> str:

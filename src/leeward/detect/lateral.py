@@ -104,7 +104,8 @@ class Lateral:
             return []
         known = service in life.services
         life.services.add(service)
-        fan = self._fan(life, (flow.dst.ip, service), ts) if group != "data" else 0
+        counts = group != "data" or (program.name in _CLIENTS and process.workload.kind != "executable")
+        fan = self._fan(life, (flow.dst.ip, service), ts) if counts else 0
         severity = self._severity(process, program, group, life, known, fan, ts)
         copied = life.copied.get(flow.dst.ip, 0)
         if severity and program.name == "ssh" and copied and ts - copied <= self._settings["fan_seconds"] * 10**9:
@@ -165,7 +166,7 @@ class Lateral:
             severity = "high" if strong else "medium"
         elif program.name in _CLIENTS:
             alone = process.workload.kind == "executable"  # somebody's command, not a service's or a container's child
-            severity = "high" if strong and many else "medium" if strong and not alone else "low"
+            severity = "high" if strong and many else "medium" if (strong or many) and not alone else "low"
         elif not strong:
             severity = "info" if old and not known and program.kind != "unknown" else ""
         elif many:
