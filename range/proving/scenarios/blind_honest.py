@@ -341,7 +341,7 @@ for my $pid (@ARGV) {
     tools=("perl",),
 )
 def needrestart(world: World) -> None:
-    """As needrestart does for Python, Ruby and Perl. The twin of credential-environ. The services hold keys in their environment."""
+    """As needrestart does for Python, Ruby and Perl. The twin of credential-environ: the services' environments hold keys."""
     services = []
     for unit, port in (("shop", 8080), ("payments", 8081), ("search", 8082)):
         path = world.program(f"/srv/{unit}/api.py", "service.py")
@@ -435,7 +435,8 @@ def thumbnails(world: World) -> None:
     with world.loop("uploads"):
         for visitor in visitors:
             status, said = visitor.ask(US, 8090, "POST", "/upload.php", b"\x89PNG\r\n\x1a\n" + os.urandom(20000))
-            assert status == 200 and b"\n" in said, said
+            if status != 200 or b"\n" not in said:
+                raise ScenarioError(str(said))
             world.sleep(0.4)
     actor.stop()
 
