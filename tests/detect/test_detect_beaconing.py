@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 from network_activities import NOON, SECOND, connection, flow, process, seen
@@ -167,9 +168,9 @@ def test_what_comes_in_is_not_a_beacon() -> None:
     assert not found(seen(who, one, one.start, 200, 500, began=True, ended=True) for one in of)
 
 
-def kept_open(who: Process, gaps: Iterable[float], payload: int) -> Iterator[Activity]:
+def kept_open(who: Process, gaps: Iterable[float], payload: int, **of: Any) -> Iterator[Activity]:
     """One connection; what it says is told of at whole seconds."""
-    one = flow(C2, ts=NOON, pid=who.pid)
+    one = flow(C2, ts=NOON, pid=who.pid, **of)
     yield seen(who, one, NOON, packets=1, began=True)
     at = 1.0
     for gap in gaps:
@@ -183,6 +184,15 @@ def test_a_connection_that_stays_open(period: float, jitter: float) -> None:
     for seed in range(25):
         gaps = jittered(random.Random(seed), period, 16, jitter)
         assert worst(found(kept_open(process(*IMPLANT), gaps, 40))) == "high", seed
+
+
+@pytest.mark.parametrize(
+    ("proto", "period", "severity"), [("udp", 25, "low"), ("tcp", 25, "medium"), ("udp", 90, "medium")]
+)
+def test_a_tunnel_that_keeps_a_nat_awake(proto: str, period: int, severity: str) -> None:
+    script = process("/usr/bin/ruby", "ruby", "/srv/vpn/tunnel.rb")
+    acts = kept_open(script, steady(period, 40), 32, proto=proto, port=51820, domain="vpn.acme.example")
+    assert worst(found(acts)) == severity
 
 
 def test_calls_that_nobody_takes() -> None:
@@ -222,6 +232,12 @@ def test_names_that_never_come_twice() -> None:
     assert told[0].evidence[0]["way"] == "dns"
     assert not found(questions(process(), ["api.cdn-metrics.example"] * 40))
     assert not found(questions(process(), [f"{n}.cluster.local" for n in range(40)]))
+
+
+def test_on_whose_behalf_a_resolver_asks_is_not_known() -> None:
+    chance = random.Random(5)
+    names = [f"{chance.randbytes(6).hex()}.cdn-metrics.example" for _ in range(12)]
+    assert worst(found(questions(process("/usr/sbin/unbound"), names))) == "low"
 
 
 def test_a_resolver_that_asks_for_others_is_not_another() -> None:

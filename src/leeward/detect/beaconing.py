@@ -89,7 +89,8 @@ class _Name(Kept, gc=False):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """What an activity says of the destination. way: "flow" | "dns" | "http". name: "" if only the address is known."""
+    """What an activity says of the destination. way: "flow" | "dns" | "http". name: "" if only the address is known. proto: of a
+    flow."""
 
     way: str
     name: str
@@ -97,6 +98,7 @@ class _Place(msgspec.Struct, frozen=True):
     port: int
     provider: bool
     reference: str
+    proto: str = "tcp"
 
 
 class Beaconing:
@@ -162,7 +164,7 @@ class Beaconing:
         series = self._point(who, key, ts, began if activity.began else ts, sent, began)
         if series is None:
             return []
-        place = _Place("flow", flow.domain, ip, port, bool(flow.provider), flow.id)
+        place = _Place("flow", flow.domain, ip, port, bool(flow.provider), flow.id, flow.proto)
         return self._look(who, process, series, place, ts)
 
     def _question(self, activity: NameAsked) -> list[Finding]:
@@ -281,6 +283,8 @@ class Beaconing:
         score = sum(signs.values())
         self.closest[_RULE] = max(self.closest.get(_RULE, 0.0), score / self._settings["severity"]["medium"])
         severity = "low" if known else next((name for name, least in self._severities if score >= least), "")
+        if severity and place.way == "dns" and "resolver" in program.groups and program.kind != "odd":
+            severity = "low"  # on whose behalf is not known
         if not severity:
             return []
         return [self._told(process, program, series, window, place, signs, severity, ts)]
@@ -331,6 +335,9 @@ class Beaconing:
             found.append("small")
         if spread(sizes) <= settings["constant_spread"]:
             found.append("constant")
+        least, most = settings["awake_seconds"]
+        if place.proto == "udp" and series.within and least <= median(series.intervals) <= most:
+            found.append("kept-awake")
         if len(series.forms) > 1 and len(set(series.forms)) == len(series.forms):
             found.append("never-the-same")
         elif known is not None and self._fetches(known) and spread(series.intervals) <= settings["timer_spread"]:
