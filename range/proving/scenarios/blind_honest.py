@@ -82,7 +82,7 @@ def vpn(world: World) -> None:
     path = world.file("/srv/vpn/tunnel.rb", KEEPALIVE)
     actor = world.start("ruby", path, "vpn.acme.example", "4", unit="wg-userspace.service")
     world.wait(lambda: actor.said().count("32") >= 1, "no keepalive")
-    world.sleep(0.5)
+    world.sleep(1.2)
     with world.loop("keep"):
         world.sleep(2.5)  # whole: what the sensor says of a flow comes once a second
     actor.wait(20)
