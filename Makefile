@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
-# What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the benchmarks.
+# What Debian and Ubuntu call the things that are not Python: for the product, for the tests, for the scenarios of the range, for the benchmarks.
 APT_RUN := libbpf1
 APT_TEST := iproute2 tcpdump curl wget openssl libssl-dev gcc golang-go nghttp2 tshark python3-pycurl libnss3-tools containerd runc mariadb-server postgresql chromium
+APT_RANGE := gawk gdb git inetutils-telnet ncat php-cli rsync ruby socat strace tmux
 APT_BENCH := nginx-light wrk bpftrace bpftool
 
 # requirements/libraries: packages that carry TLS libraries of other versions, each in a folder of its own.
-.PHONY: help setup setup-range setup-mitmproxy setup-litellm setup-presidio library-table run demo range-all range-record test lint bench bench-hold bench-data soak fuzz lock clean apt-run apt-test apt-bench
+.PHONY: help setup setup-range setup-mitmproxy setup-litellm setup-presidio library-table run demo range-all range-record test lint bench bench-hold bench-data soak fuzz lock clean apt-run apt-test apt-bench apt-range
 help:
 	@echo "make run     set up and watch this host (root); page and API at http://127.0.0.1:8420"
 	@echo "make demo    the same beside sample AI services and clients, in namespaces of their own"
@@ -41,6 +42,8 @@ apt-test:
 	$(call apt,$(APT_RUN) $(APT_TEST))
 apt-bench:
 	$(call apt,$(APT_RUN) $(APT_TEST) $(APT_BENCH))
+apt-range:
+	$(call apt,$(APT_RUN) $(APT_TEST) $(APT_RANGE))
 
 # --no-deps: the pins are complete, and for name[extra] pip prefers a version that is newer than the one pinned for name.
 setup: apt-run $(VENV)/.ready src/leeward/sensor/bpf/leeward.bpf.o src/leeward/api/static/index.html
@@ -74,11 +77,11 @@ run: setup
 demo: setup setup-range apt-test
 	$(SUDO) $(BIN)/leeward demo
 # Every scenario under the real sensor, honest ones told for at least ten minutes; then 24 hours of those that go on for days.
-range-all: setup setup-range
+range-all: setup setup-range apt-range
 	$(SUDO) $(BIN)/leeward range run all
 	$(SUDO) $(BIN)/leeward range run --day all
 # The logs that `make test` runs the detectors over.
-range-record: setup setup-range
+range-record: setup setup-range apt-range
 	$(SUDO) $(BIN)/leeward range record all
 # Two at a time: see tests/conftest.py.
 test: setup setup-range apt-test
