@@ -7,14 +7,14 @@ ends, so honest text stays far below. Then the text is looked at in windows, and
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import hyperscan
 import msgspec
 
 from leeward.data.documents import Buffer
 from leeward.data.near import Near
-from leeward.data.patterns import compiled, on_characters
+from leeward.data.patterns import compiled, compiled_apart, on_characters
 from leeward.data.recognizer import Recognizer, families
 
 FLOOR = 0.5
@@ -24,7 +24,7 @@ _LONG = 16 << 10  # bytes of data in which starts are looked for near the ends o
 _REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
-_GROUPS = 5
+_FAMILIES = 5
 
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +43,7 @@ class Matcher:
         numbered = list(enumerate(recognizers))
         decoders = [_Group(members) for members in families([(n, r) for n, r in numbered if r.unwrap], _TOGETHER)]
         others = [(n, r) for n, r in numbered if not (r.unwrap or needs_words(r))]
-        groups = [_Group(members) for members in families(others, _TOGETHER)]
-        self._decoders, self._ends = decoders, [_Ends(some) for some in _together(groups)]
+        self._decoders, self._ends = decoders, [_Ends(some) for some in _together(families(others, _TOGETHER))]
         self._wordy = [(n, r) for n, r in numbered if needs_words(r)]
 
     @functools.cached_property
@@ -73,47 +72,103 @@ class Matcher:
 
 
 class _Ends:
-    """Groups that one pass looks for together. It says only where matches end: to know where they start costs three times as
-    much, and is asked of the groups that have one."""
+    """Families that one pass looks for together. It says only where matches end: to know where they start costs three times as
+    much, and is asked of the recognizers that have one, each by itself."""
 
-    def __init__(self, groups: Sequence[_Group]) -> None:
-        self._groups = groups
-        self._owner = [(group, pattern) for group in groups for pattern in range(len(group.patterns))]
+    def __init__(self, families: Sequence[Sequence[tuple[int, Recognizer]]]) -> None:
+        self._members = [member for family in families for member in family]
+        self._owner = [
+            (family, which, pattern)
+            for family, members in enumerate(families)
+            for which, recognizer in members
+            for pattern in range(len(recognizer.patterns))
+        ]
 
     @functools.cached_property
     def _database(self) -> hyperscan.Database:
-        return compiled([pattern for group in self._groups for pattern in group.patterns], starts=False)
+        return compiled([pattern for _, recognizer in self._members for pattern in _patterns(recognizer)], starts=False)
+
+    @functools.cached_property
+    def _starts(self) -> dict[int, hyperscan.Database]:
+        """By number of the recognizer."""
+        made = compiled_apart([_patterns(recognizer) for _, recognizer in self._members])
+        return {which: database for (which, _), database in zip(self._members, made, strict=True)}
 
     def ready(self) -> None:
-        self._database  # noqa: B018 - it is made by being asked for
-        for group in self._groups:
-            group.ready()
+        self._database, self._starts  # noqa: B018 - they are made by being asked for
 
     def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
         """As _Group's."""
-        told = self._told(data)
-        if told is None:
-            return sum(group.scan(data, ends) for group in self._groups)
-        return sum(group.scan(data, ends, told[group]) for group in self._groups if group in told)
+        told, whole = self._told(data, _limit(data))
+        if whole:
+            self._started(data, 0, told, ends)
+            return 0
+        cut = 0
+        for first, last in _windows(data):
+            piece = data[first:last]
+            told, whole = self._told(piece, _FAMILIES * _limit(piece))
+            self._started(piece, first, told, ends)
+            cut += not whole
+        return cut
 
-    def _told(self, data: bytes) -> dict[_Group, list[tuple[int, int]]] | None:
-        """(pattern, end) of each match of each group that has one; None: there are too many."""
-        told: dict[_Group, list[tuple[int, int]]] = {}
-        left = _limit(data)
+    def _started(self, data: bytes, base: int, told: _Told, ends: dict[tuple[int, int], list[int]]) -> None:
+        """Adds the ends of these matches, in bytes that stand at `base` of the whole, by recognizer and start: a family after the
+        other, by their ends."""
+        for family in told.values():
+            found = sorted(
+                (end, which, pattern, start)
+                for which, matches in family.items()
+                for end, pattern, start in _with_starts(self._starts[which], data, matches)
+            )
+            for end, which, _, start in found:
+                ends.setdefault((which, base + start), []).append(base + end)
+
+    def _told(self, data: bytes, left: int) -> tuple[_Told, bool]:
+        """Matches, `left` at most, and whether that is all."""
+        told: _Told = {}
         owner = self._owner
 
         def report(number: int, _start: int, end: int, _flags: int, _context: object) -> bool:
             nonlocal left
             left -= 1
-            group, pattern = owner[number]
-            told.setdefault(group, []).append((pattern, end))
+            family, which, pattern = owner[number]
+            told.setdefault(family, {}).setdefault(which, set()).add((pattern, end))
             return left <= 0
 
         try:
             self._database.scan(data, match_event_handler=report)
         except hyperscan.ScanTerminated:
-            return None
-        return told
+            return told, False
+        return told, True
+
+
+_Told = dict[int, dict[int, set[tuple[int, int]]]]
+"""By family and recognizer: (pattern, end) of each match."""
+
+
+def _with_starts(
+    database: hyperscan.Database, data: bytes, told: set[tuple[int, int]]
+) -> list[tuple[int, int, int]]:
+    """(end, pattern, start) of each of these matches of a recognizer, (pattern, end)."""
+    found: list[tuple[int, int, int]] = []
+    at = 0
+
+    def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> None:
+        if (pattern, at + end) in told:
+            found.append((at + end, pattern, at + start))
+
+    if len(data) > _LONG:
+        pieces = _before([end for _, end in told], data)
+        if sum(last - first for first, last in pieces) <= len(data) // 2:
+            for at, last in pieces:
+                database.scan(data[at:last], match_event_handler=report)
+            if len({(pattern, end) for end, pattern, _ in found}) == len(told):
+                return found
+            found.clear()  # one starts farther away
+    at = 0
+    _, last = on_characters(data, 0, min(max(end for _, end in told) + _BEHIND, len(data)))
+    database.scan(data[:last], match_event_handler=report)
+    return found
 
 
 class _Group:
@@ -121,45 +176,21 @@ class _Group:
 
     def __init__(self, members: Sequence[tuple[int, Recognizer]]) -> None:
         self._owner = [number for number, recognizer in members for _ in recognizer.patterns]
-        self.patterns = [(pattern, recognizer) for _, recognizer in members for pattern in recognizer.patterns]
+        self._patterns = [pattern for _, recognizer in members for pattern in _patterns(recognizer)]
 
     @functools.cached_property
     def _database(self) -> hyperscan.Database:
-        return compiled(self.patterns)
+        return compiled(self._patterns)
 
     def ready(self) -> None:
         self._database  # noqa: B018 - it is made by being asked for
 
-    def scan(
-        self, data: bytes, ends: dict[tuple[int, int], list[int]], told: Collection[tuple[int, int]] | None = None
-    ) -> int:
-        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read. told:
-        (pattern, end) of each match, where that is known."""
-        if told is not None and len(data) > _LONG and self._around(data, ends, frozenset(told)):
-            return 0
+    def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
+        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read."""
         if self._pass(data, 0, ends):
             return 0
         # Somebody may want the rest not to be looked at: then window by window, each with a limit of its own.
-        return sum(not self._pass(data[at : at + _WINDOW + _OVERLAP], at, ends) for at in range(0, len(data), _WINDOW))
-
-    def _around(self, data: bytes, ends: dict[tuple[int, int], list[int]], told: Collection[tuple[int, int]]) -> bool:
-        """Looks for the starts of these matches near their ends. False: that is most of the data, or one starts farther away."""
-        pieces = _before([end for _, end in told], data)
-        if sum(last - first for first, last in pieces) > len(data) // 2:
-            return False
-        found: list[tuple[int, int, int]] = []
-        for first, last in pieces:
-
-            def report(pattern: int, start: int, end: int, _flags: int, _context: object, at: int = first) -> None:
-                if (pattern, at + end) in told:
-                    found.append((pattern, at + start, at + end))
-
-            self._database.scan(data[first:last], match_event_handler=report)
-        if len({(pattern, end) for pattern, _, end in found}) < len(told):
-            return False
-        for pattern, start, end in found:
-            ends.setdefault((self._owner[pattern], start), []).append(end)
-        return True
+        return sum(not self._pass(data[first:last], first, ends) for first, last in _windows(data))
 
     def _pass(self, data: bytes, base: int, ends: dict[tuple[int, int], list[int]]) -> bool:
         """One pass over bytes that stand at `base` of the whole. False: it reported too much and stopped."""
@@ -181,6 +212,15 @@ class _Group:
         except hyperscan.ScanTerminated:
             return False
         return True
+
+
+def _patterns(recognizer: Recognizer) -> list[tuple[str, Recognizer]]:
+    return [(pattern, recognizer) for pattern in recognizer.patterns]
+
+
+def _windows(data: bytes) -> Iterator[tuple[int, int]]:
+    for at in range(0, len(data), _WINDOW):
+        yield on_characters(data, at, min(at + _WINDOW + _OVERLAP, len(data)))
 
 
 def _limit(data: bytes) -> int:
@@ -206,10 +246,10 @@ def needs_words(recognizer: Recognizer) -> bool:
     return weak and len(recognizer.patterns) <= _FEW and all(pattern.isascii() for pattern in recognizer.patterns)
 
 
-def _together(groups: Iterable[_Group]) -> list[list[_Group]]:
-    """A few groups each: all in one are no faster, and take twice as long to compile. The user's apart from ours, so that a
+def _together(families: Iterable[Sequence[tuple[int, Recognizer]]]) -> list[list[Sequence[tuple[int, Recognizer]]]]:
+    """A few families each: all in one are no faster, and take twice as long to compile. The user's apart from ours, so that a
     change of theirs does not mean to compile ours again."""
-    found: dict[str, list[_Group]] = {}
-    for group in groups:
-        found.setdefault(group.patterns[0][1].source.rpartition("/")[0], []).append(group)
-    return [some[at : at + _GROUPS] for some in found.values() for at in range(0, len(some), _GROUPS)]
+    found: dict[str, list[Sequence[tuple[int, Recognizer]]]] = {}
+    for family in families:
+        found.setdefault(family[0][1].source.rpartition("/")[0], []).append(family)
+    return [some[at : at + _FAMILIES] for some in found.values() for at in range(0, len(some), _FAMILIES)]
