@@ -142,14 +142,14 @@ class Buffer:
     def rows_behind(self, at: int, reach: int) -> list[tuple[int, int]]:
         """First and last byte of the rows of the next tables that begin at byte `at` or at most `reach` bytes behind, in its
         text: two, for an INSERT may look like a table."""
-        number = bisect_right(self._starts, max(at - 1, 0)) - 1
+        number = bisect_right(self._starts, at - 1 if at else 0) - 1
         if number < 0:
             return []
         rows = self._tables.get(number)
         if rows is None:
             rows = self._tables[number] = self._rows(number)
-        if not rows:
-            return rows
+        if not rows or rows[-1][0] < at:
+            return []
         following = bisect_left(rows, (at,))
         return [row for row in rows[following : following + 2] if row[0] <= at + reach]
 

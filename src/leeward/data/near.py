@@ -35,6 +35,7 @@ _SHORT = 5  # words with fewer letters are parts of many others, and looked for 
 _SEPARATORS = (" ", "_", "-", "", "\n", ".", ". ")
 _HEADER = 4096  # bytes of the names of columns, before their rows
 _OPENS_ARRAY = re.compile(rb'[^"\\\n]{0,64}"\s{0,8}:\s{0,8}\[')
+_ARRAYS = re.compile(rb'"\s{0,8}:\s{0,8}\[')
 _ARRAY = 20_000  # bytes of an array in which its key is the context
 
 
@@ -81,7 +82,9 @@ class Near:
         pieces of a family are first looked at together, by Hyperscan; only for those whose form is there it is told which are
         theirs."""
         data = buffer.data
-        reached = [(key, _reached(buffer, end, key.size)) for end, key in sorted(self._hits(data), key=itemgetter(0))]
+        arrays = _ARRAYS.search(data) is not None
+        hits = sorted(self._hits(data), key=itemgetter(0))
+        reached = [(key, _reached(buffer, end, key.size, arrays)) for end, key in hits]
         near: dict[int, list[tuple[int, int]]] = {}
         for key, pieces in reached:
             for family in key.families:
@@ -148,16 +151,17 @@ class Near:
         return hits
 
 
-def _reached(buffer: Buffer, end: int, size: int) -> list[tuple[int, int]]:
-    """Pieces of the data in which a word that ends at a byte may be the context of a value."""
+def _reached(buffer: Buffer, end: int, size: int, arrays: bool) -> list[tuple[int, int]]:
+    """Pieces of the data in which a word that ends at a byte may be the context of a value. arrays: whether there are any."""
     data = buffer.data
-    pieces = [(max(0, end - size - _AFTER - _VALUE), min(len(data), end + size + REACH + _VALUE))]
-    for first, last in buffer.rows_behind(end, _HEADER):
-        pieces.append((max(0, first - 1), min(len(data), last + 1)))
-    opened = _OPENS_ARRAY.match(data, end)
+    last = len(data)
+    pieces = [(max(0, end - size - _AFTER - _VALUE), min(last, end + size + REACH + _VALUE))]
+    for row in buffer.rows_behind(end, _HEADER):
+        pieces.append((max(0, row[0] - 1), min(last, row[1] + 1)))
+    opened = _OPENS_ARRAY.match(data, end) if arrays else None
     if opened is not None:
         closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
-        pieces.append((opened.end() - 1, min(len(data), opened.end() + _ARRAY if closed < 0 else closed + 1)))
+        pieces.append((opened.end() - 1, min(last, opened.end() + _ARRAY if closed < 0 else closed + 1)))
     return pieces
 
 

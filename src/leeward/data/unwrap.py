@@ -29,6 +29,7 @@ _HEX = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
 _BASE32 = re.compile(rb"[A-Z2-7]+={0,6}")
 _PLAIN = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]+|[A-Z2-7]+=*")  # what may be hexadecimal or base32
 _APART = re.compile(rb"[/_+-](?=[A-Za-z0-9]{16})")
+_WITH_APART = re.compile(rb"[A-Za-z0-9]*+(?:[/_+-](?![A-Za-z0-9]{16})[A-Za-z0-9]*+)*+[/_+-]")  # a run with such a place
 _NAMES = 256  # characters in which the names before a run end, where it stands in a path
 _MOST_NAMES = 16
 _SPACED = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ ,:;-]{1,2}(?:0[xX])?[0-9A-Fa-f]{2})+(?![0-9A-Fa-f])")
@@ -57,6 +58,8 @@ def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
     if found:
         return found
     # it may stand in a path or behind a name: `/api/NDEx...`, `id_NDEx...`
+    if _WITH_APART.match(data, start, start + _NAMES) is None:
+        return ()
     whole = _RUN.match(data, start, start + _NAMES)
     for apart in islice(_APART.finditer(data, start, whole.end()), _MOST_NAMES) if whole else ():
         found = _from(data, apart.end(), reader)
