@@ -21,7 +21,8 @@ FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _WINDOW, _OVERLAP = 16 << 10, 2 << 10
 _LONG = 16 << 10  # bytes of data in which starts are looked for near the ends only
-_REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
+_REACHES = (1024, 16 << 10)  # bytes before an end: most matches are short
+_BEHIND = 8  # bytes behind an end, for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
 _FAMILIES = 5
@@ -149,24 +150,25 @@ _Told = dict[int, dict[int, set[tuple[int, int]]]]
 def _with_starts(
     database: hyperscan.Database, data: bytes, told: set[tuple[int, int]]
 ) -> list[tuple[int, int, int]]:
-    """(end, pattern, start) of each of these matches of a recognizer, (pattern, end)."""
+    """(end, pattern, start) of each of these matches of a recognizer, (pattern, end). Of long data first what is near the ends."""
     found: list[tuple[int, int, int]] = []
-    at = 0
+    wanted, at = told, 0
 
     def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> None:
-        if (pattern, at + end) in told:
+        if (pattern, at + end) in wanted:
             found.append((at + end, pattern, at + start))
 
-    if len(data) > _LONG:
-        pieces = _before([end for _, end in told], data)
-        if sum(last - first for first, last in pieces) <= len(data) // 2:
-            for at, last in pieces:
-                database.scan(data[at:last], match_event_handler=report)
-            if len({(pattern, end) for end, pattern, _ in found}) == len(told):
-                return found
-            found.clear()  # one starts farther away
+    for reach in _REACHES if len(data) > _LONG else ():
+        pieces = _before([end for _, end in wanted], data, reach)
+        if sum(last - first for first, last in pieces) > len(data) // 2:
+            break
+        for at, last in pieces:
+            database.scan(data[at:last], match_event_handler=report)
+        wanted = wanted - {(pattern, end) for end, pattern, _ in found}
+        if not wanted:
+            return found
     at = 0
-    _, last = on_characters(data, 0, min(max(end for _, end in told) + _BEHIND, len(data)))
+    _, last = on_characters(data, 0, min(max(end for _, end in wanted) + _BEHIND, len(data)))
     database.scan(data[:last], match_event_handler=report)
     return found
 
@@ -227,11 +229,11 @@ def _limit(data: bytes) -> int:
     return _MOST + int(len(data) * _MOST_PER_BYTE)
 
 
-def _before(ends: Iterable[int], data: bytes) -> list[tuple[int, int]]:
-    """Pieces of the data, on whole characters, each with the bytes before some of these ends and a few behind."""
+def _before(ends: Iterable[int], data: bytes, reach: int) -> list[tuple[int, int]]:
+    """Pieces of the data, on whole characters, each with `reach` bytes before some of these ends and a few behind."""
     pieces: list[tuple[int, int]] = []
     for end in sorted(ends):
-        first, last = on_characters(data, max(end - _REACH, 0), min(end + _BEHIND, len(data)))
+        first, last = on_characters(data, max(end - reach, 0), min(end + _BEHIND, len(data)))
         if pieces and first <= pieces[-1][1]:
             pieces[-1] = (pieces[-1][0], last)
         else:

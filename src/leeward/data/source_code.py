@@ -124,6 +124,7 @@ def find_code(text: str, own: re.Pattern[str] | None = None) -> list[Code]:
 def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
     """Each run of lines that may be code."""
     here: _Passage | None = None
+    none: list[tuple[int, str]] = []  # votes of lines that are in no passage
     above = -1  # where the comment begins that stands above what comes
     at = 0
     for raw in text.split("\n"):
@@ -136,7 +137,7 @@ def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
         line = raw.strip()
         if not line:
             continue
-        votes: list[tuple[int, str]] = here.votes if here is not None else []
+        votes = here.votes if here is not None else none
         score = _score(line, votes)
         if here is None:
             if score <= 0:
@@ -144,7 +145,7 @@ def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
                 above = (start if above < 0 else above) if comment else -1
                 continue
             here = _Passage(start if above < 0 else above, None)
-            here.votes = votes
+            here.votes, none = none, []
             above = -1
         here.scores.append(score)
         here.ends.append(start + len(raw))
@@ -173,16 +174,17 @@ def _score(line: str, votes: list[tuple[int, str]]) -> int:
             return 0
     if len(line) > _LONG:
         line = line[:_LONG]
-    word = _FIRST.match(line)[0]  # type: ignore[index]
-    rules = _rules()
-    best = 0
-    for weight, language, form in rules.get(word) or rules.get(word[0]) or ():
-        if form.match(line):
-            votes.append((weight, language))
-            if weight > best:
-                best = weight
-    if best:
-        return best
+    rules, heads = _rules()
+    if line[:2] in heads or line[0] in rules:
+        word = _FIRST.match(line)[0]  # type: ignore[index]
+        best = 0
+        for weight, language, form in rules.get(word) or rules.get(word[0]) or ():
+            if form.match(line):
+                votes.append((weight, language))
+                if weight > best:
+                    best = weight
+        if best:
+            return best
     spaces = line.count(" ")
     last = line[-1]
     if spaces < _MANY_WORDS and ((last in _END_SIGNS and line.endswith(_CODE_END)) or _has_signs(line)):
@@ -197,7 +199,8 @@ def _has_signs(line: str) -> bool:
 
 
 @functools.cache
-def _rules() -> dict[str, list[tuple[int, str, re.Pattern[str]]]]:
+def _rules() -> tuple[dict[str, list[tuple[int, str, re.Pattern[str]]]], frozenset[str]]:
+    """Forms by the first word of a line, and the first two characters of each such word."""
     found: dict[str, list[tuple[int, str, re.Pattern[str]]]] = {}
     for language in load_yaml(_FILE, Schema.read(_FILE.with_suffix(".schema.json")))["languages"]:
         for field, weight in _WEIGHTS:
@@ -207,7 +210,7 @@ def _rules() -> dict[str, list[tuple[int, str, re.Pattern[str]]]]:
                 except re.error as error:
                     raise InputError(f"{_FILE}:{language.lines[field]}: {language['name']}: {word}: {error}") from error
                 found.setdefault(word, []).append((weight, language["name"], pattern))
-    return found
+    return found, frozenset(word[:2] for word in found)
 
 
 @functools.cache
