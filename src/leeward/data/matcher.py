@@ -25,7 +25,7 @@ _REACHES = (1024, 16 << 10)  # bytes before an end: most matches are short
 _BEHIND = 8  # bytes behind an end, for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
-_FAMILIES = 5
+_FAMILIES = 6
 
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
@@ -73,8 +73,8 @@ class Matcher:
 
 
 class _Ends:
-    """Families that one pass looks for together. It says only where matches end: to know where they start costs three times as
-    much, and is asked of the recognizers that have one, each by itself."""
+    """Families that one pass looks for together. It says only where matches (or their signs) end: to know where they start costs
+    three times as much, and is asked of the recognizers that have one, each by itself."""
 
     def __init__(self, families: Sequence[Sequence[tuple[int, Recognizer]]]) -> None:
         self._members = [member for family in families for member in family]
@@ -82,12 +82,13 @@ class _Ends:
             (family, which, pattern)
             for family, members in enumerate(families)
             for which, recognizer in members
-            for pattern in range(len(recognizer.patterns))
+            for pattern in range(len(recognizer.signs or recognizer.patterns))
         ]
+        self._reach = {which: recognizer.reach for which, recognizer in self._members if recognizer.signs}
 
     @functools.cached_property
     def _database(self) -> hyperscan.Database:
-        return compiled([pattern for _, recognizer in self._members for pattern in _patterns(recognizer)], starts=False)
+        return compiled([looked for _, recognizer in self._members for looked in _signs(recognizer)], starts=False)
 
     @functools.cached_property
     def _starts(self) -> dict[int, hyperscan.Database]:
@@ -119,10 +120,16 @@ class _Ends:
             found = sorted(
                 (end, which, pattern, start)
                 for which, matches in family.items()
-                for end, pattern, start in _with_starts(self._starts[which], data, matches)
+                for end, pattern, start in self._of(which, data, matches)
             )
             for end, which, _, start in found:
                 ends.setdefault((which, base + start), []).append(base + end)
+
+    def _of(self, which: int, data: bytes, told: set[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """(end, pattern, start) of each of these matches of a recognizer, or of those that have these signs."""
+        if which in self._reach:
+            return _with_signs(self._starts[which], data, {end for _, end in told}, self._reach[which])
+        return _with_starts(self._starts[which], data, told)
 
     def _told(self, data: bytes, left: int) -> tuple[_Told, bool]:
         """Matches, `left` at most, and whether that is all."""
@@ -173,6 +180,23 @@ def _with_starts(
     return found
 
 
+def _with_signs(
+    database: hyperscan.Database, data: bytes, signs: Iterable[int], reach: int
+) -> list[tuple[int, int, int]]:
+    """(end, pattern, start) of each match of at most `reach` bytes in which a sign ends at one of these bytes."""
+    found: list[tuple[int, int, int]] = []
+    at = last = 0
+
+    def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> None:
+        # what touches an edge may be a piece of something longer
+        if (start or not at) and (at + end < last or last == len(data)):
+            found.append((at + end, pattern, at + start))
+
+    for at, last in _before(signs, data, reach + _BEHIND, reach + _BEHIND):
+        database.scan(data[at:last], match_event_handler=report)
+    return found
+
+
 class _Group:
     """Recognizers that are matched together."""
 
@@ -216,6 +240,14 @@ class _Group:
         return True
 
 
+def _signs(recognizer: Recognizer) -> list[tuple[str, Recognizer]]:
+    """What the first pass looks for."""
+    if not recognizer.signs:
+        return _patterns(recognizer)
+    of_any_length = msgspec.structs.replace(recognizer, min_length=0)
+    return [(sign, of_any_length) for sign in recognizer.signs]
+
+
 def _patterns(recognizer: Recognizer) -> list[tuple[str, Recognizer]]:
     return [(pattern, recognizer) for pattern in recognizer.patterns]
 
@@ -229,11 +261,11 @@ def _limit(data: bytes) -> int:
     return _MOST + int(len(data) * _MOST_PER_BYTE)
 
 
-def _before(ends: Iterable[int], data: bytes, reach: int) -> list[tuple[int, int]]:
-    """Pieces of the data, on whole characters, each with `reach` bytes before some of these ends and a few behind."""
+def _before(ends: Iterable[int], data: bytes, reach: int, behind: int = _BEHIND) -> list[tuple[int, int]]:
+    """Pieces of the data, on whole characters, each with `reach` bytes before some of these ends and so many behind."""
     pieces: list[tuple[int, int]] = []
     for end in sorted(ends):
-        first, last = on_characters(data, max(end - reach, 0), min(end + _BEHIND, len(data)))
+        first, last = on_characters(data, max(end - reach, 0), min(end + behind, len(data)))
         if pieces and first <= pieces[-1][1]:
             pieces[-1] = (pieces[-1][0], last)
         else:

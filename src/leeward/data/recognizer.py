@@ -106,6 +106,8 @@ class Recognizer(msgspec.Struct, frozen=True):
     caseless: bool = False
     min_length: int = 0
     tail: int = 0
+    signs: tuple[str, ...] = ()
+    reach: int = 0
     exact: Expression | None = None
     around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
@@ -164,6 +166,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         raise complain("exact", error) from error
     try:
         patterns = tuple(_filled(pattern, define) for pattern in record.get("patterns", ()))
+        signs = tuple(_filled(sign, define) for sign in record.get("signs", ()))
     except KeyError as error:
         raise complain("patterns", error) from error
     try:
@@ -186,6 +189,8 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
             raise complain(name, "needs two numbers")
     if "around" in record and exact is None:
         raise complain("around", "needs exact, which says what around the trigger is the match")
+    if bool(signs) != ("reach" in record):
+        raise complain("signs", "needs reach, the bytes of the longest match, and reach needs signs")
     if record.get("context") and "with_context" not in record:
         raise complain("context", "needs with_context, the confidence that it gives")
     return Recognizer(
@@ -197,6 +202,8 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         caseless=record.get("caseless", False),
         min_length=record.get("min_length", 0),
         tail=record.get("tail", 0),
+        signs=signs,
+        reach=record.get("reach", 0),
         exact=exact,
         checks=checks,
         context=words(record.get("context", ())),
