@@ -59,8 +59,7 @@ class Near:
         short, long = _keys(recognizers, {which: n for n, members in enumerate(by_family) for which, _ in members})
         self._short = short
         self._long = list(long.values())
-        self._literals = _literals(list(long)) if long else None
-        self._alone = _alternation(list(short)) if short else None
+        self._words = _words(list(long), list(short)) if long or short else None
         self._endings = re.compile("|".join(sorted(short, key=len, reverse=True)).encode())
 
     def spots(self, buffer: Buffer, everywhere: bool = False) -> Iterator[tuple[int, int, int]]:
@@ -134,20 +133,18 @@ class Near:
     def _hits(self, data: bytes) -> list[tuple[int, Key]]:
         """Where words may end."""
         hits: list[tuple[int, Key]] = []
-        endings = self._endings
+        endings, long = self._endings, self._long
 
-        def long(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            hits.append((end, self._long[number]))
-
-        def short(_number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        def report(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            if number < len(long):
+                hits.append((end, long[number]))
+                return
             first = max(0, end - _SHORT)
             for word in endings.finditer(data[first:end].lower()):
                 hits.append((first + word.end(), self._short[word.group().decode()]))
 
-        if self._literals is not None:
-            self._literals.scan(data, match_event_handler=long)
-        if self._alone is not None:
-            self._alone.scan(data, match_event_handler=short)
+        if self._words is not None:
+            self._words.scan(data, match_event_handler=report)
         return hits
 
 
@@ -221,15 +218,13 @@ def _spelled(word: str) -> set[str]:
     return spelled if word.isascii() else spelled | {s.upper() for s in spelled} | {s.title() for s in spelled}
 
 
-def _literals(words: Sequence[str]) -> hyperscan.Database:
-    return database([(re.escape(word), hyperscan.HS_FLAG_CASELESS, 0) for word in words], cache_folder())
-
-
-def _alternation(words: Sequence[str]) -> hyperscan.Database:
-    """Finds short words: no letter before, or as in `userSsn` a small one before a large; no small letter behind."""
-    humps = [form for word in words for form in (word.capitalize(), word.upper())]
-    expressions = [rf"(?:^|[^A-Za-z])(?i:{'|'.join(words)})(?:$|[^a-z])", rf"[a-z](?:{'|'.join(humps)})(?:$|[^a-z])"]
-    return database([(text, 0, 0) for text in expressions], cache_folder())
+def _words(long: Sequence[str], short: Sequence[str]) -> hyperscan.Database:
+    """Finds these words anywhere, and after them, in the numbers of its reports, the short ones: no letter before, or as in `userSsn`
+    a small one before a large; no small letter behind. An expression for each: alternatives cost twice as much."""
+    literals = [(re.escape(word), hyperscan.HS_FLAG_CASELESS, 0) for word in long]
+    alone = [(rf"(?:^|[^A-Za-z])(?i:{word})(?:$|[^a-z])", 0, 0) for word in short]
+    humps = [(rf"[a-z]{form}(?:$|[^a-z])", 0, 0) for word in short for form in (word.capitalize(), word.upper())]
+    return database([*literals, *alone, *humps], cache_folder())
 
 
 def _forms(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[list[int], hyperscan.Database]:
