@@ -157,9 +157,7 @@ def _inserts(text: str) -> list[Table]:
 def _insert_heads(text: str) -> Iterator[re.Match[str]]:
     if "(" not in text:
         return
-    lower = text.lower()
-    if len(lower) != len(text):  # a few letters grow
-        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    lower = text.replace("İ", "i").lower()  # the only letter that grows
     at = lower.find("insert")
     while at >= 0:
         hit = _INSERT.match(text, at)
