@@ -42,6 +42,10 @@ class Hidden(msgspec.Struct, frozen=True, gc=False):
     name: str
     place: tuple[int, int] | Rewritten
 
+    @property
+    def rewritten(self) -> bool:
+        return isinstance(self.place, Rewritten)
+
 
 class Opener:
     """counters: as of media.Reader, and `data_unwrapped`, texts that were opened."""

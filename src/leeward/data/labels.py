@@ -24,6 +24,7 @@ _LIKE_HEADER = re.compile(
 _RULE = re.compile(r"[-+|:= \t]+")
 _QUOTED = re.compile(r'"[^"\n]*"')
 _INSERT = re.compile(r"INSERT\s+INTO\s+[^\s(]{1,128}\s*\(([^()]{1,2000})\)\s*VALUES", re.IGNORECASE)
+_INSERT_INTO = re.compile(rb"insert[\s\x1c-\x1f\x80-\xff]+(?:i|[\x80-\xff]+)nto")  # what has it in UTF-8, cheap to tell
 _MOST_INSERTS, _LONG_ARRAY, _LONG_LINE = 1000, 20_000, 65_536
 _ARRAY_OF = re.compile(r'"([^"\\]{1,64})"\s{0,8}:\s{0,8}\Z')
 
@@ -155,7 +156,7 @@ def _inserts(text: str) -> list[Table]:
 
 
 def _insert_heads(text: str) -> Iterator[re.Match[str]]:
-    if "(" not in text:
+    if "(" not in text or _INSERT_INTO.search(text.encode("utf-8", "replace").lower()) is None:
         return
     lower = text.replace("İ", "i").lower()  # the only letter that grows
     at = lower.find("insert")

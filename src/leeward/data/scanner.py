@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from leeward.data.documents import Buffer, Text, apart, plain
-from leeward.data.found import DIRECT, PASSAGE, PASSAGES, REACH
+from leeward.data.found import DIRECT, PASSAGE, REACH
 from leeward.data.found import Found as Found
 from leeward.data.found import resolve as resolve
 from leeward.data.hidden import DEPTH, Hidden, Opener, lifted
@@ -33,10 +33,13 @@ def every_kind(_kind: str) -> bool:
 
 class Finder(Protocol):
     """Another way to find something in a text: (kind, start, end, confidence, detector), offsets in characters. kinds: all that
-    it may find."""
+    it may find. passages: what it finds are passages (found.PASSAGE)."""
 
     @property
     def kinds(self) -> tuple[str, ...]: ...
+
+    @property
+    def passages(self) -> bool: ...
 
     def find(self, text: str) -> Iterable[tuple[str, int, int, float, str]]: ...
 
@@ -105,15 +108,17 @@ class Scanner:
         hidden: Sequence[Hidden] = ()
         while True:
             buffer = Buffer(texts)
-            found, runs = self._pass(buffer, floor)
+            found, runs = self._pass(buffer, floor, {at for at, one in enumerate(hidden) if one.rewritten})
             levels.append((found, hidden))
             hidden = opener.open(buffer, runs) if len(levels) <= DEPTH else ()
             if not hidden:
                 return lifted(levels)
             texts = [one.text for one in hidden]
 
-    def _pass(self, buffer: Buffer, floor: float) -> tuple[list[Found], list[tuple[str, int]]]:
-        """Matches, and where encoded pieces may begin."""
+    def _pass(
+        self, buffer: Buffer, floor: float, rewritten: Collection[int] = ()
+    ) -> tuple[list[Found], list[tuple[str, int]]]:
+        """Matches, and where encoded pieces may begin. rewritten: texts in which a passage owes nothing to what was undone."""
         found: list[Found] = []
         runs: list[tuple[str, int]] = []
         vain: Counter[tuple[int, int]] = Counter()
@@ -133,9 +138,11 @@ class Scanner:
                     vain[place] += 1
         for number, text in enumerate(buffer.texts):
             for finder in self._finders:
+                if finder.passages and number in rewritten:
+                    continue
                 for kind, start, end, confidence, detector in finder.find(text.text):
                     if confidence >= floor and self._wanted(kind):
-                        layer = PASSAGE if detector.startswith(PASSAGES) else DIRECT
+                        layer = PASSAGE if finder.passages else DIRECT
                         value = text.text[start:end]
                         found.append(Found(kind, number, start, end, confidence, detector, value, layer=layer))
         return found, runs

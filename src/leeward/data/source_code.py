@@ -84,6 +84,7 @@ class CodeFinder:
     """A Finder (scanner.py). names: what only the organisation's own code has: a company's name, a package, a host."""
 
     kinds = ("code.source",)
+    passages = True
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._own = _own_names(names)
@@ -109,7 +110,7 @@ def find_code(text: str, own: re.Pattern[str] | None = None) -> list[Code]:
     breaks = text.count("\n")
     if not fenced and breaks < 2:
         return _minified(text)
-    if sum(map(text.count, _SIGNS)) < max(_FEWEST_SIGNS, breaks // 12):
+    if not _has_many(text, _SIGNS, max(_FEWEST_SIGNS, breaks // 12)):
         return []
     found = []
     for passage in _passages(text, fenced):
@@ -119,6 +120,14 @@ def find_code(text: str, own: re.Pattern[str] | None = None) -> list[Code]:
         if len(found) == _MOST:
             break
     return found
+
+
+def _has_many(text: str, signs: Iterable[str], least: int) -> bool:
+    for sign in signs:
+        least -= text.count(sign)
+        if least <= 0:
+            return True
+    return False
 
 
 def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
@@ -175,7 +184,7 @@ def _score(line: str, votes: list[tuple[int, str]]) -> int:
     if len(line) > _LONG:
         line = line[:_LONG]
     rules, heads = _rules()
-    if line[:2] in heads or line[0] in rules:
+    if line[:3] in heads or line[:2] in heads or line[0] in rules:
         word = _FIRST.match(line)[0]  # type: ignore[index]
         best = 0
         for weight, language, form in rules.get(word) or rules.get(word[0]) or ():
@@ -200,7 +209,7 @@ def _has_signs(line: str) -> bool:
 
 @functools.cache
 def _rules() -> tuple[dict[str, list[tuple[int, str, re.Pattern[str]]]], frozenset[str]]:
-    """Forms by the first word of a line, and the first two characters of each such word."""
+    """Forms by the first word of a line, and what such a word begins with: up to three characters."""
     found: dict[str, list[tuple[int, str, re.Pattern[str]]]] = {}
     for language in load_yaml(_FILE, Schema.read(_FILE.with_suffix(".schema.json")))["languages"]:
         for field, weight in _WEIGHTS:
@@ -210,7 +219,7 @@ def _rules() -> tuple[dict[str, list[tuple[int, str, re.Pattern[str]]]], frozens
                 except re.error as error:
                     raise InputError(f"{_FILE}:{language.lines[field]}: {language['name']}: {word}: {error}") from error
                 found.setdefault(word, []).append((weight, language["name"], pattern))
-    return found, frozenset(word[:2] for word in found)
+    return found, frozenset(word[:3] for word in found)
 
 
 @functools.cache
