@@ -30,7 +30,7 @@ ROOM = 4 << 20
 """Characters and bytes that come out of the encoded pieces of one payload, all levels together. Readings need no room: they are
 hardly longer than what they read."""
 
-_QUOTED = re.compile(rb"=(?:3D|[\n\rC])")  # what quoted-printable has; one mark that `re` looks for as fast as memchr does
+_QUOTED = re.compile(rb"=(?:3D|[\n\rC])")  # signs of quoted-printable
 
 
 class Hidden(msgspec.Struct, frozen=True, gc=False):

@@ -78,6 +78,7 @@ class _Ends:
 
     def __init__(self, families: Sequence[Sequence[tuple[int, Recognizer]]]) -> None:
         self._members = [member for family in families for member in family]
+        self._families = len(families)
         self._owner = [
             (family, which, pattern)
             for family, members in enumerate(families)
@@ -101,16 +102,17 @@ class _Ends:
 
     def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
         """As _Group's."""
-        told, whole = self._told(data, _limit(data))
-        if whole:
+        told, cut = self._told(data, _limit(data))
+        if not cut:
             self._started(data, 0, told, ends)
             return 0
+        # Somebody may want the rest not to be looked at: then window by window, where each family has a limit of its own.
         cut = 0
         for first, last in _windows(data):
             piece = data[first:last]
-            told, whole = self._told(piece, _FAMILIES * _limit(piece))
+            told, flooded = self._told(piece, self._families * _limit(piece))
             self._started(piece, first, told, ends)
-            cut += not whole
+            cut += flooded
         return cut
 
     def _started(self, data: bytes, base: int, told: _Told, ends: dict[tuple[int, int], list[int]]) -> None:
@@ -131,33 +133,34 @@ class _Ends:
             return _with_signs(self._starts[which], data, {end for _, end in told}, self._reach[which])
         return _with_starts(self._starts[which], data, told)
 
-    def _told(self, data: bytes, left: int) -> tuple[_Told, bool]:
-        """Matches, `left` at most, and whether that is all."""
+    def _told(self, data: bytes, left: int) -> tuple[_Told, int]:
+        """Matches, `left` at most, and how many families had too many of them."""
         told: _Told = {}
         owner = self._owner
+        room = [_limit(data)] * self._families
 
         def report(number: int, _start: int, end: int, _flags: int, _context: object) -> bool:
             nonlocal left
             left -= 1
             family, which, pattern = owner[number]
-            told.setdefault(family, {}).setdefault(which, set()).add((pattern, end))
+            room[family] -= 1
+            if room[family] > 0:
+                told.setdefault(family, {}).setdefault(which, set()).add((pattern, end))
             return left <= 0
 
         try:
             self._database.scan(data, match_event_handler=report)
         except hyperscan.ScanTerminated:
-            return told, False
-        return told, True
+            return told, max(1, sum(most <= 0 for most in room))
+        return told, sum(most <= 0 for most in room)
 
 
 _Told = dict[int, dict[int, set[tuple[int, int]]]]
 """By family and recognizer: (pattern, end) of each match."""
 
 
-def _with_starts(
-    database: hyperscan.Database, data: bytes, told: set[tuple[int, int]]
-) -> list[tuple[int, int, int]]:
-    """(end, pattern, start) of each of these matches of a recognizer, (pattern, end). Of long data first what is near the ends."""
+def _with_starts(database: hyperscan.Database, data: bytes, told: set[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """(end, pattern, start) of each of these matches of a recognizer, (pattern, end). In long data first near the ends."""
     found: list[tuple[int, int, int]] = []
     wanted, at = told, 0
 

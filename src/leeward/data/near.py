@@ -219,8 +219,8 @@ def _spelled(word: str) -> set[str]:
 
 
 def _words(long: Sequence[str], short: Sequence[str]) -> hyperscan.Database:
-    """Finds these words anywhere, and after them, in the numbers of its reports, the short ones: no letter before, or as in `userSsn`
-    a small one before a large; no small letter behind. An expression for each: alternatives cost twice as much."""
+    """Finds the long words anywhere, and, by the numbers after theirs, the short ones: no letter before, or as in `userSsn` a
+    small one before a large; no small letter behind. An expression for each: alternatives cost twice as much."""
     literals = [(re.escape(word), hyperscan.HS_FLAG_CASELESS, 0) for word in long]
     alone = [(rf"(?:^|[^A-Za-z])(?i:{word})(?:$|[^a-z])", 0, 0) for word in short]
     humps = [(rf"[a-z]{form}(?:$|[^a-z])", 0, 0) for word in short for form in (word.capitalize(), word.upper())]
