@@ -85,6 +85,7 @@ class _Ends:
             for which, recognizer in members
             for pattern in range(len(recognizer.signs or recognizer.patterns))
         ]
+        self._family = {which: family for family, members in enumerate(families) for which, _ in members}
         self._reach = {which: recognizer.reach for which, recognizer in self._members if recognizer.signs}
 
     @functools.cached_property
@@ -118,11 +119,14 @@ class _Ends:
     def _started(self, data: bytes, base: int, told: _Told, ends: dict[tuple[int, int], list[int]]) -> None:
         """Adds the ends of these matches, in bytes that stand at `base` of the whole, by recognizer and start: a family after the
         other, by their ends."""
-        for family in told.values():
+        by_family: dict[int, list[int]] = {}
+        for which in told:
+            by_family.setdefault(self._family[which], []).append(which)
+        for members in by_family.values():
             found = sorted(
                 (end, which, pattern, start)
-                for which, matches in family.items()
-                for end, pattern, start in self._of(which, data, matches)
+                for which in members
+                for end, pattern, start in self._of(which, data, told[which])
             )
             for end, which, _, start in found:
                 ends.setdefault((which, base + start), []).append(base + end)
@@ -145,7 +149,10 @@ class _Ends:
             family, which, pattern = owner[number]
             room[family] -= 1
             if room[family] > 0:
-                told.setdefault(family, {}).setdefault(which, set()).add((pattern, end))
+                if which in told:
+                    told[which].add((pattern, end))
+                else:
+                    told[which] = {(pattern, end)}
             return left <= 0
 
         try:
@@ -155,8 +162,8 @@ class _Ends:
         return told, sum(most <= 0 for most in room)
 
 
-_Told = dict[int, dict[int, set[tuple[int, int]]]]
-"""By family and recognizer: (pattern, end) of each match."""
+_Told = dict[int, set[tuple[int, int]]]
+"""By recognizer, those first of which a match was found first: (pattern, end) of each match."""
 
 
 def _with_starts(database: hyperscan.Database, data: bytes, told: set[tuple[int, int]]) -> list[tuple[int, int, int]]:
