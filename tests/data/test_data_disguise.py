@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from leeward.data.documents import Text, texts_of
 from leeward.data.escapes import escape_edits, quoted_printable
-from leeward.data.fold import fold
+from leeward.data.fold import fold, signs
 from leeward.data.inner import inner_path, inner_paths
 from leeward.data.labels import Labels
 from leeward.data.media import Reader, kind_of
@@ -626,6 +626,19 @@ def _marked(value: Any, count: int) -> tuple[Any, int]:
             fields[key], count = _marked(item, count)
         return fields, count
     return f"<{count}>", count + 1
+
+
+@pytest.mark.parametrize(
+    "piece", ["4\u200b2", "12\u201334", "a\u0301b\u0301c\u0301", "\u0420\u0410\u0033\u0034", "pаy"]
+)
+@pytest.mark.parametrize("at", [0, 2043, 2044, 2045, 2046, 2047, 2048, 4094, 9000])
+def test_signs_are_where_they_are_in_a_long_text(piece: str, at: int) -> None:
+    before, after = f"{'x' * at} ", f" {'y' * 5000}é {piece}"
+    ends = signs(piece.encode())
+    assert ends
+    again = len(f"{before}{piece}{after}".encode()) - len(piece.encode())
+    told = signs(f"{before}{piece}{after}".encode())
+    assert told == [len(before) + end for end in ends] + [again + end for end in ends]
 
 
 @pytest.mark.parametrize(
