@@ -17,9 +17,11 @@ import msgspec
 _SEPARATORS = "|\t;,"
 _MOST_NAME, _MOST_HEADER = 48, 4096
 _NAME = re.compile(r"""["'*`]*[^\W\d][\w.#/&-]*(?: [\w.#/&-]+){0,3}(?: \([\w %]{1,16}\))?["'*`]*""")
-# What a line must look like to be a header, cheap to tell: a short first name, nothing in the line that no name has, a last name.
+# What a line must look like to be a header, cheap to tell: a short first name, nothing in the line that no name has, a last name;
+# and its first row: that has a separator as well, or begins as a rule does.
 _LIKE_HEADER = re.compile(
-    r"\n[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,\n]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\\n]*+(?=\n)(?<![\t;,])"
+    r"\n[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,\n]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\\n]*+(?<![\t;,])"
+    r"(?=\n(?:[-+:= ]|[^|\t;,\n]*+[|\t;,]))"
 )
 _RULE = re.compile(r"[-+|:= \t]+")
 _QUOTED = re.compile(r'"[^"\n]*"')
