@@ -22,7 +22,7 @@ from leeward.data.fold import fold_edits, signs
 from leeward.data.found import PASSAGE, WRAPPED, Found
 from leeward.data.media import Reader
 from leeward.data.rewrite import Edit, Rewritten, windows
-from leeward.data.unwrap import UNWRAP
+from leeward.data.unwrap import UNWRAP, promising_runs
 
 DEPTH = 3
 """Levels that are opened, in any mixture."""
@@ -61,8 +61,12 @@ class Opener:
         return found
 
     def _pieces(self, buffer: Buffer, runs: Iterable[tuple[str, int]]) -> Iterator[Hidden]:
+        runs = sorted(runs, key=itemgetter(1))
+        worth = promising_runs(buffer.data, [start for name, start in runs if name == "run"])
         after = 0
-        for name, start in sorted(runs, key=itemgetter(1)):
+        for name, start in runs:
+            if name == "run" and start not in worth:
+                continue
             if start + 1 < after:
                 continue  # another line of a piece that was read as a whole
             for piece in UNWRAP[name](buffer.data, start, self._reader):
