@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 
 import hyperscan
 import msgspec
@@ -57,8 +56,8 @@ class Near:
         by_family = families(recognizers, _TOGETHER)
         self._forms = [_forms(members) for members in by_family]
         short, long = _keys(recognizers, {which: n for n, members in enumerate(by_family) for which, _ in members})
-        self._short = short
-        self._long = list(long.values())
+        self._keys = [*long.values(), *short.values()]
+        self._short = {word: len(long) + at for at, word in enumerate(short)}
         self._words = _words(list(long), list(short)) if long or short else None
         self._endings = re.compile("|".join(sorted(short, key=len, reverse=True)).encode())
 
@@ -81,23 +80,19 @@ class Near:
         pieces of a family are first looked at together, by Hyperscan; only for those whose form is there it is told which are
         theirs."""
         data = buffer.data
-        arrays = _ARRAYS.search(data) is not None
-        hits = sorted(self._hits(data), key=itemgetter(0))
-        reached = [(key, _reached(buffer, end, key.size, arrays)) for end, key in hits]
+        reached = _reached(buffer, sorted(self._hits(data)), self._keys)
         near: dict[int, list[tuple[int, int]]] = {}
-        for key, pieces in reached:
-            for family in key.families:
-                for piece in pieces:
-                    _add(near.setdefault(family, []), piece)
+        for key, pieces in reached.items():
+            for family in self._keys[key].families:
+                near.setdefault(family, []).extend(pieces)
         ends = self._forms_in(data, near)
         if ends is not None and not ends:
             return {}
         windows: dict[int, list[tuple[int, int]]] = {}
-        for key, pieces in reached:
-            for which in key.owners:
+        for key, pieces in reached.items():
+            for which in self._keys[key].owners:
                 if ends is None or which in ends:
-                    for piece in pieces:
-                        _add(windows.setdefault(which, []), piece)
+                    windows.setdefault(which, []).extend(pieces)
         joined = {which: _joined(pieces) for which, pieces in windows.items()}
         if ends is None:
             return joined
@@ -130,36 +125,54 @@ class Near:
             return None
         return ends
 
-    def _hits(self, data: bytes) -> list[tuple[int, Key]]:
-        """Where words may end."""
-        hits: list[tuple[int, Key]] = []
-        endings, long = self._endings, self._long
+    def _hits(self, data: bytes) -> list[tuple[int, int]]:
+        """Where words may end, and the numbers of their keys."""
+        hits: list[tuple[int, int]] = []
+        endings, short, long = self._endings, self._short, len(self._keys) - len(self._short)
 
         def report(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            if number < len(long):
-                hits.append((end, long[number]))
+            if number < long:
+                hits.append((end, number))
                 return
             first = max(0, end - _SHORT)
             for word in endings.finditer(data[first:end].lower()):
-                hits.append((first + word.end(), self._short[word.group().decode()]))
+                hits.append((first + word.end(), short[word.group().decode()]))
 
         if self._words is not None:
             self._words.scan(data, match_event_handler=report)
         return hits
 
 
-def _reached(buffer: Buffer, end: int, size: int, arrays: bool) -> list[tuple[int, int]]:
-    """Pieces of the data in which a word that ends at a byte may be the context of a value. arrays: whether there are any."""
+def _reached(buffer: Buffer, hits: Iterable[tuple[int, int]], keys: Sequence[Key]) -> dict[int, list[tuple[int, int]]]:
+    """Pieces of the data in which words may be the context of a value, by number of their key. hits: where they end, in order."""
     data = buffer.data
-    last = len(data)
-    pieces = [(max(0, end - size - _AFTER - _VALUE), min(last, end + size + REACH + _VALUE))]
-    for row in buffer.rows_behind(end, _HEADER):
-        pieces.append((max(0, row[0] - 1), min(last, row[1] + 1)))
-    opened = _OPENS_ARRAY.match(data, end) if arrays else None
-    if opened is not None:
-        closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
-        pieces.append((opened.end() - 1, min(last, opened.end() + _ARRAY if closed < 0 else closed + 1)))
-    return pieces
+    size = len(data)
+    arrays = _ARRAYS.search(data) is not None
+    reached: dict[int, list[tuple[int, int]]] = {}
+    rows: Sequence[tuple[int, int]] = ()  # of tables in the text that ends at text_end
+    text_end = -1
+    for end, number in hits:
+        most = keys[number].size + _VALUE
+        first, last = max(0, end - most - _AFTER), min(size, end + most + REACH)
+        pieces = reached.get(number)
+        if pieces is None:
+            pieces = reached[number] = [(first, last)]
+        elif pieces[-1][0] <= first <= pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0], max(pieces[-1][1], last))
+        else:
+            pieces.append((first, last))
+        if end > text_end:
+            rows, text_end = buffer.rows_of(end - 1)
+        if rows and rows[-1][0] >= end:
+            following = bisect_left(rows, (end,))
+            for row in rows[following : following + 2]:  # two, for an INSERT may look like a table
+                if row[0] <= end + _HEADER:
+                    pieces.append((max(0, row[0] - 1), min(size, row[1] + 1)))
+        opened = _OPENS_ARRAY.match(data, end) if arrays else None
+        if opened is not None:
+            closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
+            pieces.append((opened.end() - 1, min(size, opened.end() + _ARRAY if closed < 0 else closed + 1)))
+    return reached
 
 
 def _any_in(ends: Sequence[int], piece: tuple[int, int]) -> bool:
