@@ -58,6 +58,9 @@ class Matcher:
         for several in self._ends:
             several.ready()
 
+    def make_expressions(self) -> None:
+        self._near.make_expressions()
+
     def spots(self, buffer: Buffer, everywhere: bool = False) -> list[Spot]:
         """Where recognizers may match. everywhere: also where no word is that they need."""
         ends: dict[tuple[int, int], list[int]] = {}

@@ -61,6 +61,11 @@ class Near:
         self._words = _words(list(long), list(short)) if long or short else None
         self._endings = re.compile("|".join(sorted(short, key=len, reverse=True)).encode())
 
+    def make_expressions(self) -> None:
+        for expressions in self._patterns.values():
+            for expression in expressions:
+                expression.pattern  # noqa: B018 - it is made by being asked for
+
     def spots(self, buffer: Buffer, everywhere: bool = False) -> Iterator[tuple[int, int, int]]:
         """(recognizer, start, end) of what may match: where a word reaches, or with `everywhere` without regard to words."""
         data = buffer.data

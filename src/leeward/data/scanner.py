@@ -72,6 +72,14 @@ class Scanner:
         self._matcher.ready()
         self._found(plain("Ready"), FLOOR)
 
+    def make_expressions(self) -> None:
+        """Does now what any text might wait for: makes the expressions that few need."""
+        self._matcher.make_expressions()
+        for recognizer in self._recognizers:
+            for made in (recognizer.exact, recognizer.context, recognizer.against):
+                if made is not None:
+                    made.pattern  # noqa: B018 - it is made by being asked for
+
     def scan_text(self, text: str, floor: float = FLOOR) -> list[Found]:
         """What is in a plain text, at `floor` confidence or above, in order, without overlaps."""
         return self.scan(plain(text), floor)
