@@ -72,7 +72,10 @@ class Matcher:
             ends.setdefault((which, start), []).append(end)
         self.cut += self._near.cut
         self._near.cut = 0
-        return [Spot(which, start, tuple(sorted(found, reverse=True)[:8])) for (which, start), found in ends.items()]
+        return [
+            Spot(which, start, tuple(found if len(found) == 1 else sorted(found, reverse=True)[:8]))
+            for (which, start), found in ends.items()
+        ]
 
 
 class _Ends:

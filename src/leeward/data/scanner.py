@@ -129,21 +129,21 @@ class Scanner:
         """Matches, and where encoded pieces may begin. rewritten: texts in which a passage owes nothing to what was undone."""
         found: list[Found] = []
         runs: list[tuple[str, int]] = []
-        vain: Counter[tuple[int, int]] = Counter()
+        vain: dict[tuple[int, int], int] = {}
         for spot in self._matcher.spots(buffer, floor < FLOOR):
             recognizer = self._recognizers[spot.which]
             if recognizer.unwrap:
                 runs.append((recognizer.unwrap, spot.start))
             elif max(recognizer.confidence, recognizer.with_context) >= floor:
                 place = spot.which, spot.start // _STRETCH
-                if vain[place] >= _IN_VAIN:
+                if vain.get(place, 0) >= _IN_VAIN:
                     self.counters["data_spots_left"] += 1
                     continue
                 match = _judge(buffer, spot, recognizer)
                 if match is not None and match.confidence >= floor:
                     found.append(match)
                 else:
-                    vain[place] += 1
+                    vain[place] = vain.get(place, 0) + 1
         for number, text in enumerate(buffer.texts):
             for finder in self._finders:
                 if finder.passages and number in rewritten:
