@@ -33,7 +33,7 @@ from leeward.data.pdf import pdf_text
 from leeward.data.recognizer import BUILT_IN, load_recognizers
 from leeward.data.rewrite import rewrite, windows
 from leeward.data.scanner import Scanner
-from leeward.data.unwrap import UNWRAP
+from leeward.data.unwrap import UNWRAP, promising_runs
 
 CARD = "4111 1111 1111 1111"
 IBAN = "DE89370400440532013000"
@@ -382,6 +382,27 @@ def test_runs_end_where_they_begin_or_after(raw: bytes, start: int) -> None:
         for piece in unwrap(raw, min(start, len(raw)), Reader(1 << 16, Counter())):
             assert start <= piece.start + 1
             assert piece.start < piece.end <= len(raw)
+
+
+WORDS = st.one_of(
+    st.text("0123456789", min_size=16, max_size=40),
+    st.text("0123456789abcdef", min_size=16, max_size=40),
+    st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", min_size=16, max_size=40),
+    st.text("abcXYZ019_-/+", min_size=16, max_size=40),
+    st.binary(min_size=12, max_size=30).map(lambda raw: base64.b64encode(raw).decode()),
+    st.text(min_size=8, max_size=20).map(lambda text: base64.b64encode(text.encode("utf-8", "replace")).decode()),
+    st.text(min_size=8, max_size=20).map(lambda text: "0x" + text.encode("utf-8", "replace").hex()),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from([" ", ",", "é", "—", "/"]), WORDS), max_size=12))
+def test_runs_that_are_refused_hold_nothing(words: list[tuple[str, str]]) -> None:
+    data, starts = b"", []
+    for before, word in words:
+        starts.append(len(data))
+        data += before.encode() + word.encode()
+    for start in set(starts) - promising_runs(data, starts):
+        assert not UNWRAP["run"](data, start, Reader(1 << 16, Counter()))
 
 
 @given(st.text(max_size=9000), st.integers(0, 9000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -283,3 +284,18 @@ def test_only_kinds_that_are_wanted(wanted: str, expected: list[tuple[int, str]]
     assert every > set(expected)
     found = standard_scanner(kinds=lambda kind: kind.startswith(wanted)).scan(texts)
     assert [(f.text, f.kind) for f in found] == expected
+
+
+def test_all_expressions_are_made_when_asked_for() -> None:
+    made = []
+
+    def make() -> re.Pattern[str]:
+        made.append(1)
+        return re.compile("x")
+
+    scanner = Scanner([Recognizer("seldom", "custom.seldom", ("seldom",), 0.9, 0.9, exact=Expression(make))])
+    scanner.ready()
+    assert not made
+    scanner.make_expressions()
+    scanner.scan_text("seldom")
+    assert len(made) == 1

@@ -145,6 +145,8 @@ def _passages(text: str, fenced: bool) -> Iterator[_Passage]:
         start, at = at, at + len(raw) + 1
         if start > strong and here is None and above < 0:
             strong = _next_strong(padded, start, score_of)
+            if strong > len(text):
+                return
             begin = _prose_before(text, start, strong, score_of)
         if start < begin:
             continue
