@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from leeward.data.documents import Text, texts_of
 from leeward.data.escapes import escape_edits, quoted_printable
-from leeward.data.fold import fold
+from leeward.data.fold import fold, signs
 from leeward.data.inner import inner_path, inner_paths
 from leeward.data.labels import Labels
 from leeward.data.media import Reader, kind_of
@@ -33,7 +33,7 @@ from leeward.data.pdf import pdf_text
 from leeward.data.recognizer import BUILT_IN, load_recognizers
 from leeward.data.rewrite import rewrite, windows
 from leeward.data.scanner import Scanner
-from leeward.data.unwrap import UNWRAP
+from leeward.data.unwrap import UNWRAP, promising_runs
 
 CARD = "4111 1111 1111 1111"
 IBAN = "DE89370400440532013000"
@@ -384,6 +384,27 @@ def test_runs_end_where_they_begin_or_after(raw: bytes, start: int) -> None:
             assert piece.start < piece.end <= len(raw)
 
 
+WORDS = st.one_of(
+    st.text("0123456789", min_size=16, max_size=40),
+    st.text("0123456789abcdef", min_size=16, max_size=40),
+    st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", min_size=16, max_size=40),
+    st.text("abcXYZ019_-/+", min_size=16, max_size=40),
+    st.binary(min_size=12, max_size=30).map(lambda raw: base64.b64encode(raw).decode()),
+    st.text(min_size=8, max_size=20).map(lambda text: base64.b64encode(text.encode("utf-8", "replace")).decode()),
+    st.text(min_size=8, max_size=20).map(lambda text: "0x" + text.encode("utf-8", "replace").hex()),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from([" ", ",", "é", "—", "/"]), WORDS), max_size=12))
+def test_runs_that_are_refused_hold_nothing(words: list[tuple[str, str]]) -> None:
+    data, starts = b"", []
+    for before, word in words:
+        starts.append(len(data))
+        data += before.encode() + word.encode()
+    for start in set(starts) - promising_runs(data, starts):
+        assert not UNWRAP["run"](data, start, Reader(1 << 16, Counter()))
+
+
 @given(st.text(max_size=9000), st.integers(0, 9000))
 def test_offsets(text: str, at: int) -> None:
     body = text.encode("utf-8", "replace")
@@ -629,6 +650,19 @@ def _marked(value: Any, count: int) -> tuple[Any, int]:
 
 
 @pytest.mark.parametrize(
+    "piece", ["4\u200b2", "12\u201334", "a\u0301b\u0301c\u0301", "\u0420\u0410\u0033\u0034", "pаy"]
+)
+@pytest.mark.parametrize("at", [0, 2043, 2044, 2045, 2046, 2047, 2048, 4094, 9000])
+def test_signs_are_where_they_are_in_a_long_text(piece: str, at: int) -> None:
+    before, after = f"{'x' * at} ", f" {'y' * 5000}é {piece}"
+    ends = signs(piece.encode())
+    assert ends
+    again = len(f"{before}{piece}{after}".encode()) - len(piece.encode())
+    told = signs(f"{before}{piece}{after}".encode())
+    assert told == [len(before) + end for end in ends] + [again + end for end in ends]
+
+
+@pytest.mark.parametrize(
     ("text", "at", "label"),
     [
         ("id,name,ssn\n1,Ann,078-05\n2,Bob,219-09\n", "219", "ssn"),
@@ -639,6 +673,9 @@ def _marked(value: Any, count: int) -> tuple[Any, int]:
         (" id | name | ssn\n----+------+-----\n 1 | Ann | 078-05\n", "078", "ssn"),
         ("+----+-----+\n| id | ssn |\n+----+-----+\n| 1 | 078-05 |\n", "078", "ssn"),
         ("INSERT INTO c (id, name, ssn) VALUES (1,'a, b','078-05'),(2,'x','999');\n", "999", "ssn"),
+        ("İnsan: insert coin\nInsert\u2003Into c (id, ssn) Values (1, '078-05');\n", "078", "ssn"),
+        ("inserted into c (id, ssn) VALUES (1, '078-05');\n", "078", ""),
+        ("id,name,\n1,Ann,078-05\n", "078", ""),
         ('{"ssns": ["1", "078-05"]}', "078", "ssns"),
         ("Hello, my name is\nfoo, bar 12\nnext", "12", ""),
         ("no table 078", "078", ""),

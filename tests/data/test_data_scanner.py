@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from leeward.ai.jsontext import load
 from leeward.data import scanner as engine
 from leeward.data.documents import Buffer, Text, apart, texts_of
 from leeward.data.found import Found, resolve
-from leeward.data.recognizer import Expression, Recognizer, load_recognizers, words
+from leeward.data.recognizer import Expression, Recognizer, built_in, load_recognizers, words
 from leeward.data.scanner import Scanner
 from leeward.data.standard import standard_scanner
 from leeward.model.errors import InputError
@@ -134,6 +136,77 @@ def test_too_many_reports_are_looked_at_in_windows() -> None:
     assert scanner._matcher.cut > 0
 
 
+def test_a_flood_of_one_family_hides_nothing_of_another() -> None:
+    eager = Recognizer("eager", "custom.eager", ("a",), 0.1, 0.1, source="/x/eager.yaml:1")
+    word = msgspec.structs.replace(WORD, source="/x/word.yaml:1")
+    scanner = Scanner([eager, word])
+    flood = "a" * 100_000
+    assert [f.value for f in scanner.scan_text(f"{flood} xyzzy {flood}")] == ["xyzzy"]
+    assert scanner._matcher.cut > 0
+
+
+@pytest.mark.parametrize("size", [10, 3_000, 30_000])
+def test_a_match_starts_where_it_starts_however_far(size: int) -> None:
+    scanner = Scanner([Recognizer("far", "custom.far", (r"begin [^.]*\.",), 0.9, 0.9)])
+    value = f"begin {'y ' * (size // 2)}."
+    assert [f.value for f in scanner.scan_text(f"{'x ' * 40_000}{value} begin no. {'x ' * 40_000}")] == [
+        value,
+        "begin no.",
+    ]
+
+
+SIGNED = Recognizer("signed", "custom.signed", (r"\b[A-Z]\d{3}[A-Z]{4}\b",), 0.9, 0.9, signs=(r"\d{3}",), reach=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("A123BCDE", ["A123BCDE"]),
+        ("A123BCDE F456GHIJ", ["A123BCDE", "F456GHIJ"]),
+        ("x" * 50_000 + " A123BCDE " + "é" * 50_000 + " F456GHIJ", ["A123BCDE", "F456GHIJ"]),
+        ("é" * 9 + "A123BCDE", ["A123BCDE"]),
+        ("A12BCDE", []),
+        ("123 A12 BCDE", []),
+        ("_" * 9 + "A123BCDE" + "_" * 9, []),
+        ("A123BCDE" + "_" * 9, []),
+    ],
+)
+def test_what_has_a_sign_is_looked_for_near_it(text: str, values: list[str]) -> None:
+    assert [f.value for f in Scanner([SIGNED]).scan_text(text)] == values
+
+
+@pytest.mark.parametrize("recognizer", [r for r in built_in() if r.signs], ids=lambda r: r.id)
+def test_signs_change_nothing_but_the_time(recognizer: Recognizer) -> None:
+    plain = Scanner([msgspec.structs.replace(recognizer, signs=(), reach=0)])
+    signed = Scanner([recognizer])
+    examples = [*recognizer.match, *recognizer.never]
+    for text in (*examples, " ".join(examples), "\n\n".join("x" * 200 + f" {example}," for example in examples)):
+        assert signed.scan_text(text, 0.0) == plain.scan_text(text, 0.0)
+
+
+class Passages:
+    """A Finder that remembers what it was asked."""
+
+    kinds = ("custom.passage",)
+    passages = True
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def find(self, text: str) -> list[tuple[str, int, int, float, str]]:
+        self.asked.append(text)
+        return [("custom.passage", 0, len(text), 0.9, "passage")]
+
+
+def test_passages_are_looked_for_in_what_is_encoded_not_in_what_is_rewritten() -> None:
+    finder = Passages()
+    inner = "this was hidden in a piece of text"
+    text = f"caf%C3%A9 {base64.b64encode(inner.encode()).decode()}"
+    decoder = next(r for r in built_in() if r.unwrap == "run")
+    Scanner([decoder], [finder]).scan_text(text)
+    assert set(finder.asked) == {text, inner}
+
+
 @pytest.mark.parametrize(
     "text",
     ["a" * 300_000, "7" * 300_000, "[" * 100_000, '"' * 300_000, "\\" * 100_000, "=" * 300_000, "\u200b" * 100_000],
@@ -161,6 +234,8 @@ def test_deep_json_is_read_as_far_as_it_goes() -> None:
         ("confidence", 2, "confidence"),
         ("kind", "nothing", "kind"),
         ("colour", "red", "colour: unknown field"),
+        ("signs", ["x"], "signs: needs reach"),
+        ("reach", 8, "signs: needs reach"),
     ],
 )
 def test_a_recognizer_with_an_error_is_named(tmp_path: Path, field: str, value: object, complaint: str) -> None:
@@ -209,3 +284,18 @@ def test_only_kinds_that_are_wanted(wanted: str, expected: list[tuple[int, str]]
     assert every > set(expected)
     found = standard_scanner(kinds=lambda kind: kind.startswith(wanted)).scan(texts)
     assert [(f.text, f.kind) for f in found] == expected
+
+
+def test_all_expressions_are_made_when_asked_for() -> None:
+    made = []
+
+    def make() -> re.Pattern[str]:
+        made.append(1)
+        return re.compile("x")
+
+    scanner = Scanner([Recognizer("seldom", "custom.seldom", ("seldom",), 0.9, 0.9, exact=Expression(make))])
+    scanner.ready()
+    assert not made
+    scanner.make_expressions()
+    scanner.scan_text("seldom")
+    assert len(made) == 1

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leeward.data import source_code
 from leeward.data.found import PASSAGE
 from leeward.data.licences import header_of
 from leeward.data.scanner import Scanner
@@ -280,6 +281,17 @@ def test_two_passages() -> None:
     assert [code.language for code in find_code(text)] == ["python", "go"]
 
 
+PROSE = "\n".join(f"This is sentence {n}, and there is (nothing more) to say about it." for n in range(200))
+
+
+@pytest.mark.parametrize("language", SNIPPETS)
+def test_code_in_a_long_text_is_found_where_it_is(language: str) -> None:
+    body = SNIPPETS[language].strip("\n")
+    text = f"{PROSE}\n{body}\n{PROSE}"
+    (code,) = find_code(text)
+    assert text[code.start : code.end] == body
+
+
 def test_a_few_lines_are_less_sure_than_many() -> None:
     few, many = (find_code("import os\n" + "def f(x):\n    return os.stat(x)\n" * n)[0] for n in (2, 20))
     assert few.confidence < many.confidence
@@ -351,3 +363,18 @@ def test_any_text(text: str) -> None:
         assert at <= code.start < code.end <= len(text)
         assert 0.5 <= code.confidence < 1
         at = code.end
+
+
+LINES = [
+    *(line for text in SNIPPETS.values() for line in text.split("\n")),
+    *PROSE.split("\n")[:5], "# Title", "* item", "// note", "```", "```python", "  ```js", "12\tx = 1", "+ def f(x):", "", "a",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=60).map("\n".join))
+@settings(deadline=None)
+def test_skipping_prose_loses_nothing(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_code, "_LONG_TEXT", -1)
+        skipped = find_code(text)
+    assert skipped == find_code(text)

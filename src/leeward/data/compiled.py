@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hyperscan
+import msgspec
 
 from leeward.ai.kept import identity, keep, read_kept
 
@@ -16,17 +17,23 @@ _KEPT = 96  # files
 _SMALL = 16 << 10  # bytes of a database that is compiled about as fast as read
 Pattern = tuple[str, int, int]
 """Expression, flags, least length of a match in bytes (0: any)."""
+_FILE = msgspec.msgpack.Decoder(list[bytes])
 
 
 def database(patterns: Sequence[Pattern], folder: Path | None) -> hyperscan.Database:
     """All patterns as one database; a report names a pattern by its place. Raises hyperscan.error."""
-    path = folder / f"recognizers-{_identity(patterns)}.hsdb" if folder is not None else None
+    return databases([patterns], folder)[0]
+
+
+def databases(several: Sequence[Sequence[Pattern]], folder: Path | None) -> list[hyperscan.Database]:
+    """A database of each of these, all kept in one file. Raises hyperscan.error."""
+    path = folder / f"recognizers-{_identity(several)}.hsdb" if folder is not None else None
     found = _loaded(path) if path is not None else None
     if found is None:
-        found = compile_all(patterns)
-        raw = hyperscan.dumpb(found) if path is not None else b""
-        if path is not None and len(raw) > _SMALL:
-            keep(path, raw, _KEPT)
+        found = [compile_all(patterns) for patterns in several]
+        raw = [hyperscan.dumpb(one) for one in found] if path is not None else []
+        if path is not None and sum(map(len, raw)) > _SMALL:
+            keep(path, msgspec.msgpack.encode(raw), _KEPT)
     return found
 
 
@@ -42,17 +49,18 @@ def compile_all(patterns: Sequence[Pattern]) -> hyperscan.Database:
     return made
 
 
-def _identity(patterns: Sequence[Pattern]) -> str:
-    return identity(repr(list(patterns)).encode("utf-8", "backslashreplace"))
+def _identity(several: Sequence[Sequence[Pattern]]) -> str:
+    return identity(repr([list(patterns) for patterns in several]).encode("utf-8", "backslashreplace"))
 
 
-def _loaded(path: Path) -> hyperscan.Database | None:
+def _loaded(path: Path) -> list[hyperscan.Database] | None:
     raw = read_kept(path)
     if raw is None:
         return None
     try:
-        found = hyperscan.loadb(raw, hyperscan.HS_MODE_BLOCK)
-        found.scratch = hyperscan.Scratch(found)
-    except hyperscan.error:  # of another version or for another processor
+        found = [hyperscan.loadb(one, hyperscan.HS_MODE_BLOCK) for one in _FILE.decode(raw)]
+        for one in found:
+            one.scratch = hyperscan.Scratch(one)
+    except (hyperscan.error, msgspec.DecodeError):  # of another version or for another processor
         return None
     return found

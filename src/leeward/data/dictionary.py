@@ -19,6 +19,8 @@ class DictionaryFinder:
     """A Finder (scanner.py): entries of a list, as kind `custom.<name>`. Raises ValueError for an entry without a word, and for
     too many in scripts without spaces."""
 
+    passages = False
+
     def __init__(self, name: str, entries: Iterable[str], confidence: float, caseless: bool) -> None:
         self._name = name
         self.kinds = (f"custom.{name}",)

@@ -7,7 +7,7 @@ never cross from one text into the next.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -139,19 +139,16 @@ class Buffer:
         """What names the value at a character of a text, where its name stands far away: a column, the key of an array."""
         return self._labels_of(number).at(at)
 
-    def rows_behind(self, at: int, reach: int) -> list[tuple[int, int]]:
-        """First and last byte of the rows of the next tables that begin at byte `at` or at most `reach` bytes behind, in its
-        text: two, for an INSERT may look like a table."""
-        number = bisect_right(self._starts, max(at - 1, 0)) - 1
+    def rows_of(self, at: int) -> tuple[list[tuple[int, int]], int]:
+        """First and last byte of the rows of each table in the text of byte `at`, in order, and where the next text begins."""
+        number = bisect_right(self._starts, at) - 1
+        following = self._starts[number + 1] if number + 1 < len(self._starts) else len(self.data)
         if number < 0:
-            return []
+            return [], following
         rows = self._tables.get(number)
         if rows is None:
             rows = self._tables[number] = self._rows(number)
-        if not rows:
-            return rows
-        following = bisect_left(rows, (at,))
-        return [row for row in rows[following : following + 2] if row[0] <= at + reach]
+        return rows, following
 
     def _rows(self, number: int) -> list[tuple[int, int]]:
         base, text, tables = self._starts[number], self.texts[number].text, self._labels_of(number).tables

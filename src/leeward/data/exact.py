@@ -174,6 +174,8 @@ def _join_rows(hits: list[_Hit]) -> None:
 class ExactFinder:
     """A Finder (scanner.py): cells of an index, as kind `custom.<name>`."""
 
+    passages = False
+
     def __init__(self, name: str, index: ExactIndex, together: int = 1) -> None:
         self._name = name
         self.kinds = (f"custom.{name}",)

@@ -185,6 +185,8 @@ def _clusters(hits: list[int]) -> Iterator[list[int]]:
 class DocumentFinder:
     """A Finder (scanner.py): passages of the documents of an index, as kind `custom.<name>`."""
 
+    passages = True
+
     def __init__(self, name: str, index: FingerprintIndex) -> None:
         self._name = name
         self.kinds = (f"custom.{name}",)

@@ -35,10 +35,12 @@ from leeward.data.folding import (
 )
 from leeward.data.media import readable
 from leeward.data.offsets import Offsets
+from leeward.data.patterns import on_characters
 from leeward.data.rewrite import Edit, Rewritten, rewrite
 
 _MOST_SIGNS = 20_000  # of a buffer; beyond it all of it is folded
 _BESIDE = 160  # characters on both sides of a sign in which to fold
+_PIECE, _MARGIN = 2048, 16  # bytes; a sign has at most two of ASCII between others, and as few at its ends
 _HIDDEN_LEAST = 4  # tags or selectors in a row that may spell a text
 _PLAIN = "0-9A-Za-z"
 _LARGE = "".join(c for c in LOOKALIKES if c.isupper())
@@ -103,16 +105,32 @@ def signs(data: bytes) -> list[int] | None:
     if data.isascii():
         return []
     found: list[int] = []
+    at = 0
 
     def report(_sign: int, _start: int, end: int, _flags: int, _context: object) -> bool:
-        found.append(end)
+        found.append(at + end)
         return len(found) > _MOST_SIGNS
 
     try:
-        _database().scan(data, match_event_handler=report)
+        for at, last in _not_ascii(data):
+            _database().scan(data[at:last], match_event_handler=report)
     except hyperscan.ScanTerminated:
         return None
     return found
+
+
+def _not_ascii(data: bytes) -> list[tuple[int, int]]:
+    """Pieces of UTF-8, on whole characters, that hold all that is not ASCII and the characters beside it."""
+    pieces: list[tuple[int, int]] = []
+    for at in range(0, len(data), _PIECE):
+        if data[at : at + _PIECE].isascii():
+            continue
+        first, last = on_characters(data, max(at - _MARGIN, 0), min(at + _PIECE + _MARGIN, len(data)))
+        if pieces and first <= pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0], last)
+        else:
+            pieces.append((first, last))
+    return pieces
 
 
 def fold_edits(text: str, places: Iterable[int] | None) -> list[Edit]:

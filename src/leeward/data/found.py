@@ -12,8 +12,6 @@ DIRECT, PASSAGE, WRAPPED = 0, 1, 2
 """Layers: a value where it stands; a passage that may have values in it (code, a known document); the whole of an encoded piece
 in which a value is. What is in one layer competes for its place; a piece may have several values."""
 _SURE, _SAME_KIND, _OTHER_KIND = 0.7, 0.3, 0.15
-PASSAGES = ("code:", "document:")
-"""Detectors of passages begin so."""
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,7 @@ class NameLists:
     """A scanner.Finder. `cut` counts texts of which only the first part was looked at. The lists are read for the first text."""
 
     kinds = ("pii.person", "pii.location", "pii.organisation")
+    passages = False
 
     def __init__(self) -> None:
         self.cut = 0

@@ -28,7 +28,8 @@ _OWNER_FORMS = re.compile(
 )
 # How the legal forms begin that have no capitalised word by which they are found.
 _OTHER_LEGAL = re.compile(
-    r" (?:s\.[rpna]|sp\. |sp\.j|a\.s|d\.[od]|k\.s|o\.p|v\.o|e\. ?[VG]|e (?:fig|hij)|plc|mbH|gGmbH|eG|inc\.|ltd\.)"
+    r" (?=[sadkovepmgil][.pGlbnt ])(?:s\.[rpna]|sp\. |sp\.j|a\.s|d\.[od]"
+    r"|k\.s|o\.p|v\.o|e\. ?[VG]|e (?:fig|hij)|plc|mbH|gGmbH|eG|inc\.|ltd\.)"
 )
 _MOST_WORDS = 6
 _MOST_LEGAL = 2_000  # in a text

@@ -8,9 +8,11 @@ twice is only the text around what was undone; a match that owes nothing to what
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -20,13 +22,15 @@ from leeward.data.fold import fold_edits, signs
 from leeward.data.found import PASSAGE, WRAPPED, Found
 from leeward.data.media import Reader
 from leeward.data.rewrite import Edit, Rewritten, windows
-from leeward.data.unwrap import UNWRAP
+from leeward.data.unwrap import UNWRAP, promising_runs
 
 DEPTH = 3
 """Levels that are opened, in any mixture."""
 ROOM = 4 << 20
 """Characters and bytes that come out of the encoded pieces of one payload, all levels together. Readings need no room: they are
 hardly longer than what they read."""
+
+_QUOTED = re.compile(rb"=(?:3D|[\n\rC])")  # signs of quoted-printable
 
 
 class Hidden(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +41,10 @@ class Hidden(msgspec.Struct, frozen=True, gc=False):
     number: int
     name: str
     place: tuple[int, int] | Rewritten
+
+    @property
+    def rewritten(self) -> bool:
+        return isinstance(self.place, Rewritten)
 
 
 class Opener:
@@ -53,8 +61,12 @@ class Opener:
         return found
 
     def _pieces(self, buffer: Buffer, runs: Iterable[tuple[str, int]]) -> Iterator[Hidden]:
+        runs = sorted(runs, key=itemgetter(1))
+        worth = promising_runs(buffer.data, [start for name, start in runs if name == "run"])
         after = 0
-        for name, start in sorted(runs, key=lambda run: run[1]):
+        for name, start in runs:
+            if name == "run" and start not in worth:
+                continue
             if start + 1 < after:
                 continue  # another line of a piece that was read as a whole
             for piece in UNWRAP[name](buffer.data, start, self._reader):
@@ -68,7 +80,7 @@ class Opener:
     def _readings(self, buffer: Buffer) -> Iterator[Hidden]:
         """Texts around what is escaped or disguised, as they read."""
         escaped = any(mark in buffer.data for mark in MARKS)
-        quoted = b"=3D" in buffer.data or b"=\n" in buffer.data or b"=\r" in buffer.data or b"=C" in buffer.data
+        quoted = _QUOTED.search(buffer.data) is not None
         folded = _by_text(buffer, signs(buffer.data))
         if not (escaped or quoted or folded or folded is None):
             return

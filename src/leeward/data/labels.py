@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
@@ -16,11 +17,16 @@ import msgspec
 _SEPARATORS = "|\t;,"
 _MOST_NAME, _MOST_HEADER = 48, 4096
 _NAME = re.compile(r"""["'*`]*[^\W\d][\w.#/&-]*(?: [\w.#/&-]+){0,3}(?: \([\w %]{1,16}\))?["'*`]*""")
-# What a line must look like to be a header, cheap to tell: a short first name, and nothing in the line that no name has.
-_LIKE_HEADER = re.compile(r"\n[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,\n]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\\n]*+(?=\n)")
+# What a line must look like to be a header, cheap to tell: a short first name, nothing in the line that no name has, a last name;
+# and its first row: that has a separator as well, or begins as a rule does.
+_LIKE_HEADER = re.compile(
+    r"\n[ \r]*+[^=:{}\[\]<>!?+@$^~\\|\t;,\n]{0,48}+[|\t;,][^=:{}\[\]<>!?+@$^~\\\n]*+(?<![\t;,])"
+    r"(?=\n(?:[-+:= ]|[^|\t;,\n]*+[|\t;,]))"
+)
 _RULE = re.compile(r"[-+|:= \t]+")
 _QUOTED = re.compile(r'"[^"\n]*"')
 _INSERT = re.compile(r"INSERT\s+INTO\s+[^\s(]{1,128}\s*\(([^()]{1,2000})\)\s*VALUES", re.IGNORECASE)
+_INSERT_INTO = re.compile(rb"insert[\s\x1c-\x1f\x80-\xff]+(?:i|[\x80-\xff]+)nto")  # what has it in UTF-8, cheap to tell
 _MOST_INSERTS, _LONG_ARRAY, _LONG_LINE = 1000, 20_000, 65_536
 _ARRAY_OF = re.compile(r'"([^"\\]{1,64})"\s{0,8}:\s{0,8}\Z')
 
@@ -101,8 +107,12 @@ def _rows(text: str, header: _Header) -> tuple[int, int]:
 
 
 def _line(text: str, start: int) -> str:
+    return text[start : _line_end(text, start)]
+
+
+def _line_end(text: str, start: int) -> int:
     end = text.find("\n", start)
-    return text[start : end if end >= 0 else len(text)]
+    return end if end >= 0 else len(text)
 
 
 def _is_row(line: str, separator: str, count: int) -> bool:
@@ -123,6 +133,8 @@ def _header(text: str, start: int, end: int) -> _Header | None:
             break
     else:
         return None
+    if separator != "|" and text.count(separator, end, _line_end(text, end)) < count:
+        return None  # most are lines of prose
     if not _is_row(_line(text, end), separator, count):
         return None
     line = text[start:stop]
@@ -134,17 +146,27 @@ def _header(text: str, start: int, end: int) -> _Header | None:
 
 
 def _inserts(text: str) -> list[Table]:
-    if "(" not in text or "insert" not in text.lower():
-        return []
     found = []
     end = -1
-    for hit in islice(_INSERT.finditer(text), _MOST_INSERTS):
+    for hit in islice(_insert_heads(text), _MOST_INSERTS):
         if end < hit.end():
             end = text.find(";\n", hit.end())
             end = end if end >= 0 else len(text)
         names = tuple(name.strip(' `"[]') for name in hit[1].split(","))
         found.append(Table(hit.end(), end, "(", names))
     return found
+
+
+def _insert_heads(text: str) -> Iterator[re.Match[str]]:
+    if "(" not in text or _INSERT_INTO.search(text.encode("utf-8", "replace").lower()) is None:
+        return
+    lower = text.replace("İ", "i").lower()  # the only letter that grows
+    at = lower.find("insert")
+    while at >= 0:
+        hit = _INSERT.match(text, at)
+        if hit is not None:
+            yield hit
+        at = lower.find("insert", at + 1 if hit is None else hit.end())
 
 
 def _array(text: str, start: int) -> str:

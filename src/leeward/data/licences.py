@@ -17,6 +17,7 @@ _HINTS = (
     "reservad",
     "réserv",
 )
+_ASCII_HINTS = tuple(hint for hint in _HINTS if hint.isascii())
 _SPDX = re.compile(r"spdx-license-identifier:\s*([\w.+-]+)")
 # Words, in lower case, that stand in the headers of these licences and hardly elsewhere.
 _PHRASES = (
@@ -59,7 +60,7 @@ def header_of(text: str) -> tuple[str, str]:
     folded = head.lower()
     if len(folded) != len(head):  # a few letters grow
         folded = "".join(c.lower() if len(c.lower()) == 1 else c for c in head)
-    if not any(hint in folded for hint in _HINTS):
+    if not any(hint in folded for hint in (_ASCII_HINTS if folded.isascii() else _HINTS)):
         return "", ""
     owner = _owner(head, folded)
     spdx = _SPDX.search(folded)

@@ -7,24 +7,25 @@ ends, so honest text stays far below. Then the text is looked at in windows, and
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import hyperscan
 import msgspec
 
 from leeward.data.documents import Buffer
 from leeward.data.near import Near
-from leeward.data.patterns import compiled, on_characters
+from leeward.data.patterns import compiled, compiled_apart, on_characters
 from leeward.data.recognizer import Recognizer, families
 
 FLOOR = 0.5
 _MOST, _MOST_PER_BYTE = 4096, 0.25
 _WINDOW, _OVERLAP = 16 << 10, 2 << 10
 _LONG = 16 << 10  # bytes of data in which starts are looked for near the ends only
-_REACH, _BEHIND = 1024, 8  # bytes before an end, and behind it for what a pattern says of the character there
+_REACHES = (1024, 16 << 10)  # bytes before an end: most matches are short
+_BEHIND = 8  # bytes behind an end, for what a pattern says of the character there
 _FEW = 16  # patterns: Python's re tries them one after another
 _TOGETHER = 150  # recognizers
-_GROUPS = 5
+_FAMILIES = 6
 
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +44,7 @@ class Matcher:
         numbered = list(enumerate(recognizers))
         decoders = [_Group(members) for members in families([(n, r) for n, r in numbered if r.unwrap], _TOGETHER)]
         others = [(n, r) for n, r in numbered if not (r.unwrap or needs_words(r))]
-        groups = [_Group(members) for members in families(others, _TOGETHER)]
-        self._decoders, self._ends = decoders, [_Ends(some) for some in _together(groups)]
+        self._decoders, self._ends = decoders, [_Ends(some) for some in _together(families(others, _TOGETHER))]
         self._wordy = [(n, r) for n, r in numbered if needs_words(r)]
 
     @functools.cached_property
@@ -58,6 +58,9 @@ class Matcher:
         for several in self._ends:
             several.ready()
 
+    def make_expressions(self) -> None:
+        self._near.make_expressions()
+
     def spots(self, buffer: Buffer, everywhere: bool = False) -> list[Spot]:
         """Where recognizers may match. everywhere: also where no word is that they need."""
         ends: dict[tuple[int, int], list[int]] = {}
@@ -69,51 +72,145 @@ class Matcher:
             ends.setdefault((which, start), []).append(end)
         self.cut += self._near.cut
         self._near.cut = 0
-        return [Spot(which, start, tuple(sorted(found, reverse=True)[:8])) for (which, start), found in ends.items()]
+        return [
+            Spot(which, start, tuple(found if len(found) == 1 else sorted(found, reverse=True)[:8]))
+            for (which, start), found in ends.items()
+        ]
 
 
 class _Ends:
-    """Groups that one pass looks for together. It says only where matches end: to know where they start costs three times as
-    much, and is asked of the groups that have one."""
+    """Families that one pass looks for together. It says only where matches (or their signs) end: to know where they start costs
+    three times as much, and is asked of the recognizers that have one, each by itself."""
 
-    def __init__(self, groups: Sequence[_Group]) -> None:
-        self._groups = groups
-        self._owner = [(group, pattern) for group in groups for pattern in range(len(group.patterns))]
+    def __init__(self, families: Sequence[Sequence[tuple[int, Recognizer]]]) -> None:
+        self._members = [member for family in families for member in family]
+        self._families = len(families)
+        self._owner = [
+            (family, which, pattern)
+            for family, members in enumerate(families)
+            for which, recognizer in members
+            for pattern in range(len(recognizer.signs or recognizer.patterns))
+        ]
+        self._family = {which: family for family, members in enumerate(families) for which, _ in members}
+        self._reach = {which: recognizer.reach for which, recognizer in self._members if recognizer.signs}
 
     @functools.cached_property
     def _database(self) -> hyperscan.Database:
-        return compiled([pattern for group in self._groups for pattern in group.patterns], starts=False)
+        return compiled([looked for _, recognizer in self._members for looked in _signs(recognizer)], starts=False)
+
+    @functools.cached_property
+    def _starts(self) -> dict[int, hyperscan.Database]:
+        """By number of the recognizer."""
+        made = compiled_apart([_patterns(recognizer) for _, recognizer in self._members])
+        return {which: database for (which, _), database in zip(self._members, made, strict=True)}
 
     def ready(self) -> None:
-        self._database  # noqa: B018 - it is made by being asked for
-        for group in self._groups:
-            group.ready()
+        self._database, self._starts  # noqa: B018 - they are made by being asked for
 
     def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
         """As _Group's."""
-        told = self._told(data)
-        if told is None:
-            return sum(group.scan(data, ends) for group in self._groups)
-        return sum(group.scan(data, ends, told[group]) for group in self._groups if group in told)
+        told, cut = self._told(data, _limit(data))
+        if not cut:
+            self._started(data, 0, told, ends)
+            return 0
+        # Somebody may want the rest not to be looked at: then window by window, where each family has a limit of its own.
+        cut = 0
+        for first, last in _windows(data):
+            piece = data[first:last]
+            told, flooded = self._told(piece, self._families * _limit(piece))
+            self._started(piece, first, told, ends)
+            cut += flooded
+        return cut
 
-    def _told(self, data: bytes) -> dict[_Group, list[tuple[int, int]]] | None:
-        """(pattern, end) of each match of each group that has one; None: there are too many."""
-        told: dict[_Group, list[tuple[int, int]]] = {}
-        left = _limit(data)
+    def _started(self, data: bytes, base: int, told: _Told, ends: dict[tuple[int, int], list[int]]) -> None:
+        """Adds the ends of these matches, in bytes that stand at `base` of the whole, by recognizer and start: a family after the
+        other, by their ends."""
+        by_family: dict[int, list[int]] = {}
+        for which in told:
+            by_family.setdefault(self._family[which], []).append(which)
+        for members in by_family.values():
+            found = sorted(
+                (end, which, pattern, start)
+                for which in members
+                for end, pattern, start in self._of(which, data, told[which])
+            )
+            for end, which, _, start in found:
+                ends.setdefault((which, base + start), []).append(base + end)
+
+    def _of(self, which: int, data: bytes, told: set[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """(end, pattern, start) of each of these matches of a recognizer, or of those that have these signs."""
+        if which in self._reach:
+            return _with_signs(self._starts[which], data, {end for _, end in told}, self._reach[which])
+        return _with_starts(self._starts[which], data, told)
+
+    def _told(self, data: bytes, left: int) -> tuple[_Told, int]:
+        """Matches, `left` at most, and how many families had too many of them."""
+        told: _Told = {}
         owner = self._owner
+        room = [_limit(data)] * self._families
 
         def report(number: int, _start: int, end: int, _flags: int, _context: object) -> bool:
             nonlocal left
             left -= 1
-            group, pattern = owner[number]
-            told.setdefault(group, []).append((pattern, end))
+            family, which, pattern = owner[number]
+            room[family] -= 1
+            if room[family] > 0:
+                if which in told:
+                    told[which].add((pattern, end))
+                else:
+                    told[which] = {(pattern, end)}
             return left <= 0
 
         try:
             self._database.scan(data, match_event_handler=report)
         except hyperscan.ScanTerminated:
-            return None
-        return told
+            return told, max(1, sum(most <= 0 for most in room))
+        return told, sum(most <= 0 for most in room)
+
+
+_Told = dict[int, set[tuple[int, int]]]
+"""By recognizer, those first of which a match was found first: (pattern, end) of each match."""
+
+
+def _with_starts(database: hyperscan.Database, data: bytes, told: set[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """(end, pattern, start) of each of these matches of a recognizer, (pattern, end). In long data first near the ends."""
+    found: list[tuple[int, int, int]] = []
+    wanted, at = told, 0
+
+    def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> None:
+        if (pattern, at + end) in wanted:
+            found.append((at + end, pattern, at + start))
+
+    for reach in _REACHES if len(data) > _LONG else ():
+        pieces = _before([end for _, end in wanted], data, reach)
+        if sum(last - first for first, last in pieces) > len(data) // 2:
+            break
+        for at, last in pieces:
+            database.scan(data[at:last], match_event_handler=report)
+        wanted = wanted - {(pattern, end) for end, pattern, _ in found}
+        if not wanted:
+            return found
+    at = 0
+    _, last = on_characters(data, 0, min(max(end for _, end in wanted) + _BEHIND, len(data)))
+    database.scan(data[:last], match_event_handler=report)
+    return found
+
+
+def _with_signs(
+    database: hyperscan.Database, data: bytes, signs: Iterable[int], reach: int
+) -> list[tuple[int, int, int]]:
+    """(end, pattern, start) of each match of at most `reach` bytes in which a sign ends at one of these bytes."""
+    found: list[tuple[int, int, int]] = []
+    at = last = 0
+
+    def report(pattern: int, start: int, end: int, _flags: int, _context: object) -> None:
+        # what touches an edge may be a piece of something longer
+        if (start or not at) and (at + end < last or last == len(data)):
+            found.append((at + end, pattern, at + start))
+
+    for at, last in _before(signs, data, reach + _BEHIND, reach + _BEHIND):
+        database.scan(data[at:last], match_event_handler=report)
+    return found
 
 
 class _Group:
@@ -121,45 +218,21 @@ class _Group:
 
     def __init__(self, members: Sequence[tuple[int, Recognizer]]) -> None:
         self._owner = [number for number, recognizer in members for _ in recognizer.patterns]
-        self.patterns = [(pattern, recognizer) for _, recognizer in members for pattern in recognizer.patterns]
+        self._patterns = [pattern for _, recognizer in members for pattern in _patterns(recognizer)]
 
     @functools.cached_property
     def _database(self) -> hyperscan.Database:
-        return compiled(self.patterns)
+        return compiled(self._patterns)
 
     def ready(self) -> None:
         self._database  # noqa: B018 - it is made by being asked for
 
-    def scan(
-        self, data: bytes, ends: dict[tuple[int, int], list[int]], told: Collection[tuple[int, int]] | None = None
-    ) -> int:
-        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read. told:
-        (pattern, end) of each match, where that is known."""
-        if told is not None and len(data) > _LONG and self._around(data, ends, frozenset(told)):
-            return 0
+    def scan(self, data: bytes, ends: dict[tuple[int, int], list[int]]) -> int:
+        """Adds the ends of possible matches by recognizer and start. How many windows had too many and were left half-read."""
         if self._pass(data, 0, ends):
             return 0
         # Somebody may want the rest not to be looked at: then window by window, each with a limit of its own.
-        return sum(not self._pass(data[at : at + _WINDOW + _OVERLAP], at, ends) for at in range(0, len(data), _WINDOW))
-
-    def _around(self, data: bytes, ends: dict[tuple[int, int], list[int]], told: Collection[tuple[int, int]]) -> bool:
-        """Looks for the starts of these matches near their ends. False: that is most of the data, or one starts farther away."""
-        pieces = _before([end for _, end in told], data)
-        if sum(last - first for first, last in pieces) > len(data) // 2:
-            return False
-        found: list[tuple[int, int, int]] = []
-        for first, last in pieces:
-
-            def report(pattern: int, start: int, end: int, _flags: int, _context: object, at: int = first) -> None:
-                if (pattern, at + end) in told:
-                    found.append((pattern, at + start, at + end))
-
-            self._database.scan(data[first:last], match_event_handler=report)
-        if len({(pattern, end) for pattern, _, end in found}) < len(told):
-            return False
-        for pattern, start, end in found:
-            ends.setdefault((self._owner[pattern], start), []).append(end)
-        return True
+        return sum(not self._pass(data[first:last], first, ends) for first, last in _windows(data))
 
     def _pass(self, data: bytes, base: int, ends: dict[tuple[int, int], list[int]]) -> bool:
         """One pass over bytes that stand at `base` of the whole. False: it reported too much and stopped."""
@@ -183,15 +256,32 @@ class _Group:
         return True
 
 
+def _signs(recognizer: Recognizer) -> list[tuple[str, Recognizer]]:
+    """What the first pass looks for."""
+    if not recognizer.signs:
+        return _patterns(recognizer)
+    of_any_length = msgspec.structs.replace(recognizer, min_length=0)
+    return [(sign, of_any_length) for sign in recognizer.signs]
+
+
+def _patterns(recognizer: Recognizer) -> list[tuple[str, Recognizer]]:
+    return [(pattern, recognizer) for pattern in recognizer.patterns]
+
+
+def _windows(data: bytes) -> Iterator[tuple[int, int]]:
+    for at in range(0, len(data), _WINDOW):
+        yield on_characters(data, at, min(at + _WINDOW + _OVERLAP, len(data)))
+
+
 def _limit(data: bytes) -> int:
     return _MOST + int(len(data) * _MOST_PER_BYTE)
 
 
-def _before(ends: Iterable[int], data: bytes) -> list[tuple[int, int]]:
-    """Pieces of the data, on whole characters, each with the bytes before some of these ends and a few behind."""
+def _before(ends: Iterable[int], data: bytes, reach: int, behind: int = _BEHIND) -> list[tuple[int, int]]:
+    """Pieces of the data, on whole characters, each with `reach` bytes before some of these ends and so many behind."""
     pieces: list[tuple[int, int]] = []
     for end in sorted(ends):
-        first, last = on_characters(data, max(end - _REACH, 0), min(end + _BEHIND, len(data)))
+        first, last = on_characters(data, max(end - reach, 0), min(end + behind, len(data)))
         if pieces and first <= pieces[-1][1]:
             pieces[-1] = (pieces[-1][0], last)
         else:
@@ -206,10 +296,10 @@ def needs_words(recognizer: Recognizer) -> bool:
     return weak and len(recognizer.patterns) <= _FEW and all(pattern.isascii() for pattern in recognizer.patterns)
 
 
-def _together(groups: Iterable[_Group]) -> list[list[_Group]]:
-    """A few groups each: all in one are no faster, and take twice as long to compile. The user's apart from ours, so that a
+def _together(families: Iterable[Sequence[tuple[int, Recognizer]]]) -> list[list[Sequence[tuple[int, Recognizer]]]]:
+    """A few families each: all in one are no faster, and take twice as long to compile. The user's apart from ours, so that a
     change of theirs does not mean to compile ours again."""
-    found: dict[str, list[_Group]] = {}
-    for group in groups:
-        found.setdefault(group.patterns[0][1].source.rpartition("/")[0], []).append(group)
-    return [some[at : at + _GROUPS] for some in found.values() for at in range(0, len(some), _GROUPS)]
+    found: dict[str, list[Sequence[tuple[int, Recognizer]]]] = {}
+    for family in families:
+        found.setdefault(family[0][1].source.rpartition("/")[0], []).append(family)
+    return [some[at : at + _FAMILIES] for some in found.values() for at in range(0, len(some), _FAMILIES)]

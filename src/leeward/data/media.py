@@ -58,8 +58,9 @@ _FIRST = re.compile(
     b"|".join(re.escape(magic[:4]) for magic, _ in _MAGIC) + rb"|RIFF|....ftyp|BM.{4}\0\0\0\0|x[\x01\x5e\x9c\xda]",
     re.DOTALL,
 )
-# Worth a look: a magic number, UTF-8 (RFC 3629 §4) that may be cut at its end, half of UTF-16, or readable in part.
-_PROMISING = re.compile(
+# First bytes of what is worth a look: a magic number, UTF-8 (RFC 3629 §4) that may be cut at its end, half of UTF-16, or
+# readable in part.
+PROMISING = re.compile(
     b"(?:" + _FIRST.pattern + rb").*"
     rb"|(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})*+[\xc2-\xf4]?[\x80-\xbf]{0,2}"
     rb"|(?:[^\0]\0(?:..)?){3}.*|(?:\0[^\0](?:..)?){3}.*|.*[\x20-\x7e]{8}.*",
@@ -80,7 +81,7 @@ class Reader:
 
     def promising(self, head: bytes) -> bool:
         """Whether bytes that begin so may be read, or must be counted."""
-        return _PROMISING.fullmatch(head) is not None
+        return PROMISING.fullmatch(head) is not None
 
     def read(self, raw: bytes, depth: int = 0) -> Iterator[tuple[str, str]]:
         """(`>` and what more was undone, text) for each text in these bytes."""

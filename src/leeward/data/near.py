@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 
 import hyperscan
 import msgspec
@@ -35,6 +34,7 @@ _SHORT = 5  # words with fewer letters are parts of many others, and looked for 
 _SEPARATORS = (" ", "_", "-", "", "\n", ".", ". ")
 _HEADER = 4096  # bytes of the names of columns, before their rows
 _OPENS_ARRAY = re.compile(rb'[^"\\\n]{0,64}"\s{0,8}:\s{0,8}\[')
+_ARRAYS = re.compile(rb'"\s{0,8}:\s{0,8}\[')
 _ARRAY = 20_000  # bytes of an array in which its key is the context
 
 
@@ -56,11 +56,15 @@ class Near:
         by_family = families(recognizers, _TOGETHER)
         self._forms = [_forms(members) for members in by_family]
         short, long = _keys(recognizers, {which: n for n, members in enumerate(by_family) for which, _ in members})
-        self._short = short
-        self._long = list(long.values())
-        self._literals = _literals(list(long)) if long else None
-        self._alone = _alternation(list(short)) if short else None
+        self._keys = [*long.values(), *short.values()]
+        self._short = {word: len(long) + at for at, word in enumerate(short)}
+        self._words = _words(list(long), list(short)) if long or short else None
         self._endings = re.compile("|".join(sorted(short, key=len, reverse=True)).encode())
+
+    def make_expressions(self) -> None:
+        for expressions in self._patterns.values():
+            for expression in expressions:
+                expression.pattern  # noqa: B018 - it is made by being asked for
 
     def spots(self, buffer: Buffer, everywhere: bool = False) -> Iterator[tuple[int, int, int]]:
         """(recognizer, start, end) of what may match: where a word reaches, or with `everywhere` without regard to words."""
@@ -81,21 +85,19 @@ class Near:
         pieces of a family are first looked at together, by Hyperscan; only for those whose form is there it is told which are
         theirs."""
         data = buffer.data
-        reached = [(key, _reached(buffer, end, key.size)) for end, key in sorted(self._hits(data), key=itemgetter(0))]
+        reached = _reached(buffer, sorted(self._hits(data)), self._keys)
         near: dict[int, list[tuple[int, int]]] = {}
-        for key, pieces in reached:
-            for family in key.families:
-                for piece in pieces:
-                    _add(near.setdefault(family, []), piece)
+        for key, pieces in reached.items():
+            for family in self._keys[key].families:
+                near.setdefault(family, []).extend(pieces)
         ends = self._forms_in(data, near)
         if ends is not None and not ends:
             return {}
         windows: dict[int, list[tuple[int, int]]] = {}
-        for key, pieces in reached:
-            for which in key.owners:
+        for key, pieces in reached.items():
+            for which in self._keys[key].owners:
                 if ends is None or which in ends:
-                    for piece in pieces:
-                        _add(windows.setdefault(which, []), piece)
+                    windows.setdefault(which, []).extend(pieces)
         joined = {which: _joined(pieces) for which, pieces in windows.items()}
         if ends is None:
             return joined
@@ -128,37 +130,54 @@ class Near:
             return None
         return ends
 
-    def _hits(self, data: bytes) -> list[tuple[int, Key]]:
-        """Where words may end."""
-        hits: list[tuple[int, Key]] = []
-        endings = self._endings
+    def _hits(self, data: bytes) -> list[tuple[int, int]]:
+        """Where words may end, and the numbers of their keys."""
+        hits: list[tuple[int, int]] = []
+        endings, short, long = self._endings, self._short, len(self._keys) - len(self._short)
 
-        def long(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            hits.append((end, self._long[number]))
-
-        def short(_number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        def report(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            if number < long:
+                hits.append((end, number))
+                return
             first = max(0, end - _SHORT)
             for word in endings.finditer(data[first:end].lower()):
-                hits.append((first + word.end(), self._short[word.group().decode()]))
+                hits.append((first + word.end(), short[word.group().decode()]))
 
-        if self._literals is not None:
-            self._literals.scan(data, match_event_handler=long)
-        if self._alone is not None:
-            self._alone.scan(data, match_event_handler=short)
+        if self._words is not None:
+            self._words.scan(data, match_event_handler=report)
         return hits
 
 
-def _reached(buffer: Buffer, end: int, size: int) -> list[tuple[int, int]]:
-    """Pieces of the data in which a word that ends at a byte may be the context of a value."""
+def _reached(buffer: Buffer, hits: Iterable[tuple[int, int]], keys: Sequence[Key]) -> dict[int, list[tuple[int, int]]]:
+    """Pieces of the data in which words may be the context of a value, by number of their key. hits: where they end, in order."""
     data = buffer.data
-    pieces = [(max(0, end - size - _AFTER - _VALUE), min(len(data), end + size + REACH + _VALUE))]
-    for first, last in buffer.rows_behind(end, _HEADER):
-        pieces.append((max(0, first - 1), min(len(data), last + 1)))
-    opened = _OPENS_ARRAY.match(data, end)
-    if opened is not None:
-        closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
-        pieces.append((opened.end() - 1, min(len(data), opened.end() + _ARRAY if closed < 0 else closed + 1)))
-    return pieces
+    size = len(data)
+    arrays = _ARRAYS.search(data) is not None
+    reached: dict[int, list[tuple[int, int]]] = {}
+    rows: Sequence[tuple[int, int]] = ()  # of tables in the text that ends at text_end
+    text_end = -1
+    for end, number in hits:
+        most = keys[number].size + _VALUE
+        first, last = max(0, end - most - _AFTER), min(size, end + most + REACH)
+        pieces = reached.get(number)
+        if pieces is None:
+            pieces = reached[number] = [(first, last)]
+        elif pieces[-1][0] <= first <= pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0], max(pieces[-1][1], last))
+        else:
+            pieces.append((first, last))
+        if end > text_end:
+            rows, text_end = buffer.rows_of(end - 1)
+        if rows and rows[-1][0] >= end:
+            following = bisect_left(rows, (end,))
+            for row in rows[following : following + 2]:  # two, for an INSERT may look like a table
+                if row[0] <= end + _HEADER:
+                    pieces.append((max(0, row[0] - 1), min(size, row[1] + 1)))
+        opened = _OPENS_ARRAY.match(data, end) if arrays else None
+        if opened is not None:
+            closed = data.find(b"]", opened.end(), opened.end() + _ARRAY)
+            pieces.append((opened.end() - 1, min(size, opened.end() + _ARRAY if closed < 0 else closed + 1)))
+    return reached
 
 
 def _any_in(ends: Sequence[int], piece: tuple[int, int]) -> bool:
@@ -217,15 +236,13 @@ def _spelled(word: str) -> set[str]:
     return spelled if word.isascii() else spelled | {s.upper() for s in spelled} | {s.title() for s in spelled}
 
 
-def _literals(words: Sequence[str]) -> hyperscan.Database:
-    return database([(re.escape(word), hyperscan.HS_FLAG_CASELESS, 0) for word in words], cache_folder())
-
-
-def _alternation(words: Sequence[str]) -> hyperscan.Database:
-    """Finds short words: no letter before, or as in `userSsn` a small one before a large; no small letter behind."""
-    humps = [form for word in words for form in (word.capitalize(), word.upper())]
-    expressions = [rf"(?:^|[^A-Za-z])(?i:{'|'.join(words)})(?:$|[^a-z])", rf"[a-z](?:{'|'.join(humps)})(?:$|[^a-z])"]
-    return database([(text, 0, 0) for text in expressions], cache_folder())
+def _words(long: Sequence[str], short: Sequence[str]) -> hyperscan.Database:
+    """Finds the long words anywhere, and, by the numbers after theirs, the short ones: no letter before, or as in `userSsn` a
+    small one before a large; no small letter behind. An expression for each: alternatives cost twice as much."""
+    literals = [(re.escape(word), hyperscan.HS_FLAG_CASELESS, 0) for word in long]
+    alone = [(rf"(?:^|[^A-Za-z])(?i:{word})(?:$|[^a-z])", 0, 0) for word in short]
+    humps = [(rf"[a-z]{form}(?:$|[^a-z])", 0, 0) for word in short for form in (word.capitalize(), word.upper())]
+    return database([*literals, *alone, *humps], cache_folder())
 
 
 def _forms(recognizers: Sequence[tuple[int, Recognizer]]) -> tuple[list[int], hyperscan.Database]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import hyperscan
 
 from leeward.ai.kept import cache_folder
-from leeward.data.compiled import Pattern, compile_all, database
+from leeward.data.compiled import Pattern, compile_all, database, databases
 from leeward.data.recognizer import Recognizer
 from leeward.model.errors import InputError
 
@@ -20,8 +20,17 @@ def compiled(patterns: Sequence[tuple[str, Recognizer]], starts: bool = True) ->
     try:
         return database([_pattern(*pattern, starts) for pattern in patterns], cache_folder())
     except hyperscan.error:
-        for text, recognizer in patterns:
-            _complain(text, recognizer)
+        _complain_of(patterns)
+        raise
+
+
+def compiled_apart(several: Sequence[Sequence[tuple[str, Recognizer]]]) -> list[hyperscan.Database]:
+    """A database of each of these that says where matches start. Raises InputError for a pattern that cannot be compiled."""
+    try:
+        return databases([[_pattern(*pattern) for pattern in patterns] for patterns in several], cache_folder())
+    except hyperscan.error:
+        for patterns in several:
+            _complain_of(patterns)
         raise
 
 
@@ -34,12 +43,13 @@ def _pattern(text: str, recognizer: Recognizer, starts: bool = True) -> Pattern:
     return text, flags | (hyperscan.HS_FLAG_CASELESS if recognizer.caseless else 0), recognizer.min_length
 
 
-def _complain(text: str, recognizer: Recognizer) -> None:
-    """Names the pattern if it is one that cannot be compiled."""
-    try:
-        compile_all([_pattern(text, recognizer)])
-    except hyperscan.error as error:
-        raise InputError(f"{recognizer.source}: {recognizer.id}: pattern {text}: {error}") from error
+def _complain_of(patterns: Sequence[tuple[str, Recognizer]]) -> None:
+    """Names the first of these patterns that cannot be compiled."""
+    for text, recognizer in patterns:
+        try:
+            compile_all([_pattern(text, recognizer)])
+        except hyperscan.error as error:
+            raise InputError(f"{recognizer.source}: {recognizer.id}: pattern {text}: {error}") from error
 
 
 def on_characters(data: bytes, first: int, last: int) -> tuple[int, int]:

@@ -45,6 +45,7 @@ class Expression:
 
 
 _HEAD = 3  # letters
+_UNSPACED = "\u2e80"  # scripts from here on put no spaces between words
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -52,11 +53,13 @@ class Words:
     """Words that are looked for in text of lower case. The expression for them is tried only where a run of letters begins as one
     of them does, which takes less time."""
 
-    __slots__ = ("_expression", "_heads")
+    __slots__ = ("_expression", "_heads", "_unspaced")
 
     def __init__(self, entries: Sequence[str]) -> None:
         self._expression = Expression(functools.partial(_any_of, entries))
-        self._heads = _heads(entries)
+        spaced = [entry for entry in entries if entry[0] < _UNSPACED]
+        self._unspaced = len(spaced) < len(entries)
+        self._heads = _heads(spaced)
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -64,7 +67,7 @@ class Words:
 
     def ends(self, text: str, heads: Heads) -> list[tuple[int, int]]:
         """Start and end of each word, in order. heads: of this text."""
-        if self._heads is None:
+        if self._heads is None or (self._unspaced and not text.isascii()):
             return [hit.span() for hit in self.pattern.finditer(text)]
         found = []
         for head, start in heads:
@@ -85,12 +88,21 @@ def _heads(entries: Iterable[str]) -> frozenset[str] | None:
     """The first letters of the run of letters where one of these words begins; None if that cannot be told."""
     found = set()
     for entry in entries:
-        first = _LETTERS.match(entry.lower())
-        if first is None or entry[0] >= "\u2e80":
-            return None
-        if len(first[0]) < _HEAD and first.end() < len(entry):
-            return None  # what follows may belong to the run
-        found.add(first[0][:_HEAD])
+        run = ""
+        for word in entry.lower().split():  # what is between words may be left out
+            first = _LETTERS.match(word)
+            if first is None:
+                if not run:
+                    return None
+                break
+            run += first[0]
+            found.add(run[:_HEAD])
+            if len(run) >= _HEAD:
+                break
+            if first.end() < len(word):
+                if word[first.end()] == "*":
+                    return None
+                break
     return frozenset(found)
 
 
@@ -106,6 +118,8 @@ class Recognizer(msgspec.Struct, frozen=True):
     caseless: bool = False
     min_length: int = 0
     tail: int = 0
+    signs: tuple[str, ...] = ()
+    reach: int = 0
     exact: Expression | None = None
     around: tuple[int, int] = (0, 0)
     checks: tuple[Check, ...] = ()
@@ -164,6 +178,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         raise complain("exact", error) from error
     try:
         patterns = tuple(_filled(pattern, define) for pattern in record.get("patterns", ()))
+        signs = tuple(_filled(sign, define) for sign in record.get("signs", ()))
     except KeyError as error:
         raise complain("patterns", error) from error
     try:
@@ -186,6 +201,8 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
             raise complain(name, "needs two numbers")
     if "around" in record and exact is None:
         raise complain("around", "needs exact, which says what around the trigger is the match")
+    if bool(signs) != ("reach" in record):
+        raise complain("signs", "needs reach, the bytes of the longest match, and reach needs signs")
     if record.get("context") and "with_context" not in record:
         raise complain("context", "needs with_context, the confidence that it gives")
     return Recognizer(
@@ -197,6 +214,8 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         caseless=record.get("caseless", False),
         min_length=record.get("min_length", 0),
         tail=record.get("tail", 0),
+        signs=signs,
+        reach=record.get("reach", 0),
         exact=exact,
         checks=checks,
         context=words(record.get("context", ())),
@@ -227,18 +246,18 @@ def _any_of(entries: Iterable[str]) -> re.Pattern[str]:
     for entry in sorted(set(entries), key=len, reverse=True):
         word, open_end = entry.removesuffix("*").lower(), entry.endswith("*")
         text = r"[\s_./-]*".join(map(re.escape, word.split()))
-        spaced = word[0] < "\u2e80"
+        spaced = word[0] < _UNSPACED
         bounds = (spaced and word[0].isalpha(), spaced and word[-1].isalpha() and not open_end)
         forms.setdefault(bounds, []).append(text)
     return re.compile(
         "|".join(
-            f"{_NO_LETTER_BEFORE if before else ''}(?:{_by_first_letter(texts)}){_NO_LETTER_AFTER if after else ''}"
+            f"{_NO_LETTER_BEFORE if before else ''}(?:{by_first_letter(texts)}){_NO_LETTER_AFTER if after else ''}"
             for (before, after), texts in forms.items()
         )
     )
 
 
-def _by_first_letter(texts: Iterable[str]) -> str:
+def by_first_letter(texts: Iterable[str]) -> str:
     """Alternatives, those that begin alike together: several times as fast for a long list."""
     groups: dict[str, list[str]] = {}
     for text in texts:

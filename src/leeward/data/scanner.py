@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from leeward.data.documents import Buffer, Text, apart, plain
-from leeward.data.found import DIRECT, PASSAGE, PASSAGES, REACH
+from leeward.data.found import DIRECT, PASSAGE, REACH
 from leeward.data.found import Found as Found
 from leeward.data.found import resolve as resolve
 from leeward.data.hidden import DEPTH, Hidden, Opener, lifted
@@ -33,10 +33,13 @@ def every_kind(_kind: str) -> bool:
 
 class Finder(Protocol):
     """Another way to find something in a text: (kind, start, end, confidence, detector), offsets in characters. kinds: all that
-    it may find."""
+    it may find. passages: what it finds are passages (found.PASSAGE)."""
 
     @property
     def kinds(self) -> tuple[str, ...]: ...
+
+    @property
+    def passages(self) -> bool: ...
 
     def find(self, text: str) -> Iterable[tuple[str, int, int, float, str]]: ...
 
@@ -68,6 +71,14 @@ class Scanner:
         """Does now what the first text would wait for. Raises InputError for a pattern that cannot be compiled."""
         self._matcher.ready()
         self._found(plain("Ready"), FLOOR)
+
+    def make_expressions(self) -> None:
+        """Does now what any text might wait for: makes the expressions that few need."""
+        self._matcher.make_expressions()
+        for recognizer in self._recognizers:
+            for made in (recognizer.exact, recognizer.context, recognizer.against):
+                if made is not None:
+                    made.pattern  # noqa: B018 - it is made by being asked for
 
     def scan_text(self, text: str, floor: float = FLOOR) -> list[Found]:
         """What is in a plain text, at `floor` confidence or above, in order, without overlaps."""
@@ -105,37 +116,41 @@ class Scanner:
         hidden: Sequence[Hidden] = ()
         while True:
             buffer = Buffer(texts)
-            found, runs = self._pass(buffer, floor)
+            found, runs = self._pass(buffer, floor, {at for at, one in enumerate(hidden) if one.rewritten})
             levels.append((found, hidden))
             hidden = opener.open(buffer, runs) if len(levels) <= DEPTH else ()
             if not hidden:
                 return lifted(levels)
             texts = [one.text for one in hidden]
 
-    def _pass(self, buffer: Buffer, floor: float) -> tuple[list[Found], list[tuple[str, int]]]:
-        """Matches, and where encoded pieces may begin."""
+    def _pass(
+        self, buffer: Buffer, floor: float, rewritten: Collection[int] = ()
+    ) -> tuple[list[Found], list[tuple[str, int]]]:
+        """Matches, and where encoded pieces may begin. rewritten: texts in which a passage owes nothing to what was undone."""
         found: list[Found] = []
         runs: list[tuple[str, int]] = []
-        vain: Counter[tuple[int, int]] = Counter()
+        vain: dict[tuple[int, int], int] = {}
         for spot in self._matcher.spots(buffer, floor < FLOOR):
             recognizer = self._recognizers[spot.which]
             if recognizer.unwrap:
                 runs.append((recognizer.unwrap, spot.start))
             elif max(recognizer.confidence, recognizer.with_context) >= floor:
                 place = spot.which, spot.start // _STRETCH
-                if vain[place] >= _IN_VAIN:
+                if vain.get(place, 0) >= _IN_VAIN:
                     self.counters["data_spots_left"] += 1
                     continue
                 match = _judge(buffer, spot, recognizer)
                 if match is not None and match.confidence >= floor:
                     found.append(match)
                 else:
-                    vain[place] += 1
+                    vain[place] = vain.get(place, 0) + 1
         for number, text in enumerate(buffer.texts):
             for finder in self._finders:
+                if finder.passages and number in rewritten:
+                    continue
                 for kind, start, end, confidence, detector in finder.find(text.text):
                     if confidence >= floor and self._wanted(kind):
-                        layer = PASSAGE if detector.startswith(PASSAGES) else DIRECT
+                        layer = PASSAGE if finder.passages else DIRECT
                         value = text.text[start:end]
                         found.append(Found(kind, number, start, end, confidence, detector, value, layer=layer))
         return found, runs

@@ -17,7 +17,7 @@ from itertools import islice
 
 import msgspec
 
-from leeward.data.media import Reader, kind_of
+from leeward.data.media import PROMISING, Reader, kind_of
 
 _HEAD = 16
 """Characters decoded to see whether the rest is worth it, and of the shortest run; wrapped.yaml has the same number."""
@@ -29,8 +29,14 @@ _HEX = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
 _BASE32 = re.compile(rb"[A-Z2-7]+={0,6}")
 _PLAIN = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]+|[A-Z2-7]+=*")  # what may be hexadecimal or base32
 _APART = re.compile(rb"[/_+-](?=[A-Za-z0-9]{16})")
+_WITH_APART = re.compile(rb"[A-Za-z0-9]*+(?:[/_+-](?![A-Za-z0-9]{16})[A-Za-z0-9]*+)*+[/_+-]")  # a run with such a place
 _NAMES = 256  # characters in which the names before a run end, where it stands in a path
 _MOST_NAMES = 16
+# What may say something whatever its first digits are in base64: hexadecimal, and others (a letter's second byte, base32, ...).
+_OTHER = re.compile(
+    b"(?:[^A-Za-z0-9+/_-]|0[xX][0-9A-Fa-f]{%d}|[A-Z2-7]{%d}|%b)|(?P<hex>[0-9A-Fa-f]{%d})"
+    % (_HEAD - 2, _HEAD, _WITH_APART.pattern, _HEAD)
+)
 _SPACED = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}(?:[ ,:;-]{1,2}(?:0[xX])?[0-9A-Fa-f]{2})+(?![0-9A-Fa-f])")
 _SPACED_AT = re.compile(rb"(?:0[xX])?[0-9A-Fa-f]{2}[ ,:;-]")
 _PAIR = re.compile(rb"[0-9A-Fa-f]{2}")
@@ -49,6 +55,29 @@ Unwrap = Callable[[bytes, int, Reader], Iterable[Piece]]
 """(buffer, where the run begins or the byte before it, what reads the bytes in it) → what is in it."""
 
 
+def promising_runs(data: bytes, starts: Iterable[int]) -> set[int]:
+    """Those of these places where `run` may find something. Most are names in code and numbers; they are refused together."""
+    found, promises = set(), PROMISING.fullmatch
+    base64_runs, hex_runs = [], []
+    for start in starts:
+        begin = start if data[start] in _DIGITS else start + 1
+        other = _OTHER.match(data, begin, begin + _NAMES)
+        if other is None:
+            base64_runs.append((start, begin))
+        elif other.lastgroup:
+            base64_runs.append((start, begin))
+            hex_runs.append((start, begin))
+        else:
+            found.add(start)
+    for runs, size, decode in ((base64_runs, _HEAD * 3 // 4, _base64), (hex_runs, _HEAD // 2, binascii.unhexlify)):
+        raw = decode(b"".join([data[begin : begin + _HEAD] for _, begin in runs]).translate(_URL)) or b""
+        whole = len(raw) == size * len(runs)  # else there is something among them that is no digit
+        found.update(
+            start for at, (start, _) in enumerate(runs) if not whole or promises(raw, size * at, size * (at + 1))
+        )
+    return found
+
+
 def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
     """Base64 of both alphabets, base32 or hexadecimal."""
     if data[start : start + 1] not in _DIGITS:
@@ -57,6 +86,8 @@ def run(data: bytes, start: int, reader: Reader) -> Iterable[Piece]:
     if found:
         return found
     # it may stand in a path or behind a name: `/api/NDEx...`, `id_NDEx...`
+    if _WITH_APART.match(data, start, start + _NAMES) is None:
+        return ()
     whole = _RUN.match(data, start, start + _NAMES)
     for apart in islice(_APART.finditer(data, start, whole.end()), _MOST_NAMES) if whole else ():
         found = _from(data, apart.end(), reader)

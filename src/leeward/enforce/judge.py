@@ -53,6 +53,7 @@ _STOPPING = ("block", "kill")
 _LIMITS = Limits(body=MOST, held=2 * MOST)
 _SERVER_BEGINS = b"HTTP/1."
 _HEAD_ENDS = b"\r\n\r\n"
+_RARE = "```python\ndef f(x):\n    return x\n```\n４１１１ １１１１\n" * 500  # long, with code and disguised digits
 _SOCKET_BEGINS = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
@@ -427,9 +428,11 @@ def main(arguments: list[str]) -> None:
 def warm_up(scanner: Scanner) -> None:
     """Whatever is loaded when it is first needed is loaded now: later there may be no right to read it, and no time."""
     scanner.ready()
+    scanner.make_expressions()
     for recognizer in built_in():
         for example in recognizer.match[:1]:
             scanner.scan_text(example)
+    scanner.scan_text(_RARE)
     importlib.import_module("leeward.data.pdf")
 
 
