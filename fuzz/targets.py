@@ -35,6 +35,7 @@ from leeward.sensor.libraries import describe
 from leeward.wire.content import ContentDecoder
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.dns import parse_dns
+from leeward.wire.dns_stream import DnsConnection
 from leeward.wire.eventstream import parse_eventstream
 from leeward.wire.grpc import parse_grpc
 from leeward.wire.hpack import HpackDecoder
@@ -187,6 +188,10 @@ def quic(data: bytes) -> None:
         size = int.from_bytes(data[at : at + 2])
         hellos.feed(number % 2, data[at + 2 : at + 2 + size])
         at, number = at + 2 + size, number + 1
+
+
+def dns_stream(data: bytes) -> None:
+    drive(DnsConnection(), data)
 
 
 def multipart(data: bytes) -> None:
@@ -390,6 +395,9 @@ TARGETS: dict[str, Target] = {
     "tls": Target(tls),
     "keylog": Target(keylog, (b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n",)),
     "dns": Target(parse_dns, (_DNS,)),
+    "dns_stream": Target(
+        dns_stream, (seed((True, len(_DNS).to_bytes(2) + _DNS), (False, len(_DNS).to_bytes(2) + _DNS)),)
+    ),
     "frames": Target(frames),
     "pcap": Target(pcap, (_PCAP, _PCAPNG)),
     "bodies": Target(bodies, (_SSE, _CHAT + b"\n" + _CHAT, b"\0\0\0\0\x02hi")),

@@ -37,7 +37,7 @@ from leeward.model.exchange import Exchange, TimedExchange
 from leeward.model.finding import Finding
 from leeward.model.incident import Incident
 from leeward.model.message import Message
-from leeward.model.net import Flow
+from leeward.model.net import Endpoint, Flow
 from leeward.model.process import NOBODY, Process
 from leeward.model.raw import (
     CallJudged,
@@ -68,13 +68,13 @@ from leeward.placing import Placing, bare
 from leeward.policing import Policing
 from leeward.sensor.layout import PLAIN_CONNECTION
 from leeward.wire.beginning import of_kept
-from leeward.wire.connections import Connection, Connections, Heard, Quiet
-from leeward.wire.dns import DnsMessage, NameTable, parse_dns
+from leeward.wire.connections import Connection, Connections, Event, Heard, Quiet
+from leeward.wire.dns import NameTable, parse_dns
+from leeward.wire.dns_stream import DnsSaid
 from leeward.wire.flows import FlowTable, Socket
-from leeward.wire.http import Answered, ExchangeDone, HttpEvent, Interest, Limits, Upgraded, WsClosed, WsMessage
+from leeward.wire.http import Answered, ExchangeDone, Interest, Limits, Upgraded, WsClosed, WsMessage
 from leeward.wire.keylog import KeyLog
 from leeward.wire.quic import QuicHellos, is_quic
-from leeward.wire.sql import SqlEvent
 
 Record = Exchange | Flow | Coverage | Finding | Incident | SystemRecord
 
@@ -301,13 +301,10 @@ class Pipeline:
     def _on_datagram(self, event: Datagram) -> list[Record]:
         socket = self._capture_flow(event) if not event.sock else self.flows.find(0, event.local, event.remote)
         if 53 in (event.local.port, event.remote.port):
-            message = parse_dns(event.data)
-            if message is None:
-                self.counters["bad_dns"] += 1
-            else:
-                self.counters["bad_dns_answers"] += message.damaged
-                self.names.learn(event.ts, message)
-                self._asked(event, socket, message)
+            asks = event.remote.port == 53
+            pid = socket.flow.pid if socket is not None else 0
+            told = DnsSaid(event.ts, parse_dns(event.data), event.size)
+            self._on_dns(told, pid, asks or not event.sock, event.remote if asks else event.local)
         elif socket is not None and is_quic(event.data):
             hello = self.quic.feed(socket.key, event.data)
             if hello is not None:
@@ -319,13 +316,15 @@ class Pipeline:
             self.counters["tunnelled_datagrams"] += 1
         return []
 
-    def _asked(self, event: Datagram, socket: Socket | None, message: DnsMessage) -> None:
+    def _on_dns(self, said: DnsSaid, pid: int, asks: bool, server: Endpoint) -> None:
         """A DNS message. Of one that passed between two processes of this host, the side that asks is told."""
-        pid = socket.flow.pid if socket is not None else 0
-        asks = event.remote.port == 53
-        if self._may_show(pid) and (asks or not event.sock):
-            server = event.remote if asks else event.local
-            self._acts += self.activities.names(event.ts, pid, message, event.size, server)
+        if said.message is None:
+            self.counters["bad_dns"] += 1
+            return
+        self.counters["bad_dns_answers"] += said.message.damaged
+        self.names.learn(said.ts, said.message)
+        if asks and self._may_show(pid):
+            self._acts += self.activities.names(said.ts, pid, said.message, said.size, server)
 
     def _on_denied(self, event: Denied) -> list[Record]:
         """The kernel refused a destination: which rule of the policies that was."""
@@ -357,7 +356,7 @@ class Pipeline:
                 records += self._exchange(connection, timed, payloads)
         return records
 
-    def _requested(self, connection: Connection, event: HttpEvent | SqlEvent, exchange: bool) -> list[Activity]:
+    def _requested(self, connection: Connection, event: Event, exchange: bool) -> list[Activity]:
         """An HTTP exchange, AI or not, at those of its ends that may be shown."""
         stands, beginning = 1, b""
         match event:
@@ -372,7 +371,7 @@ class Pipeline:
         acts = self.activities.http(connection, request, response, exchange, stands, beginning)
         return [act for act in acts if self._may_show(act.process.pid)]
 
-    def _said_by(self, connection: Connection, event: HttpEvent | SqlEvent) -> list[TimedExchange]:
+    def _said_by(self, connection: Connection, event: Event) -> list[TimedExchange]:
         match event:
             case SqlResult():
                 return self._on_statement(connection, event)
@@ -384,6 +383,9 @@ class Pipeline:
                 return self.hearing.session(connection.key, *_where(connection, request), event)
             case WsMessage() | WsClosed():
                 return self.hearing.session(connection.key, "", 0, event)
+            case DnsSaid() if connection.resolver is not None:
+                asks = connection.socket is None or not connection.socket.sock or connection.socket.remote.port == 53
+                self._on_dns(event, connection.pid, asks, connection.resolver)
         return []
 
     def _on_statement(self, connection: Connection, result: SqlResult) -> list[TimedExchange]:
@@ -563,7 +565,7 @@ def _writer(connection: Connection) -> tuple[int, int]:
     return 0, 0
 
 
-def _payloads(event: HttpEvent | SqlEvent) -> tuple[Payload, ...]:
+def _payloads(event: Event) -> tuple[Payload, ...]:
     """The bodies of an HTTP exchange as they were sent. A streamed answer is looked at where it was put together."""
     match event:
         case ExchangeDone(request=Message() as request, response=response):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import string
 import subprocess
 import sys
 import zlib
@@ -65,6 +66,35 @@ def test_garbage_on_443(path: Path) -> None:
     good(file, 99)
     file.close()
     lines, _ = replay(path)
+    assert exchanges(lines) == [("hello", "good")]
+
+
+def test_a_tunnel_in_dns_over_tcp(path: Path) -> None:
+    rng = random.Random(1)
+    stream = b""
+    for _ in range(300):
+        labels = ["".join(rng.choices(string.ascii_lowercase, k=50)) for _ in range(3)] + ["evil-zone", "com"]
+        name = b"".join(bytes([len(label)]) + label.encode() for label in labels)
+        question = bytes.fromhex("0007 0100 0001 0000 0000 0000") + name + bytes.fromhex("00 0001 0001")
+        stream += len(question).to_bytes(2) + question
+    file = CaptureFile(path)
+    file.open(1, 53)
+    at = 0
+    while at < len(stream):
+        size = rng.randint(1, 1400)
+        file.send(1, 53, True, stream[at : at + size])
+        at += size
+    file.open(2, 53)
+    file.send(2, 53, True, rng.randbytes(3000))
+    file.send(2, 53, False, bytes(3000))
+    good(file, 3)
+    file.close()
+    lines, _ = replay(path)
+    found = [line for line in lines if line["type"] == "finding" and line["rule"] == "dns-tunnel"]
+    assert found[-1]["subject"]["destination"] == "evil-zone.com"
+    l7 = {line["src"]: line["l7"] for line in lines if line["type"] == "flow"}
+    assert [l7["10.0.0.1:20001"], l7["10.0.0.2:20002"]] == ["dns", ""]
+    assert lines[-1]["counters"]["bad_dns"] >= 16
     assert exchanges(lines) == [("hello", "good")]
 
 

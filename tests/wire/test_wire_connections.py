@@ -219,3 +219,11 @@ def test_what_a_parser_found_odd_is_counted_when_its_connection_ends() -> None:
     connections.finish(9)
     assert connections.counters["http_odd_bad_content_length"] == 1
     assert connections.counters["http_bytes_of_nothing"] > 0
+
+
+def test_what_is_no_dns_at_its_port_is_left_alone() -> None:
+    connections, flows, quiet = world()
+    resolver = Endpoint("192.0.2.53", 53)
+    flows.opened(SocketOpened(1, 70, 7, "client", "tcp", CLIENT, resolver))
+    connections.segment(Segment(2, 70, "tcp", CLIENT, resolver, True, 1, bytes(100), 100))
+    assert quiet.told == [("socket", 70, None)]

@@ -24,7 +24,7 @@ from leeward.sensor.pcap import Capture
 
 #: In a capture: ("http", method, host, path, status), ("dns", name, type, "question" | "answer"), ("sni", transport, name)
 Fact = tuple[str | int, ...]
-_FILTER = "http or http2 or (dns and udp.port == 53) or tls.handshake.extensions_server_name"
+_FILTER = "http or http2 or (dns and (udp.port == 53 or tcp.port == 53)) or tls.handshake.extensions_server_name"
 _TRANSPORT = {"tls": "tcp", "quic": "udp", "dtls": "udp"}
 
 

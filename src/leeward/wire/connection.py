@@ -9,6 +9,7 @@ import msgspec
 from leeward.model.net import Endpoint
 from leeward.wire import sql
 from leeward.wire.decrypt import TlsDecryptor
+from leeward.wire.dns_stream import DnsConnection
 from leeward.wire.flows import Socket
 from leeward.wire.http import HttpConnection
 
@@ -26,10 +27,10 @@ class Connection(msgspec.Struct, eq=False):
 
     joined: how its socket was found: "client-random" | "descriptor" | "socket" | "". exchanges: how many came out.
     reason: why its content is not seen, "" if it is (or not yet known). opener: the side that opened it (packets only).
-    library: the source's number for the library, -1 if there is none. speaks: "postgresql" | "mysql", "" for HTTP.
+    library: the source's number for the library, -1 if there is none. speaks: "postgresql" | "mysql" | "dns", "" for HTTP.
     line: of a request of no interest whose answer is awaited; unanswered: how many there are. second, in_second, bytes_second: of
     an HTTP/2 connection to a server here, requests and bytes in the second that began then. hushed: the source was told. far: the
-    server's socket, if that is on this host too (packets only).
+    server's socket, if that is on this host too (packets only). resolver: its end at port 53 (packets only).
     """
 
     key: Hashable
@@ -40,7 +41,7 @@ class Connection(msgspec.Struct, eq=False):
     joined: str = ""
     client_random: bytes = b""
     from_start: bool = False
-    http: HttpConnection | sql.SqlConnection | None = None
+    http: HttpConnection | sql.SqlConnection | DnsConnection | None = None
     speaks: str = ""
     exchanges: int = 0
     skipped: int = 0
@@ -61,6 +62,7 @@ class Connection(msgspec.Struct, eq=False):
     bytes_second: int = 0
     hushed: bool = False
     far: Socket | None = None
+    resolver: Endpoint | None = None
 
     def seen_by(self) -> list[int]:
         """The observers that are known by now: a server is often heard of before it has accepted."""

@@ -1,4 +1,4 @@
-"""From raw events to HTTP and SQL events: which bytes belong to which connection, whose side they are, and who may speak for it.
+"""From raw events to HTTP, SQL and DNS events: which bytes belong to which connection, whose side they are, who may speak for it.
 
 Three kinds of source end in the same parser: plaintext seen at a TLS library's calls, plaintext seen in packets, and
 captures (in the clear, or decrypted with a key log).
@@ -18,12 +18,13 @@ import msgspec
 from leeward.model.message import Message
 from leeward.model.net import Endpoint
 from leeward.model.raw import HeadsSeen, Plaintext, Segment, TlsClosed, TlsOpened, UnixData
-from leeward.wire import http2, sql, stratum
+from leeward.wire import dns_stream, http2, sql, stratum
 from leeward.wire.attention import Attention
 from leeward.wire.attention import Quiet as Quiet
 from leeward.wire.beginning import began
 from leeward.wire.connection import Connection as Connection
 from leeward.wire.decrypt import TlsDecryptor
+from leeward.wire.dns import DnsMessage
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import Answered, HttpConnection, HttpEvent, Interest, Limits, NotHttp, Skipped
 from leeward.wire.http1 import Http1Connection
@@ -44,7 +45,8 @@ _METHODS = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIO
 
 
 InterestOf = Callable[[Connection, Message], Interest]
-Heard = tuple[Connection, HttpEvent | sql.SqlEvent]
+Event = HttpEvent | sql.SqlEvent | dns_stream.DnsEvent
+Heard = tuple[Connection, Event]
 _SQL: dict[str, Callable[[sql.SqlLimits], sql.SqlConnection]] = {
     "postgresql": PostgresConnection,
     "mysql": MysqlConnection,
@@ -219,10 +221,10 @@ class Connections:
         if socket is None:
             self.counters["segment_of_unknown_socket"] += 1
             return []
-        if self._is_hello(socket, event):
-            return []
         key: Hashable = ("socket", event.sock)
         known = self._connections.get(key)
+        if (known is None or known.speaks != "dns") and self._is_hello(socket, event):
+            return []
         if known is not None and known.dropped:
             return []
         if event.woke and known is not None:
@@ -251,6 +253,8 @@ class Connections:
         buffer = self._hellos.get(event.sock)
         if buffer is None:
             if event.data[:2] != b"\x16\x03":
+                return False
+            if dns_stream.PORT in (socket.local.port, socket.remote.port) and dns_stream.begins_dns(event.data):
                 return False
             buffer = self._hellos[event.sock] = bytearray()
             if len(self._hellos) > 4096:
@@ -294,6 +298,7 @@ class Connections:
         )
         connection.joined, connection.from_start = "socket" if socket else "", event.from_start
         connection.opener = event.client
+        connection.resolver = next((e for e in (event.server, event.client) if e.port == dns_stream.PORT), None)
         self._add(connection)
         connection.speaks = speaks_at(event.server.ip)
         if connection.speaks and not event.from_start:
@@ -312,8 +317,9 @@ class Connections:
             if connection.socket is not None:
                 connection.pid = connection.socket.flow.pid
             heard = self._data(connection, event.to_server, event.ts, event.data)
-            if connection.socket is not None and (connection.speaks or connection.http is not None):
-                connection.socket.flow.l7 = connection.speaks or "http"
+            spoken = connection.speaks or ("http" if connection.http is not None else "")
+            if connection.socket is not None and spoken and spoken != "dns":
+                connection.socket.flow.l7 = spoken
             return heard
         return self._capture_data(connection, event)
 
@@ -346,7 +352,7 @@ class Connections:
         if connection.http is None and connection.decryptor is None:
             if connection.reason:
                 return []
-            if event.data[:2] == b"\x16\x03":
+            if event.data[:2] == b"\x16\x03" and not self._begins_dns(connection, event.data):
                 connection.decryptor = TlsDecryptor(self._keylog or KeyLog())
         decryptor = connection.decryptor
         if decryptor is None:
@@ -378,7 +384,7 @@ class Connections:
         if connection.http is not None:
             kind = "sql_" if connection.speaks else "http_"
             for name, number in connection.http.counters.items():
-                self.counters[name if name.startswith(("ws_", "sql_")) else kind + name] += number
+                self.counters[name if name.startswith(("ws_", "sql_", "dns_")) else kind + name] += number
         if connection.decryptor is not None:
             self.counters.update(connection.decryptor.counters)
 
@@ -393,6 +399,8 @@ class Connections:
             over = connection.held_bytes > _HOLD_BYTES or len(self._holding) > 4096
             return self._release(connection) if over or ts - connection.held_since > _HOLD_NS else []
         if connection.http is None:
+            if self._begins_dns(connection, data):
+                connection.speaks = "dns"
             connection.speaks = connection.speaks or sql.sniff(to_server, data)
             if not connection.speaks and stratum.begins(data):
                 connection.speaks = connection.reason = "stratum"
@@ -409,15 +417,22 @@ class Connections:
             self._attention.pace(connection, ts, len(data))
         return self._hear(connection, connection.http.feed(to_server, ts, data))
 
-    def _parser(self, connection: Connection, data: bytes) -> HttpConnection | sql.SqlConnection:
+    def _begins_dns(self, connection: Connection, data: bytes) -> bool:
+        return connection.resolver is not None and dns_stream.begins_dns(data)
+
+    def _parser(
+        self, connection: Connection, data: bytes
+    ) -> HttpConnection | sql.SqlConnection | dns_stream.DnsConnection:
         """Who reads a connection that begins with `data`."""
+        if connection.speaks == "dns":
+            return dns_stream.DnsConnection()
         if connection.speaks:
             return _SQL[connection.speaks](self._sql_limits)
         two = http2.sniff(data) or http2.role_of(data) != "unknown"
         parser = http2.Http2Connection if two else Http1Connection
         return parser(self._limits, lambda request: self._interest(connection, request))
 
-    def _hear(self, connection: Connection, events: Sequence[HttpEvent | sql.SqlEvent]) -> list[Heard]:
+    def _hear(self, connection: Connection, events: Sequence[Event]) -> list[Heard]:
         for event in events:
             match event:
                 case Skipped(line=line):
@@ -433,7 +448,9 @@ class Connections:
                 case sql.Encrypted():
                     self._count(connection)
                     connection.http = None
-                case sql.NotSql(reason=reason):
+                case dns_stream.DnsSaid(message=DnsMessage()) if connection.socket is not None:
+                    connection.socket.flow.l7 = "dns"
+                case sql.NotSql(reason=reason) | dns_stream.NotDns(reason=reason):
                     connection.reason = connection.reason or reason
                     self._attention.hush(connection, None)
         return [(connection, event) for event in events]
