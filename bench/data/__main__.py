@@ -70,7 +70,9 @@ def main() -> None:
     if options.only != "quality" and options.misses is None:
         print("\nspeed on one core")
         model = ["leeward"] if runs.model_is_there() and not options.no_model else []
-        raw["speed"] = speed.ordinary(texts, ["leeward-patterns", *model, "presidio-default"], options.quick)
+        raw["speed"] = speed.ordinary(
+            texts, ["leeward-patterns", "leeward-held", *model, "presidio-default"], options.quick
+        )
         raw["evil"] = speed.evil(options.quick)
     if options.json:
         options.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")

@@ -7,11 +7,20 @@ from bench.data.tools.worker import Find
 from leeward.data.found import Found, resolve
 from leeward.data.model import NameModel, why_not
 from leeward.data.standard import standard_scanner
+from leeward.enforce.judge import warm_up
 
 
 def patterns_find() -> Find:
-    """Its recognizers, checks and lists."""
+    """Its recognizers, checks and lists, warm as in what holds calls."""
     scanner = standard_scanner()
+    warm_up(scanner)
+    return lambda text: _matches(scanner.scan_text(text))
+
+
+def held_find() -> Find:
+    """Of those what a policy needs that keeps secrets, cards, accounts and identity numbers in: what a call is held for."""
+    scanner = standard_scanner(None, None, lambda kind: kind.startswith(HELD))
+    warm_up(scanner)
     return lambda text: _matches(scanner.scan_text(text))
 
 
@@ -28,6 +37,7 @@ def whole_find() -> Find:
     return find
 
 
+HELD = ("secret.", "financial.", "pii.national_id.")
 FLOOR = 0.5  # what `leeward classify` shows when nothing else is asked for
 
 

@@ -3,8 +3,8 @@
     python -m bench.data.tools.worker TOOL IN OUT          [start, end, label, confidence] of each match
     python -m bench.data.tools.worker TOOL IN OUT --time   seconds of processor time for each text, one a line as it is done
 
-TOOL: leeward, leeward-patterns, presidio, presidio-default or detect-secrets. Each is imported only when it is asked for: they
-live in environments of their own.
+TOOL: leeward, leeward-patterns, leeward-held, presidio, presidio-default or detect-secrets. Each is imported only when it is asked
+for: they live in environments of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def finder(tool: str) -> Find:
     if tool.startswith("leeward"):
         from bench.data.tools import leeward_tool
 
-        return leeward_tool.whole_find() if tool == "leeward" else leeward_tool.patterns_find()
+        made = {"leeward": leeward_tool.whole_find, "leeward-held": leeward_tool.held_find}
+        return made.get(tool, leeward_tool.patterns_find)()
     if tool.startswith("presidio"):
         from bench.data.tools import presidio_tool
 
