@@ -3,8 +3,8 @@
     python -m bench.data.tools.worker TOOL IN OUT          [start, end, label, confidence] of each match
     python -m bench.data.tools.worker TOOL IN OUT --time   seconds of processor time for each text, one a line as it is done
 
-TOOL: leeward, leeward-patterns, leeward-held, presidio, presidio-default or detect-secrets. Each is imported only when it is asked
-for: they live in environments of their own.
+TOOL: leeward, leeward-patterns, leeward-held, presidio, presidio-default or detect-secrets. Each is imported only when it is
+asked for: they live in environments of their own.
 """
 
 from __future__ import annotations
