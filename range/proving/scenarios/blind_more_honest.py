@@ -32,10 +32,11 @@ def dead_man(world: World) -> None:
     url = "https://hc-ping.com/3f0c5d2e-8a41-4b0e-9a7b-64c1d2f0aa01"
     line = f"find /srv/jobs -name '*.done' -mmin +5 > /dev/null; curl -fsS -m 10 --retry 5 -o /dev/null {url}"
     world.file("/srv/jobs/a.done", "")
-    for _ in range(2):
-        with world.loop("minute"):
-            world.run("sh", "-c", line, unit="cron.service")
-            world.sleep(1.2)
+    world.run("sh", "-c", line, unit="cron.service")
+    world.sleep(1.2)
+    with world.loop("minute"):
+        world.run("sh", "-c", line, unit="cron.service")
+        world.sleep(1.2)
     assert len(service.requests) == 2
 
 
@@ -110,7 +111,8 @@ def mail_server(world: World) -> None:
     with world.loop("run"):
         world.run(world.python, path, *domains, unit="postfix.service")
         world.sleep(1.2)
-    assert len(kept) == 14 and min(kept) > 1_100_000, kept
+    assert len(kept) == 14, kept
+    assert min(kept) > 1_100_000, kept
 
 
 KUBECONFIG = """apiVersion: v1
@@ -142,7 +144,7 @@ def kubectl_watch(world: World) -> None:
     with world.loop("look"):
         world.sleep(2.1)
     actor.wait(30)
-    if len(cluster.requests) != 4:
+    if sum("/pods" in asked for asked in cluster.requests) != 4:
         raise ScenarioError(f"{cluster.requests} {actor.said()}")
 
 
@@ -160,13 +162,13 @@ echo '<<<ps>>>'; ps -e -o user,vsz,rss,pcpu,comm | head -20
 
 @honest(
     "blind-check-mk-agent",
-    "a monitoring server inside comes to port 6556 every minute, where a script with the connection as its output tells of the host",
+    "a monitoring server inside comes to port 6556 every minute, where a script whose output is the connection tells of the host",
     minutes=30.0,
     repeats={"check": Repeat(60.0, 0.02)},
     tools=("socat", "ps"),
 )
 def check_mk(world: World) -> None:
-    """As Checkmk's agent under xinetd. The twin of bind shells: a shell whose streams are a socket, though nothing comes in by it."""
+    """As Checkmk's agent under xinetd. The twin of bind shells: sh on a socket, but nobody sends anything."""
     world.file("/srv/check_mk/check_mk_agent", CHECK_MK, 0o755)
     words = ("TCP-LISTEN:6556,reuseaddr,fork", "EXEC:/bin/sh /srv/check_mk/check_mk_agent")
     actor = world.start("socat", *words, unit="check-mk-agent.service")

@@ -1,4 +1,4 @@
-"""Blind, the second lot: written without a look at the detectors. Rights, containers, credentials, models' files, agents, keys."""
+"""Blind, the second lot: written without a look at the detectors. Rights, containers, credentials, models, agents, keys."""
 
 from __future__ import annotations
 
@@ -161,7 +161,8 @@ NODE_AGENT = """
 const fs = require('fs'), { execSync } = require('child_process');
 const parameters = {type: 'object', properties: {command: {type: 'string'}}, required: ['command']};
 const tools = [{type: 'function', function: {name: 'bash', description: 'Runs a command.', parameters}}];
-const messages = [{role: 'system', content: 'You are a careful engineer. The rules of this project:\\n' + fs.readFileSync('AGENTS.md')},
+const messages = [
+  {role: 'system', content: 'You are a careful engineer. The rules of this project:\\n' + fs.readFileSync('AGENTS.md')},
   {role: 'user', content: process.argv[2]}];
 (async () => {
   for (;;) {
@@ -254,8 +255,11 @@ ARGV = """
 const key = process.argv[process.argv.indexOf('--api-key') + 1];
 fetch('https://api.anthropic.com/v1/messages', {method: 'POST',
   headers: {'x-api-key': key, 'anthropic-version': '2023-06-01', 'content-type': 'application/json'},
-  body: JSON.stringify({model: 'claude-3-5-haiku-20241022', max_tokens: 50, messages: [{role: 'user', content: 'sort this ticket'}]})})
-  .then(answer => answer.json()).then(said => new Promise(done => setTimeout(done, 500, said))).then(said => console.log(said.type));
+  body: JSON.stringify({model: 'claude-3-5-haiku-20241022', max_tokens: 50,
+    messages: [{role: 'user', content: 'sort this ticket'}]})})
+  .then(answer => answer.json())
+  .then(said => new Promise(done => setTimeout(done, 500, said)))
+  .then(said => console.log(said.type));
 """
 
 

