@@ -40,6 +40,7 @@ _CARRIERS = frozenset(
 )  # IANA RR types that carry data of a choice: CNAME NULL MX TXT KEY HTTPS ANY
 _WELL_KNOWN = frozenset(("storage", "code", "mirror", "telemetry", "cloud", "time", "work", "lookup"))
 _AWAY = frozenset(("public", "private"))
+_TLS = 443
 _LATER_LOOKS, _AFTER_TOLD = 4, 8  # rounds until the next look
 
 
@@ -117,6 +118,7 @@ class Beaconing:
         self._named: Bounded[_Name] = Bounded("beaconing_names", self.counters, _NAMED, _AGE_NS, 1)
         self._is_well_known = functools.lru_cache(maxsize=8192)(self._known_name)
         self._echoes = Echoes("beaconing", self.counters)
+        self._proxies: Bounded[Kept] = Bounded("beaconing_proxies", self.counters, 4096, _AGE_NS, 1)
         settings = rules()[_RULE].settings
         self._settings = settings
         self._signs: dict[str, float] = settings["signs"]
@@ -137,7 +139,7 @@ class Beaconing:
         return self._request(activity)
 
     def tick(self, ts: int) -> list[Finding]:
-        for kept in (self._once, self._series, self._known, self._rhythms, self._named):
+        for kept in (self._once, self._series, self._known, self._rhythms, self._named, self._proxies):
             kept.expire(ts)
         return []
 
@@ -164,7 +166,8 @@ class Beaconing:
         series = self._point(who, key, ts, began if activity.began else ts, sent, began)
         if series is None:
             return []
-        place = _Place("flow", flow.domain, ip, port, bool(flow.provider), flow.id, flow.proto)
+        there, port = self._beyond(flow.domain, ip, port)
+        place = _Place("flow", flow.domain, there, port, bool(flow.provider), flow.id, flow.proto)
         return self._look(who, process, series, place, ts)
 
     def _question(self, activity: NameAsked) -> list[Finding]:
@@ -188,12 +191,17 @@ class Beaconing:
         ip = peer.strip("[]")
         if address_kind(ip) not in ("public", "private"):
             return []
-        host = activity.host.partition(":")[0] if activity.host[:1] != "[" else ""
+        process, ts, at = activity.process, activity.ts, int(port) if port.isdigit() else 0
+        asked = activity.host
+        if activity.method == "CONNECT":
+            self._proxies.put("", (ip, at), Kept(), ts)
+            asked = activity.path  # RFC 9110 9.3.6
+        host = asked.partition(":")[0] if asked[:1] != "[" else ""
         name = "" if address_kind(host) else host
-        process, ts = activity.process, activity.ts
         who = process.workload.id or ip
-        self._answered(name or ip, activity)
-        place = _Place("http", name, ip, int(port) if port.isdigit() else 0, activity.exchange, activity.path)
+        if activity.method != "CONNECT":
+            self._answered(name or ip, activity)
+        place = _Place("http", name, *self._beyond(name, ip, at), activity.exchange, activity.path)
         size = activity.request_size + len(activity.path)
         found: list[Finding] = []
         for what in ("DELETE",) if activity.exchange else ("", activity.path):
@@ -202,6 +210,10 @@ class Beaconing:
             if series is not None and not found:
                 found = self._look(who, process, series, place, ts)
         return found
+
+    def _beyond(self, name: str, ip: str, port: int) -> tuple[str, int]:
+        """Address and port; behind a proxy none is known, and it lets through what is usual."""
+        return ("", _TLS) if name and self._proxies.peek("", (ip, port)) is not None else (ip, port)
 
     def _answered(self, place: str, activity: HttpSeen) -> None:
         known = self._known.get("", place, activity.ts)

@@ -271,6 +271,8 @@ class Exfiltration:
         subject = {"destination": where, "program": program.name, "size": amount(size)}
         if type(activity) is FlowSeen:
             first["flow"], subject["address"] = activity.flow.id, str(activity.flow.dst)
+            if activity.flow.domain:
+                subject["domain"] = activity.flow.domain
         return occurrence(
             _RULE, process, activity.ts, f"{amount(size)} from {program.name or 'a host'} to {where}, {how}",
             same=(process.exe, where), subject=subject, evidence=[{**first, **evidence}], severity=severity,
@@ -291,6 +293,8 @@ def _reason(service: str, named: bool, program: Role, process: Process) -> str:
     work = program.groups
     if program.name == "ssh":  # a transport for whoever started it
         work = work.union(*(above.groups for above in ancestor_roles(process)[:2]))
+    if service == "ai" and program.kind == "tool" and _typed_in_a_service(process):
+        return ""  # its own program asks the model; a shell that uploads to the same host may have another account
     if program.kind in _EXPECTED.get(service, ()) or work & _WORK.get(service, frozenset()):
         return "yes"
     if not service:
