@@ -95,7 +95,7 @@ class Activities:
             peer=self.who(peer, ts) if peer else None, sock=socket.sock,
         )  # fmt: skip
 
-    def names(self, ts: int, pid: int, message: DnsMessage, size: int, server: Endpoint) -> list[Activity]:
+    def names(self, ts: int, pid: int, message: DnsMessage, size: int, server: Endpoint | None) -> list[Activity]:
         """A DNS message: one activity a question."""
         data = tuple(answer.data for answer in message.answers if answer.type in _ADDRESSES)[:16]
         return [

@@ -70,6 +70,7 @@ from leeward.sensor.layout import PLAIN_CONNECTION
 from leeward.wire.beginning import of_kept
 from leeward.wire.connections import Connection, Connections, Event, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
+from leeward.wire.dns_https import question_of
 from leeward.wire.dns_stream import DnsSaid
 from leeward.wire.flows import FlowTable, Socket
 from leeward.wire.http import Answered, ExchangeDone, Interest, Limits, Upgraded, WsClosed, WsMessage
@@ -369,6 +370,9 @@ class Pipeline:
             case _:
                 return []
         acts = self.activities.http(connection, request, response, exchange, stands, beginning)
+        question = question_of(request) if connection.role != "server" else None
+        if question is not None:
+            acts += self.activities.names(request.start, connection.pid, question, len(request.target), None)
         return [act for act in acts if self._may_show(act.process.pid)]
 
     def _said_by(self, connection: Connection, event: Event) -> list[TimedExchange]:

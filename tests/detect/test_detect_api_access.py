@@ -251,3 +251,37 @@ def test_state_is_bounded() -> None:
         detector.feed(http(n / 1000, f"/u/{n}", 401, peer=f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"))
     assert detector.counters["api_callers_evicted"] > 0
     assert len(detector._callers) <= 16384
+
+
+def _door(addresses: int, tries: int, good: int, identities: int) -> list[HttpSeen]:
+    """At one route, from so many addresses in turn, with so many different credentials."""
+    acts = [
+        http(
+            n * 0.2,
+            "/v1/private/login",
+            403,
+            method="POST",
+            peer=f"203.0.113.{n % addresses}",
+            identity=f"key{n % identities}",
+        )
+        for n in range(tries)
+    ]
+    return acts + [http(tries * 0.2 + n, "/v1/private/login", 200, identity="ours") for n in range(good)]
+
+
+def test_many_addresses_each_try_a_few_credentials() -> None:
+    found = told(ApiAccess(), _door(60, 180, 0, 180))
+    assert worst(found) == "medium"
+    assert (found[0].evidence[0]["value"], found[0].evidence[0]["margin"]) == (20, 1.0)
+
+
+def test_one_credential_that_expired_on_many_hosts() -> None:
+    assert not told(ApiAccess(), _door(60, 180, 0, 1))
+
+
+def test_people_who_mistype_get_in() -> None:
+    acts = [act for n in range(60) for act in (
+        http(n * 5.0, "/login", 401, method="POST", peer=f"203.0.113.{n}", identity=f"mistake{n}"),
+        http(n * 5.0 + 2, "/login", 200, method="POST", peer=f"203.0.113.{n}", identity=f"user{n}"),
+    )]  # fmt: skip
+    assert not told(ApiAccess(), acts)

@@ -210,6 +210,14 @@ def test_environments_of_others() -> None:
     assert any(e.get("processes") == 5 for f in told for e in f.evidence)
 
 
+def test_ps_shows_environments_only_if_it_is_asked_to() -> None:
+    others = [proc(f"python3 /srv/{n}.py", workload=f"svc{n}.service") for n in range(5)]
+    ps = proc("ps eww", proc("sh -c x", workload="portal.service"))
+    assert worst(found(Credentials(), *environ(ps, *others))) == "high"
+    assert not found(Credentials(), started(ps, TTY), *environ(ps, *others))
+    assert not found(Credentials(), *environ(proc("ps -eo pid,comm"), *others))
+
+
 def test_environments_of_several_services() -> None:
     """Few processes, but each of another service: nothing has work with three."""
     thief = proc("python3 x.py", workload="systemd:shop.service")

@@ -237,3 +237,16 @@ def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert detector.counters["escalation_gains_evicted"] == 50
     assert detector.tick(T0 + SECOND)
     assert not detector._gains
+
+
+def test_a_setuid_helper_runs_what_its_caller_put_there() -> None:
+    shell = proc("sh -c x", uid=65534, workload="reports.service")
+    helper = proc("/srv/backup/bin/nightly-helper", shell, uid=65534)
+    run = proc("sh -c rsync", helper, uid=0)
+    begun = started(helper, euid=0, setuid=True)
+    usual = proc("rsync --version", run, uid=0)
+    assert worst(found(Escalation(), begun, started(run, euid=0), started(usual, euid=0))) == "low"
+    theirs = proc("sh /tmp/.b/rsync --version", run, uid=0)
+    told = found(Escalation(), begun, started(run, euid=0), started(theirs, euid=0))
+    assert worst(told) == "critical"
+    assert "/tmp/.b/rsync" in told[-1].title

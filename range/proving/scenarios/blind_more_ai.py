@@ -149,7 +149,7 @@ print('done')
 
 @attack(
     "blind-token-loop",
-    "after two hours of single questions an agent fails and tries again, 120 times in a row, with all that was said before",
+    "after two hours of single questions an agent fails and tries again, 60 times in a row, with all that was said before",
     must=(Must("token-spike", "booking.service"),),
     may=("baseline-deviation", "model-extraction", "llmjacking", "beaconing"),
     must_not=(*NOT, "data-exfiltration"),
@@ -157,7 +157,7 @@ print('done')
     repeats={"work": Repeat(15.0, 0.3)},
 )
 def token_loop(world: World) -> None:
-    """Nobody is robbed, but it costs: each question has 500 tokens more than the one before."""
+    """Nobody is robbed, but it costs: each question has 1,000 tokens more than the one before."""
     heard = answers.openai(world, words=12)
     path = world.file("/srv/booking/agent.py", LOOPING)
     key = {"OPENAI_API_KEY": world.keys["OPENAI_API_KEY"]}
@@ -167,8 +167,8 @@ def token_loop(world: World) -> None:
         world.sleep(2.0)
     actor.wait()
     world.mark()
-    world.run(world.python, path, "120", "0.1", "2000", env=key, unit="booking.service")
-    assert len(heard) == 124
+    world.run(world.python, path, "60", "0.1", "4000", env=key, unit="booking.service")
+    assert len(heard) == 64
 
 
 @attack(

@@ -220,10 +220,10 @@ def domain_member(world: World) -> None:
 
 
 BATCH = """
-import io, json, os, openai
+import io, json, openai
 client = openai.OpenAI(max_retries=0, timeout=20)
 lines = [json.dumps({'custom_id': str(n), 'method': 'POST', 'url': '/v1/embeddings', 'body': {
-    'model': 'text-embedding-3-small', 'input': 'product %d ' % n + os.urandom(400).hex()}}) for n in range(8000)]
+    'model': 'text-embedding-3-small', 'input': 'product %d ' % n + 'a red shoe ' * 80}}) for n in range(8000)]
 client.files.create(file=('batch.jsonl', io.BytesIO('\\n'.join(lines).encode())), purpose='batch')
 print('given')
 """

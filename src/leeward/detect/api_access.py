@@ -67,6 +67,18 @@ class _Walk(Kept, kw_only=True):
     told: str = ""
 
 
+class _Door(Kept, kw_only=True):
+    """What is asked of one route by all, since `start`. refused: requests; addresses, identities: whose; good: let in."""
+
+    start: int
+    addresses: set[str]
+    identities: set[str]
+    refused: int = 0
+    posted: int = 0
+    good: int = 0
+    told: bool = False
+
+
 class _Usual(Kept):
     """What callers of a route usually do: how many ids each asked for in a window, of the last windows. habit: callers that
     walked through many, and since when."""
@@ -85,6 +97,7 @@ class ApiAccess:
         self._callers: Bounded[_Caller] = Bounded("api_callers", self.counters, 16384, DAY, share=4)
         self._walks: Bounded[_Walk] = Bounded("api_walks", self.counters, 4096, 2 * DAY, share=4)
         self._usual: Bounded[_Usual] = Bounded("api_routes", self.counters, 16384, 30 * DAY, share=4)
+        self._doors: Bounded[_Door] = Bounded("api_doors", self.counters, 16384, DAY, share=4)
         self._set = rules()[_RULE].settings
         self._length = self._set["window_minutes"] * MINUTE
 
@@ -97,12 +110,13 @@ class ApiAccess:
         found = self._seen(activity, server, (address, activity.user_agent), activity.identity)
         if activity.identity not in ("", "?") and activity.status != 401:  # which says that it is nobody's
             found += self._seen(activity, server, (address, "identity", activity.identity), activity.identity)
+        found += self._tried(activity, server, address, where.template)
         if where.ids and activity.status < 500:
             found += self._walked(activity, server, address, where)
         return found[:1]  # of the same request: what was looked at first
 
     def tick(self, ts: int) -> list[Finding]:
-        for bounded in (self._callers, self._walks, self._usual):
+        for bounded in (self._callers, self._walks, self._usual, self._doors):
             bounded.expire(ts)
         return []
 
@@ -186,6 +200,36 @@ class ApiAccess:
             "value": value, "threshold": threshold, "successes": window.good,
             "paths": sorted(window.probes or window.missing)[:8], "answered": sorted(window.hits)[:4],
         })  # fmt: skip
+
+    # -- one door, many callers ------------------------------------------------------------------------------------
+
+    def _tried(self, activity: HttpSeen, server: str, address: str, template: str) -> list[Finding]:
+        """Credentials tried from many addresses, a few at each: no caller does much."""
+        ts, refused = activity.ts, activity.status in _REFUSED
+        door = self._doors.get(server, template, ts)
+        if door is None or ts - door.start > self._length:
+            if not refused:
+                return []
+            door = self._doors.put(server, template, _Door(start=ts, addresses=set(), identities=set()), ts)
+        if not refused:
+            door.good += activity.sampled if activity.status < 400 else 0
+            return []
+        door.refused += activity.sampled
+        door.posted += activity.method == "POST"
+        _add(door.addresses, address, _IDS)
+        if activity.identity not in ("", "?"):
+            _add(door.identities, activity.identity, _IDS)
+        least, value = self._set["spread"], len(door.addresses)
+        many = len(door.identities) >= least or (not door.identities and door.posted >= least)
+        if door.told or value < least or not many or door.refused < self._set["refused_per_success"] * door.good:
+            return []
+        door.told = True
+        evidence = self._evidence(activity, {
+            "value": value, "threshold": least, "refused": door.refused, "successes": door.good,
+            "identities": len(door.identities), "route": template,
+        })  # fmt: skip
+        about = f"{value} addresses were refused at {template}, {door.refused} times"
+        return [self._finding(activity, "spread", "medium", about, evidence, template)]
 
     # -- walking through ids ---------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ _RULE = "credential-access"
 _SECOND = 10**9
 _MOST, _PATHS = 8_192, 24
 _PID = re.compile(r"^/proc/(\d+)/(?:task/\d+/)?(?:environ|mem)$")
+_SHOWN = re.compile(r"[a-zA-Z]*e[a-zA-Z]*")  # ps(1): the option `e` of BSD shows the environment, `-e` all processes
 _HOME = re.compile(r"/root/|/home/[^/]+/")
 _READ_ALL = ("backup", "indexer")
 _SCANNERS = ("secret-scanner",)
@@ -119,6 +120,12 @@ class Credentials:
             pid = _PID.match(path)
             if pid is None and path.startswith("/proc/self/"):
                 return True
+            if (
+                program(process).name == "ps"
+                and _SHOWN.fullmatch(" ".join(process.argv[1:2]))
+                and not self._people.at(process)
+            ):
+                return self._is_own(process, int(pid[1]) if pid is not None else 0)
             if target is not None and target.pid and _is_kin(process, target):
                 return True
             if pid is not None and self._is_own(process, int(pid[1])):

@@ -89,6 +89,7 @@ class Escalation:
             OrderedDict()
         )  # pid → capabilities and root (bit 63) that it had at some time
         self._apart: OrderedDict[int, None] = OrderedDict()  # made or entered a user namespace
+        self._helpers: OrderedDict[int, None] = OrderedDict()  # runs a setuid program that is not known
 
     def feed(self, activity: Any) -> list[Finding]:
         if type(activity) is Started:
@@ -124,6 +125,7 @@ class Escalation:
         found: list[Finding] = []
         if gain is not None and not self._by_execve(activity, gain):
             found += self._unexplained(gain)
+        found += self._below_helper(activity)
         if activity.setuid and process.uid != 0:
             found += self._by_file(activity)
         elif activity.euid == 0 and process.uid > 0 and program(process).any(["shell", "interpreter"]):
@@ -177,11 +179,30 @@ class Escalation:
             if quiet or nearest(process, ["privilege"]) is not None:
                 return []
             return [self._finding(process, activity.ts, f"{name} without a terminal", name, "low", 0.3, evidence)]
+        self._helpers[process.pid] = None
+        if len(self._helpers) > _MOST:
+            self._helpers.popitem(last=False)
         return [
             self._finding(
                 process, activity.ts, f"{about}, and not one that is known", process.exe, "low", 0.3, evidence
             )
         ]
+
+    def _below_helper(self, activity: Started) -> list[Finding]:
+        """A setuid program that is not known had something run with root's rights that anybody may have put there: by a search
+        path, an environment or a file name that its caller chose."""
+        process = activity.process
+        helper = next((above for above in process.ancestors[:4] if above.pid in self._helpers), None)
+        if helper is None or activity.euid != 0:
+            return []
+        script = program(process).script
+        ran = [process.exe, *([script.target] if script is not None and script.kind == "file" else [])]
+        path = next((one for one in ran if anybodys(one)), "")
+        if not path:
+            return []
+        evidence = [{"type": "process", "time": iso(activity.ts), "pid": process.pid, "exe": path, "by": helper.exe}]
+        about = f"{posixpath.basename(helper.exe)}, which is setuid, ran {path}"
+        return [self._finding(process, activity.ts, about, helper.exe, "critical", 0.9, evidence)]
 
     # -- rights out of nothing -------------------------------------------------------------------------------------
 
@@ -245,6 +266,7 @@ class Escalation:
         gain = self._gains.pop(pid, None)
         self._people.ended(activity)
         self._apart.pop(pid, None)
+        self._helpers.pop(pid, None)
         found = self._unexplained(gain) if gain is not None else []
         self._entitled.pop(pid, None)
         return found
