@@ -47,7 +47,7 @@ def test_anything_may_stand_for_an_address(text: str) -> None:
 
 def test_services_by_the_longest_name() -> None:
     assert service_of("gateway.discord.gg") == "work"
-    assert service_of("api.telegram.org") == "dropzone"
+    assert service_of("api.telegram.org") == "messenger"
     assert service_of("x.blob.core.windows.net") == "storage"
     assert service_of("update.windows.net") == "cloud"
     assert service_of("notpastebin.com") == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from detect_acts import T0, box, flow, found, proc, system, worst
+from detect_acts import T0, box, flow, found, proc, started, system, worst
 
 from leeward.detect.escape import Escape
 from leeward.model.activity import FlowSeen
@@ -170,3 +170,10 @@ def test_an_engine_inside_a_container_serves() -> None:
     engine = inside("dockerd", parent=proc("tini -- dockerd", SHIM, container=box()))
     helper = inside("iptables -L", parent=engine)
     assert severity(helper, "mount", source="cgroup", path="/sys/fs/cgroup", label="cgroup") == "low"
+
+
+def test_the_root_of_another_process() -> None:
+    inside = proc("sh -c 'cat /proc/8846/root/home/app/.ssh/id_ed25519'", container=box())
+    assert worst(found(Escape(), started(inside))) == "medium"
+    assert not found(Escape(), started(proc("cat /proc/8846/root/x")))
+    assert not found(Escape(), started(proc("ls /proc/self/root/", container=box())))

@@ -242,3 +242,19 @@ def test_a_capture_has_no_processes() -> None:
 
 def test_amounts() -> None:
     assert [amount(n) for n in (0, 999, 4_200_000, 3e9)] == ["0 bytes", "999 bytes", "4.2 MB", "3 GB"]
+
+
+@pytest.mark.parametrize(
+    ("program", "host", "size", "severity"),
+    [
+        (APP, "discord.com", 300, "low"),
+        (APP, "discord.com", 9000, "medium"),
+        (("/usr/bin/curl", "curl", "-d", "@x"), "discord.com", 300, "high"),
+        (APP, "pastebin.com", 300, "medium"),
+    ],
+)
+def test_what_a_bot_says_is_few_words(program: tuple[str, ...], host: str, size: int, severity: str) -> None:
+    posted = HttpSeen(
+        ts=NOON, process=process(*program), direction="outbound", host=host, method="POST", request_size=size
+    )
+    assert worst(detector().feed(posted)) == severity

@@ -14,11 +14,7 @@ from leeward.detect.eventlog import EventLog, read_log
 
 CATALOGUE = load_catalogue()
 #: What is not found yet as the truth wants it, and why. A scenario leaves this list when it is.
-OPEN = {
-    "blind-beacon-webhook": "found; but a few words for a messenger's webhook are told as data-exfiltration as well",
-    "blind-escape-proc-root": "the kernel tells paths as they are beyond /proc/PID/root, so that nothing says whose root it was",
-    "blind-model-file-socket": "unsafe-model-file: what is in a model's file is not looked at",
-}
+OPEN: dict[str, str] = {}
 NAMES = [
     pytest.param(name, marks=pytest.mark.xfail(reason=OPEN[name], strict=True)) if name in OPEN else name
     for name in scenarios()

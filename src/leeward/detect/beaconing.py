@@ -325,8 +325,8 @@ class Beaconing:
             found.append("internal")
         elif not place.name:
             found.append("nameless")
-        elif service_of(place.name) in ("dropzone", "dynamic-dns"):
-            found.append(service_of(place.name))
+        elif (service := service_of(place.name)) in ("dropzone", "messenger", "dynamic-dns"):
+            found.append("dropzone" if service == "messenger" else service)
         elif known is None or len(known.programs) <= settings["rare_programs"]:
             found.append("rare")
         if known is not None and len(known.workloads) >= settings["popular_workloads"]:

@@ -75,7 +75,7 @@ class DnsTunnel:
             return []
         domain = registered(name)
         below = name[: -len(domain) - 1]
-        if not below or service_of(name) not in ("", "dropzone", "dynamic-dns") or self._is_provider(name):
+        if not below or service_of(name) not in ("", "dropzone", "messenger", "dynamic-dns") or self._is_provider(name):
             return []
         if self._echoes.heard(activity):
             return []

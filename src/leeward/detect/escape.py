@@ -18,7 +18,7 @@ import msgspec
 from leeward.detect.detector import occurrence
 from leeward.detect.programs import anybodys, program, trusted, words_of
 from leeward.detect.rule import rules
-from leeward.model.activity import Activity, FlowSeen, System
+from leeward.model.activity import Activity, FlowSeen, Started, System
 from leeward.model.finding import Finding
 from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
@@ -50,6 +50,8 @@ _MAKERS = words_of(
 _INITS = words_of("tini docker-init dumb-init catatonit")
 _BY_HAND = ("shell", "downloader", "relay", "file-tool")
 
+_ROOT = re.compile(r"/proc/\d+/(?:root|cwd)/")
+
 
 class _Sign(msgspec.Struct, frozen=True):
     """about: ends the title. agent: do honest node agents do it? Then theirs is low."""
@@ -62,7 +64,7 @@ class _Sign(msgspec.Struct, frozen=True):
 
 
 class Escape:
-    hears: tuple[type[Activity], ...] = (System, FlowSeen)
+    hears: tuple[type[Activity], ...] = (System, FlowSeen, Started)
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
@@ -77,6 +79,8 @@ class Escape:
                 return []
             sign = _socket(process, activity.flow.dst.ip)
             what: dict[str, Any] = {"type": "flow", "id": activity.flow.id, "dst": activity.flow.dst.ip}
+        elif type(activity) is Started:
+            sign, what = _beyond(process), {"type": "process", "dst": process.exe}
         else:
             if activity.failed:
                 return []
@@ -113,6 +117,14 @@ class Escape:
             return True
         names = container.pod_namespace
         return any(names == one or (one.endswith("-") and names.startswith(one)) for one in self._namespaces if names)
+
+
+def _beyond(process: Process) -> _Sign | None:
+    """Does it name what is beyond another process's root? Only its words say so: the kernel tells paths as they are there."""
+    root = next((found for word in process.argv[1:] if (found := _ROOT.search(word))), None)
+    if root is None:
+        return None
+    return _Sign("other-root", f"{program(process).name} went through {root[0]}", "medium", 0.6)
 
 
 def _serves(one: Process | Ancestor) -> bool:

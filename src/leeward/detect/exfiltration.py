@@ -43,6 +43,7 @@ _WORK = {
     "telemetry": frozenset(("agent",)),
 }
 """Groups of programs whose work uploads to a service are."""
+_DROPS = frozenset(("dropzone", "messenger"))
 _LOOK_AFTER = frozenset(("builder", "administration", "agent", "backup", "login", "storage"))
 
 
@@ -136,7 +137,7 @@ class Exfiltration:
         if activity.ended and not to.reason and not to.service and to.sent >= self._settings["ratio"] * to.received:
             nearest = max(self.closest.get(_RULE, 0.0), to.sent / self._settings["new_bytes"])
             self.closest[_RULE] = nearest
-        found = self._dropped(activity, to, where) if to.service == "dropzone" else []
+        found = self._dropped(activity, to, where) if to.service in _DROPS else []
         unusual = self._beyond_past(activity, to)
         if not found and to.sent >= to.look:
             found = self._new(activity, to, who, where)
@@ -219,9 +220,11 @@ class Exfiltration:
     def _posted(self, activity: HttpSeen) -> list[Finding]:
         """The same, where the request is seen."""
         host = activity.host.partition(":")[0].lower()
-        if service_of(host) != "dropzone" or activity.method not in ("POST", "PUT", "PATCH"):
+        service, size = service_of(host), activity.request_size
+        if service not in _DROPS or activity.method not in ("POST", "PUT", "PATCH"):
             return []
-        return [self._drop(activity, registered(host), activity.request_size, 0, "", path=activity.path)]
+        few = service == "messenger" and size < self._settings["upload_bytes"] and not role(activity.process).by_hand
+        return [self._drop(activity, registered(host), size, 0, "low" if few else "", path=activity.path)]
 
     def _drop(
         self, activity: FlowSeen | HttpSeen, where: str, size: int, threshold: int, severity: str, **more: Any
@@ -288,7 +291,7 @@ def _place(name: str) -> str:
 
 def _reason(service: str, named: bool, program: Role, process: Process) -> str:
     """What speaks for uploads of this program to this kind of place: "yes" | "weak" | ""."""
-    if program.kind == "odd" or service in ("dropzone", "dynamic-dns"):
+    if program.kind == "odd" or service in _DROPS or service == "dynamic-dns":
         return ""
     work = program.groups
     if program.name == "ssh":  # a transport for whoever started it
