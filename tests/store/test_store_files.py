@@ -351,7 +351,7 @@ def test_store_stays_within_its_size(path: Path) -> None:
             store.sweep(time.time())
             largest = max(largest, path.stat().st_size)
         assert store.size() <= limit
-        assert largest <= limit * 1.5, largest
+        assert largest <= limit * 1.5 + 2**18, largest  # DuckDB's files grow by blocks of 256 KiB
         assert n * 5000 > 1.9 * limit
         kept = sorted(int(id_, 16) for id_ in ids(store))
         assert kept == list(range(n - len(kept) + 1, n + 1))

@@ -126,6 +126,10 @@ class Escalation:
         if gain is not None and not self._by_execve(activity, gain):
             found += self._unexplained(gain)
         found += self._below_helper(activity)
+        if activity.setuid and posixpath.basename(process.exe) not in self._expected:  # whose uid may be root's by now
+            self._helpers[process.pid] = None
+            if len(self._helpers) > _MOST:
+                self._helpers.popitem(last=False)
         if activity.setuid and process.uid != 0:
             found += self._by_file(activity)
         elif activity.euid == 0 and process.uid > 0 and program(process).any(["shell", "interpreter"]):
@@ -179,9 +183,6 @@ class Escalation:
             if quiet or nearest(process, ["privilege"]) is not None:
                 return []
             return [self._finding(process, activity.ts, f"{name} without a terminal", name, "low", 0.3, evidence)]
-        self._helpers[process.pid] = None
-        if len(self._helpers) > _MOST:
-            self._helpers.popitem(last=False)
         return [
             self._finding(
                 process, activity.ts, f"{about}, and not one that is known", process.exe, "low", 0.3, evidence
