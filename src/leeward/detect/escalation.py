@@ -130,6 +130,7 @@ class Escalation:
             self._helpers[process.pid] = None
             if len(self._helpers) > _MOST:
                 self._helpers.popitem(last=False)
+                self.counters["escalation_helpers_evicted"] += 1
         if activity.setuid and process.uid != 0:
             found += self._by_file(activity)
         elif activity.euid == 0 and process.uid > 0 and program(process).any(["shell", "interpreter"]):

@@ -34,6 +34,13 @@ _NOTHING: frozenset[str] = frozenset()
 #: Kinds of workloads that are services, and kinds of programs that start them.
 SERVICES = ("systemd", "pod", "container")
 MANAGERS = ("container-runtime", "service-manager")
+SHELL_HOSTS = words_of(
+    """login-server container-runtime container-client terminal ci-runner agent remote-access ssh config-manager vcs
+    package-manager node-agent"""
+)
+"""Who may hold a shell's streams beside a connection: they serve shells to people who proved who they are, or run jobs."""
+SHELL_SHOWS = frozenset({"notebook", "web-terminal", "editor"})
+"""These show shells to people over the network."""
 
 #: Verbs by which a package manager installs, which runs scripts that came over the network.
 _INSTALL = words_of(

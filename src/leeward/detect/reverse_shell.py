@@ -16,7 +16,7 @@ import msgspec
 
 from leeward.detect.detector import occurrence
 from leeward.detect.one_by_one import Asked, OneByOne
-from leeward.detect.programs import Program, program, trusted, words_of
+from leeward.detect.programs import SHELL_HOSTS, SHELL_SHOWS, Program, program, trusted
 from leeward.detect.rule import rules
 from leeward.detect.shell_ratings import COMMANDS, direct, is_here, payload, relayed, relays
 from leeward.detect.streams import Held, Lead, Streams, other_end
@@ -29,14 +29,6 @@ from leeward.model.times import iso
 _SECOND = 10**9
 _WAIT = _SECOND // 5
 _MOST = 8_192
-
-#: Who may hold a shell's streams beside a connection: they serve shells to people who proved who they are, or run jobs.
-_HOSTS = words_of(
-    """login-server container-runtime container-client terminal ci-runner agent remote-access ssh config-manager vcs
-    package-manager node-agent"""
-)
-#: These show shells to people over the network; told as low.
-_SHOW = frozenset({"notebook", "web-terminal", "editor"})
 
 
 class _Verdict(msgspec.Struct, frozen=True):
@@ -200,7 +192,7 @@ class ReverseShell:
         port = flow.dst.port
         if flow.proto == "udp" or port in self._ports:
             return None
-        if trusted(through, _SHOW):
+        if trusted(through, SHELL_SHOWS):
             return "low", 0.2
         terminal = "terminal" in (inward.how, outward.how)
         raw = flow.l7 == "" and not self._unspoken(flow, port, ts)
@@ -230,7 +222,7 @@ class ReverseShell:
         An agent may, for the streams end at it; but it speaks HTTP to whoever is not on this host, its provider first. One that
         never spoke to a model and has a connection on which bytes of no known protocol came is one by its place alone: a program
         that lies in the agent's folder, where its skills are put."""
-        if trusted(through, _HOSTS - {"agent"}):
+        if trusted(through, SHELL_HOSTS - {"agent"}):
             return True
         if not trusted(through, ["agent"]):
             return False
@@ -258,7 +250,7 @@ class ReverseShell:
                 lead.how != "stream"
                 or relay is None
                 or relay.streams[1].kind != "pipe"
-                or trusted(relay.process, _HOSTS)
+                or trusted(relay.process, SHELL_HOSTS)
             ):
                 continue
             out = relay.streams[1]
@@ -332,7 +324,7 @@ class ReverseShell:
         return [self._finding(held, _Verdict("high", 0.75, lead, lead), activity.ts)]
 
     def _runs_for_a_living(self, one: Ancestor) -> bool:
-        return trusted(one, _HOSTS | _SHOW) or self._excused(one.pid)
+        return trusted(one, SHELL_HOSTS | SHELL_SHOWS) or self._excused(one.pid)
 
     # -- told ------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import msgspec
 
 from leeward.detect.commands import programs_run
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import program, trusted, words_of
+from leeward.detect.programs import SHELL_HOSTS, SHELL_SHOWS, program, trusted
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, ExchangeSeen, FlowSeen, Started
 from leeward.model.finding import Finding
@@ -25,10 +25,7 @@ from leeward.model.times import iso
 _RULE = "unexpected-process"
 _MOST, _NAMES = 8_192, 32
 _WHO = frozenset({"id", "whoami"})
-_FOR_A_LIVING = words_of(
-    """login-server container-runtime container-client terminal ci-runner agent remote-access ssh config-manager vcs
-    package-manager node-agent notebook web-terminal editor job-runner model-server service-manager"""
-)
+_FOR_A_LIVING = SHELL_HOSTS | SHELL_SHOWS | {"job-runner", "model-server", "service-manager"}
 
 
 class _Served(msgspec.Struct):
@@ -87,7 +84,7 @@ class WebShell:
         process, ts = activity.process, activity.ts
         holder = next((above for above in process.ancestors[:3] if not program(above).any(("shell",))), None)
         served = self._served.get(holder.pid) if holder is not None else None
-        if holder is None or served is None or served.told or not served.heard:
+        if holder is None or served is None or served.told:
             return []
         names = [made.name for made, _ in programs_run(process.argv) if "recon" in made.kinds]
         if not names or holder.pid in self._speakers or trusted(holder, _FOR_A_LIVING):
