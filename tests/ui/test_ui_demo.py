@@ -247,13 +247,14 @@ def test_an_incident_is_told_and_triaged(opened: Open, demo: Demo) -> None:
     box = page.locator(".drawer")
     box.locator(".chain .step").first.wait_for()
 
-    def shown() -> list[str]:
-        box.locator(".chain .step").first.wait_for()
-        return [words(text) for text in box.locator(".chain .step .what").all_inner_texts()]
+    def chain_is_shown() -> bool:
+        told = demo.ask(f"/incidents/{incident['id']}")["chain"]
+        lines = [words(text) for text in box.locator(".chain .step .what").all_inner_texts()]
+        return len(lines) == len(told) > 0 and all(
+            words(step["what"]) in line for step, line in zip(told, lines, strict=True)
+        )
 
-    told = wait_until(lambda: (chain := demo.ask(f"/incidents/{incident['id']}")["chain"]) and len(chain) == len(shown())
-                      and chain, "the chain", 40)  # fmt: skip
-    assert all(words(step["what"]) in line for step, line in zip(told, shown(), strict=True))
+    wait_until(chain_is_shown, "the chain", 40)
     assert all(words(line) in words(box.inner_text()) for line in incident["because"][:3])
 
     def kept() -> Any:

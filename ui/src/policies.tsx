@@ -87,12 +87,13 @@ function Editor({ file, me, saved }: { file: PolicyFile | undefined; me: Me; sav
   }, [text]);
   const target = name || `${/^\s*name:\s*([a-z0-9-]+)/m.exec(text)?.[1] ?? "policy"}.yaml`;
   const save = async () => {
+    const here = location.hash;
     try {
       await ask(`/policies/${encodeURIComponent(target)}`, { method: "PUT", body: JSON.stringify({ text, before: file?.hash ?? "" }) });
       setError(undefined);
       setDone(`${target} is written. It is in force within seconds.`);
       saved();
-      location.hash = link("policies", target);
+      if (location.hash === here) location.hash = link("policies", target); // unless they went on meanwhile
     } catch (problem) {
       setError(problem as Error);
     }
