@@ -292,7 +292,7 @@ def _before(ends: Iterable[int], data: bytes, reach: int, behind: int = _BEHIND)
 def needs_words(recognizer: Recognizer) -> bool:
     """Whether a match without a context word is below what is reported by default. Patterns of ASCII only, which Python's re and
     Hyperscan read alike."""
-    weak = recognizer.confidence < FLOOR and bool(recognizer.words) and not recognizer.unwrap
+    weak = recognizer.confidence < FLOOR and bool(recognizer.words) and not (recognizer.unwrap or recognizer.rare)
     return weak and len(recognizer.patterns) <= _FEW and all(pattern.isascii() for pattern in recognizer.patterns)
 
 

@@ -125,6 +125,7 @@ class Recognizer(msgspec.Struct, frozen=True):
     checks: tuple[Check, ...] = ()
     context: Words | None = None
     words: tuple[str, ...] = ()
+    rare: bool = False
     against: Words | None = None
     keep: tuple[int, int] = (0, 0)
     unwrap: str = ""
@@ -220,6 +221,7 @@ def _built(record: Record, path: Path, define: dict[str, str]) -> Recognizer:
         checks=checks,
         context=words(record.get("context", ())),
         words=tuple(record.get("context", ())),
+        rare=record.get("rare", False),
         against=words(record.get("against", ())),
         keep=(pairs["keep"][0], pairs["keep"][1]),
         around=(pairs["around"][0], pairs["around"][1]),
