@@ -2,9 +2,10 @@
 
     python -m bench detect            (BENCH_FLOWS=1000000 BENCH_WORKLOADS=10000 by default)
 
-Made hour by hour, so that what memory grows is the detectors'. Only the feeding is timed, not the making, in processor time of
+Made slice by slice, so that what memory grows is the detectors'. Only the feeding is timed, not the making, in processor time of
 this process. Each flow is told three times (began, moved, ended); a quarter have their name asked first, some carry HTTP or an AI
-exchange; programs start and end.
+exchange; programs start and end. Then the same number of flows alone, in another process, `DENSE` of them a second: a day of a
+million flows has so few a second that most of it is the hourly work for each workload.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from __future__ import annotations
 import os
 import random
 import resource
+import subprocess
+import sys
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +38,7 @@ from leeward.model.times import iso
 S = 10**9
 T0 = 1_767_571_200 * S  # a Monday, 00:00 UTC
 SLICE = 10  # seconds made at once: a replay feeds activities soon after they were made
+DENSE = 20_000  # flows in a second, where they are fed alone
 MEASURED = 24  # every so many slices is timed call by call
 _MODELS = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5", "mistral-small")
 _BY_HOUR = [4, 3, 3, 3, 3, 4, 6, 9, 13, 16, 17, 17, 16, 17, 17, 16, 15, 13, 11, 9, 8, 7, 6, 5]
@@ -66,15 +71,19 @@ class Host:
                 chosen = [("api.openai.com", "162.159.140.245"), *chosen]
             self.habits.append([(name, Endpoint(ip, rng.choice((443, 443, 5432, 6379, 8080)))) for name, ip in chosen])
         self.number = 0
+        self._later: list[Activity] = []
 
-    def hour(self, begin: int, flows: int) -> Iterator[list[Activity]]:
-        """The activities of an hour that begins at Unix second `begin`, slice by slice, in the order of time."""
-        for start in range(begin, begin + 3600, SLICE):
-            acts: list[Activity] = []
-            for _ in range(flows * SLICE // 3600):
-                ts = (start + self.rng.randrange(SLICE)) * S + self.rng.randrange(S)
+    def span(self, begin: int, seconds: int, flows: int, piece: int = SLICE) -> Iterator[list[Activity]]:
+        """The activities of so many seconds from Unix second `begin` on, `piece` seconds at a time, in the order of time."""
+        for start in range(begin, begin + seconds, piece):
+            acts = self._later
+            for _ in range(flows * piece // seconds):
+                ts = (start + self.rng.randrange(piece)) * S + self.rng.randrange(S)
                 acts += self._flow(min(len(self.processes) - 1, int(len(self.processes) * self.rng.random() ** 3)), ts)
             acts.sort(key=lambda act: act.ts)
+            end = bisect_left(acts, (start + piece) * S, key=lambda act: act.ts)
+            self._later = acts[end:]
+            del acts[end:]
             yield acts
 
     def _flow(self, n: int, ts: int) -> Iterator[Activity]:
@@ -228,8 +237,28 @@ def lookup() -> float:
     return (time.process_time_ns() - began) / n
 
 
+def _size() -> tuple[int, int]:
+    return int(os.environ.get("BENCH_FLOWS", 10**6)), int(os.environ.get("BENCH_WORKLOADS", 10**4))
+
+
+def alone() -> None:
+    """Flows and nothing else."""
+    flows, workloads = _size()
+    host, bench = Host(workloads), Bench()
+    collector.settle()
+    fed = 0
+    for acts in host.span(T0 // S, flows // DENSE, flows, piece=1):
+        seen: list[Activity] = [act for act in acts if type(act) is FlowSeen]
+        fed += len(seen)
+        bench.feed(seen)
+    print(
+        f"flows alone, {DENSE:,} a second of {workloads} workloads: {fed / 3 / bench.seconds:,.0f} distinct flows/s on one core, "
+        f"{fed / bench.seconds:,.0f} activities/s ({fed // 3} flows; a look-up takes {lookup():.0f} ns; {rss():.0f} MiB)"
+    )
+
+
 def main(_folder: Path) -> None:
-    flows, workloads = int(os.environ.get("BENCH_FLOWS", 10**6)), int(os.environ.get("BENCH_WORKLOADS", 10**4))
+    flows, workloads = _size()
     host, bench = Host(workloads), Bench()
     collector.settle()  # as `leeward run` does
     base = rss()
@@ -238,7 +267,7 @@ def main(_folder: Path) -> None:
     kinds: Counter[str] = Counter()
     timed, slices, memory = 0, 0, []
     for hour, share in enumerate(_BY_HOUR):
-        for acts in host.hour(T0 // S + hour * 3600, flows * share // sum(_BY_HOUR)):
+        for acts in host.span(T0 // S + hour * 3600, 3600, flows * share // sum(_BY_HOUR)):
             kinds.update(type(act).__name__ for act in acts)
             slices += 1
             if slices % MEASURED == 0:
@@ -249,6 +278,8 @@ def main(_folder: Path) -> None:
             acts.clear()
         memory.append(rss())
     _report(bench, kinds, timed, host.number, base, memory)
+    sys.stdout.flush()
+    subprocess.run([sys.executable, "-c", "from bench.detect import alone; alone()"], check=True)
 
 
 def _report(bench: Bench, kinds: Counter[str], timed: int, flows: int, base: float, memory: list[float]) -> None:
