@@ -92,7 +92,7 @@ for (1 .. $rounds) {
     else { $down++ }
     select(undef, undef, undef, 0.06);
   }
-  for my $host (shuffle(@members)[0 .. 1]) {
+  for my $host ((shuffle(@members))[0 .. 1]) {
     my $tcp = IO::Socket::INET->new(PeerAddr => $host, PeerPort => 8301, Timeout => 1) or next;
     print $tcp 'push-pull' x 300; $tcp->flush; sysread($tcp, my $all, 4096);
   }

@@ -147,7 +147,7 @@ seq 1 200 | paste - - > $box/in
 unshare --mount --pid --ipc --net --uts --fork --mount-proc sh -c "
   mount -t tmpfs -o size=4m,nosuid,nodev tmpfs /mnt
   exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\
-    sh -c 'ulimit -t 2 -f 100; exec $box/a'" < $box/in > $box/out
+    sh -c 'ulimit -t 2; ulimit -f 100; exec $box/a'" < $box/in > $box/out
 sum=$(awk '{ s += $1 } END { print s }' $box/out)
 rm -rf $box
 echo "judged $sum"
