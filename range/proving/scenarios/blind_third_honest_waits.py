@@ -32,7 +32,7 @@ end
     tools=("ruby",),
 )
 def flags(world: World) -> None:
-    """As Unleash's and LaunchDarkly's polling SDKs do. The twin of an implant that waits for orders: small, regular, kept open."""
+    """As Unleash's and LaunchDarkly's polling SDKs do. The twin of an implant that waits for orders."""
     count: list[str] = []
 
     def serve(asked: Asked) -> Reply:
