@@ -22,7 +22,8 @@ use Socket;
 my ($host, $file) = @ARGV;
 socket(S, PF_INET, SOCK_RAW, 1) or die $!;
 open(my $in, '<:raw', $file) or die $!;
-my ($to, $n) = (sockaddr_in(0, inet_aton($host)), 0);
+my $to = sockaddr_in(0, inet_aton($host));
+my $n = 0;
 while (read($in, my $body, 1200)) {
     my $packet = pack('CCnnn', 0, 0, 0, 4711, $n & 0xffff) . $body;
     my $sum = unpack('%32n*', $packet);
@@ -57,14 +58,20 @@ TUNNEL = """
 import fcntl, os, socket, struct, subprocess, sys
 tun = os.open('/dev/net/tun', os.O_RDWR)
 fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b'utun7', 0x1001))
-for words in ('addr add 10.200.0.2/24 dev utun7', 'link set utun7 mtu 1300 up', 'route add 192.0.2.0/24 dev utun7'):
+for words in ('addr add 10.200.0.2/24 dev utun7', 'link set utun7 mtu 1300 txqueuelen 10000 up',
+              'route add 192.0.2.0/24 dev utun7'):
     subprocess.run(['ip', *words.split()], check=True)
 peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 peer.connect((sys.argv[1], 4500))
+turned = bytes(byte ^ 0x5a for byte in range(256))
 print('up', flush=True)
+sent = told = 0
 while True:
     packet = os.read(tun, 2000)
-    peer.send(b'\\x5a\\x01\\0\\0' + bytes(byte ^ 0x5a for byte in packet))
+    sent += peer.send(b'\\x5a\\x01\\0\\0' + packet.translate(turned))
+    if sent > told + 1_000_000:
+        told = sent
+        print(sent, flush=True)
 """
 
 
@@ -91,8 +98,8 @@ def tun(world: World) -> None:
     world.run("bash", "-c", f"for n in 0 1 2 3 4 5; do {dd}; sleep 0.8; done", unit=BACKUP)
     world.sleep(1.0)
     tunnel.stop()
-    if end.received < 11_000_000:
-        raise ScenarioError(f"{end.received} bytes arrived")
+    if int(tunnel.said().split()[-1]) < 10_500_000:
+        raise ScenarioError(f"{tunnel.said()} {end.received} bytes arrived")
 
 
 QUIC = r"""
