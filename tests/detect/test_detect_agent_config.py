@@ -119,3 +119,17 @@ def test_pip_that_runs_itself_with_another_python() -> None:
     assert severity(pip, evil, "python-startup") == "medium"
     script = proc("sh -c 'python3 build.py'", pip)
     assert severity(script, evil, "python-startup") == "high"
+
+
+@pytest.mark.parametrize(
+    ("process", "path", "expected"),
+    [
+        (proc("tar xz -C /home/bob", proc("sh -c 'curl x | tar xz -C /home/bob'", workload="shop")), SETTINGS, "medium"),
+        (proc("cp /srv/x /home/bob/.codex/config.toml", proc("bash -c 'cp x y'", workload="shop")), SETTINGS, "medium"),
+        (proc("tar xz -C /srv/shop", proc("sh -c 'tar xz'", workload="shop")), "/srv/shop/AGENTS.md", "low"),
+        (proc("tar xz -C /home/bob", proc("sh /usr/lib/restore.sh", workload="restore")), SETTINGS, "low"),
+        (proc("tar xz", proc("sh -c 'tar xz'", proc("/opt/actions-runner/bin/Runner.Worker", workload="ci"))), SETTINGS, "low"),
+    ],
+)  # fmt: skip
+def test_what_a_service_has_a_shell_unpack_over_a_home(process: Process, path: str, expected: str) -> None:
+    assert severity(process, path) == expected

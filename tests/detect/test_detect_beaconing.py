@@ -187,12 +187,23 @@ def test_a_connection_that_stays_open(period: float, jitter: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proto", "period", "severity"), [("udp", 25, "low"), ("tcp", 25, "medium"), ("udp", 90, "medium")]
-)
-def test_a_tunnel_that_keeps_a_nat_awake(proto: str, period: int, severity: str) -> None:
+    ("proto", "period", "domain", "severity"),
+    [
+        ("udp", 25, "vpn.acme.example", "low"), ("udp", 90, "vpn.acme.example", "medium"),
+        ("tcp", 25, "vpn.acme.example", "low"), ("tcp", 90, "vpn.acme.example", "low"),
+        ("tcp", 600, "vpn.acme.example", "medium"), ("tcp", 4, "vpn.acme.example", "medium"), ("tcp", 25, "", "medium"),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_conversation_open(proto: str, period: int, domain: str, severity: str) -> None:
     script = process("/usr/bin/ruby", "ruby", "/srv/vpn/tunnel.rb")
-    acts = kept_open(script, steady(period, 40), 32, proto=proto, port=51820, domain="vpn.acme.example")
+    acts = kept_open(script, steady(period, 40), 32, proto=proto, port=51820, domain=domain)
     assert worst(found(acts)) == severity
+
+
+def test_heartbeats_that_are_spread_are_not_what_keeps_tcp_open() -> None:
+    script = process("/usr/bin/ruby", "ruby", "/srv/vpn/tunnel.rb")
+    acts = kept_open(script, jittered(random.Random(4), 25, 40, 0.2), 32, port=51820, domain="vpn.acme.example")
+    assert worst(found(acts)) == "medium"
 
 
 def test_calls_that_nobody_takes() -> None:
@@ -238,6 +249,25 @@ def test_on_whose_behalf_a_resolver_asks_is_not_known() -> None:
     chance = random.Random(5)
     names = [f"{chance.randbytes(6).hex()}.cdn-metrics.example" for _ in range(12)]
     assert worst(found(questions(process("/usr/sbin/unbound"), names))) == "low"
+
+
+def test_what_a_resolver_asks_over_tls_is_others_too() -> None:
+    gaps = jittered(random.Random(1), 20, 16)
+    stubby = process("/usr/bin/python3", "python3", "/usr/lib/stubby/stubby.py")
+    assert worst(found(calls(stubby, gaps, domain="dns.acme.example", port=853))) == "low"
+    other = process("/usr/bin/python3", "python3", "/usr/lib/x/poll.py")
+    assert worst(found(calls(other, gaps, domain="dns.acme.example", port=853))) == "medium"
+    assert worst(found(calls(process("/tmp/stubby"), gaps, domain="dns.acme.example", port=853))) == "high"
+
+
+def test_connections_that_follow_each_other_sooner_than_flows_are_told_of() -> None:
+    """A new flow is told of at once, what moved in it up to a second later, which may be right before the next."""
+    who, ts, acts, chance = process(*IMPLANT), NOON, [], random.Random(3)
+    for n in range(9):
+        one = flow(C2, 443, ts=ts, pid=who.pid, source_port=40000 + n, proto="udp", domain="edge.example")
+        acts += [seen(who, one, ts, packets=1, began=True), seen(who, one, ts + SECOND, 1200, 40)]
+        ts += int(2 * chance.uniform(0.7, 1.3) * SECOND)
+    assert found(sorted(acts, key=lambda act: act.ts))
 
 
 def test_a_resolver_that_asks_for_others_is_not_another() -> None:

@@ -261,6 +261,27 @@ def test_memory_is_read() -> None:
     assert not found(Credentials(), started(other), gdb)
 
 
+def test_a_child_that_reads_the_memory_of_who_started_it() -> None:
+    """tj-actions (CVE-2025-30066): a step of a build has its runner's secrets. What reads what it started looks after it."""
+    runner = proc("/opt/ci/Runner.Worker", workload="ci")
+    step = proc("python3 dump.py", proc("bash -e step.sh", runner))
+    opened = system(step, "open", path=f"/proc/{runner.pid}/mem", label="memory", target=runner)
+    assert worst(found(Credentials(), started(runner), started(step), opened)) == "high"
+    down = system(runner, "open", path=f"/proc/{step.pid}/mem", label="memory", target=step)
+    assert not found(Credentials(), started(runner), started(step), down)
+    environ = system(step, "open", path=f"/proc/{runner.pid}/environ", label="environ", target=runner)
+    assert not found(Credentials(), started(runner), started(step), environ)
+
+
+def test_an_audit_by_tools_of_the_system_is_low() -> None:
+    audit = proc("sh /usr/sbin/lynis audit system", workload="lynis")
+    assert worst(found(Credentials(), *opens(proc("awk -F: x /etc/shadow", audit), "shadow"))) == "low"
+    swept = opens(proc("cat x", audit), *ALL, every=0.1)
+    assert worst(found(Credentials(), *swept)) == "low"
+    named_so = proc("sh /tmp/lynis", workload="lynis")
+    assert worst(found(Credentials(), *opens(proc("awk -F: x /etc/shadow", named_so), "shadow"))) == "high"
+
+
 def test_old_ones_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leeward.detect.credentials._MOST", 50)
     detector = Credentials()

@@ -151,6 +151,19 @@ def test_a_script_that_lies_where_anybody_may_write() -> None:
     assert role(process("/usr/bin/python3", "python3", "/tmp/ray/session_1/job.py")).kind == "script"
 
 
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ("/srv/shop/uploads/2026/11/avatar.php", "dropped"), ("/var/www/html/wp-content/cache/x.php", "dropped"),
+        ("/home/app/.cache/fontconfig/up.pl", "dropped"), ("/srv/shop/app.php", "script"),
+        ("/root/.cache/uv/archive-v0/a1/bin/tool.py", "script"), ("/home/ci/.cache/pre-commit/repo1/hook.py", "script"),
+        ("/home/bob/.ansible/tmp/ansible-tmp-1/AnsiballZ_setup.py", "script"), ("cache/x.py", "script"),
+    ],
+)  # fmt: skip
+def test_a_script_that_lies_where_a_service_writes_what_it_is_given(script: str, kind: str) -> None:
+    assert role(process("/usr/bin/python3", "python3", script)).kind == kind
+
+
 def test_what_is_old_leaves_a_group_that_is_in_use() -> None:
     kept: Bounded[Entry] = Bounded("kept", Counter(), limit=1000, age_ns=10 * SECOND, share=1)
     for n in range(100):

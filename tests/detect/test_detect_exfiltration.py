@@ -166,6 +166,36 @@ def test_its_own_telemetry_stays_low() -> None:
     assert worst(told) == "low"
 
 
+def pieces(who: Process, sizes: list[int], pause: float, domain: str) -> Iterator[FlowSeen]:
+    one = flow("203.0.113.7", 443, ts=NOON, domain=domain, pid=who.pid)
+    yield seen(who, one, NOON, packets=1, began=True)
+    for n, size in enumerate(sizes):
+        ts = NOON + int(n * pause * SECOND)
+        yield seen(who, one, ts, size // 2)
+        yield seen(who, one, ts + SECOND, size - size // 2)
+
+
+STORE = "archive.s3.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("program", "sizes", "pause", "expected"),
+    [
+        (APP, [300_000] * 30, 20, "medium"),
+        (APP, [300_000] * 20, 20, "low"),  # too few
+        (APP, [300_000 + 40_000 * (n % 5) for n in range(60)], 20, "low"),  # what an application stores differs
+        (APP, [300_000] * 60, 600, "low"),  # a job every ten minutes
+        (APP, [300_000] * 60, 2, "low"),  # an upload
+        (("/usr/bin/rclone", "rclone", "copy"), [300_000] * 60, 20, ""),
+    ],
+)
+def test_pieces_of_one_size_with_pauses(
+    program: tuple[str, ...], sizes: list[int], pause: float, expected: str
+) -> None:
+    told = run(detector(), pieces(process(*program), sizes, pause, STORE))
+    assert worst(told) == expected
+
+
 def test_more_than_it_ever_sent() -> None:
     by, told, who = detector(), [], process("/usr/bin/rclone", "rclone", "copy")
     for n in range(40):

@@ -8,12 +8,14 @@ decides: an install script under npm under an agent is the install's. Invariants
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 from typing import Any
 
 from leeward.detect.detector import occurrence
 from leeward.detect.people import People
 from leeward.detect.programs import anybodys, installs, lineage, program, trusted
+from leeward.detect.roles import typed_in_a_service
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, Started, System
 from leeward.model.finding import Finding
@@ -27,6 +29,7 @@ _COPIES = ("archiver", "file-tool", "ci-runner")
 _KEEPERS = ("vcs", "config-manager", "backup", "container-runtime")
 _SERVERS = ("web-server", "model-server", "notebook")
 _STEPS = 10
+_HOME_CONFIG = re.compile(r"(?:/root|/home/[^/]+)/\.")  # projects have folders of their own
 
 
 class AgentConfig:
@@ -96,7 +99,10 @@ class AgentConfig:
                 if program(process).any(("shell", "file-tool", "archiver", "wrapper"))
                 else ("low", 0.3, "a program of a person")
             )
-        if trusted(process, _COPIES) or any(trusted(one, ["ci-runner"]) for one in process.ancestors[:_STEPS]):
+        build = any(trusted(one, ["ci-runner"]) for one in process.ancestors[:_STEPS])
+        if build or (
+            trusted(process, _COPIES) and not (_HOME_CONFIG.match(activity.path) and typed_in_a_service(process))
+        ):
             return "low", 0.3, "a program that copies or unpacks, or a build"
         if activity.path.endswith((".md", "rules", ".mdc")) and "/." not in activity.path.rsplit("/", 2)[0]:
             return "low", 0.4, "instructions of a project, by none that is known to write them"

@@ -34,28 +34,30 @@ from leeward.model.times import iso
 _RULE = "beaconing"
 _AGE_NS = 14 * 86_400 * 10**9
 _ONCE, _SERIES, _DESTINATIONS, _NAMED = 131_072, 65_536, 131_072, 65_536
-_PAUSE_NS = 1_200_000_000  # flows are told of about once a second: what is nearer is the same activity
+_TOLD_NS = 10**9  # what moves in flows is told of about once a second, that they begin at once
+_PAUSE_NS = 1_200_000_000  # what is nearer is the same activity
 _CARRIERS = frozenset(
     (5, 10, 15, 16, 25, 65, 255)
 )  # IANA RR types that carry data of a choice: CNAME NULL MX TXT KEY HTTPS ANY
-_WELL_KNOWN = frozenset(("storage", "code", "mirror", "telemetry", "cloud", "time", "work", "lookup"))
+_WELL_KNOWN = frozenset(("storage", "code", "mirror", "telemetry", "cloud", "time", "work", "lookup", "reference"))
 _AWAY = frozenset(("public", "private"))
 _TLS = 443
 _LATER_LOOKS, _AFTER_TOLD = 4, 8  # rounds until the next look
 
 
 class _Once(Kept, gc=False):
-    """Contacted once. first, active: when it began, was last active; sent: bytes."""
+    """Contacted once. first, active: when it began, was last active; late: that was told up to `_TOLD_NS` late; sent: bytes."""
 
     first: int = 0
     active: int = 0
     sent: float = 0.0
+    late: bool = False
 
 
 class _Series(Kept, gc=False, kw_only=True):
-    """Contacted several times. start: of the last round; active: last activity in it; sent: bytes in it. intervals: seconds;
-    sizes: bytes of the rounds that are over; forms: hashes of what was asked for. look: at which `total` the next look is due.
-    within: is there a round inside a flow, of which we are told about once a second?"""
+    """Contacted several times. start: of the last round; active, late: last activity in it, as of _Once; sent: bytes in it.
+    intervals: seconds; sizes: bytes of the rounds that are over; forms: hashes of what was asked for. look: at which `total`
+    the next look is due. within: is there a round inside a flow, of which we are told about once a second?"""
 
     first: int
     start: int
@@ -67,6 +69,7 @@ class _Series(Kept, gc=False, kw_only=True):
     total: int = 0
     look: int = 0
     within: bool = False
+    late: bool = False
 
 
 class _Known(Kept, kw_only=True):
@@ -233,14 +236,15 @@ class Beaconing:
             if once is None:
                 self._once.put(who, key, _Once(first=at, active=at, sent=sent), ts)
                 return None
-            if at - once.active < _PAUSE_NS:
-                once.active, once.sent = max(at, once.active), once.sent + sent
+            if _goes_on(once, at, began):
+                once.sent += sent
                 return None
             self._once.drop(who, key)
             series = _Series(
                 first=once.first,
                 start=once.first,
                 active=once.active,
+                late=once.late,
                 sent=once.sent,
                 intervals=array("d"),
                 sizes=array("d"),
@@ -248,8 +252,8 @@ class Beaconing:
             self._series.put(who, key, series, ts)
             self._meet(who, key, ts)
             series.look = self._limits.first
-        if at - series.active < _PAUSE_NS:
-            series.active, series.sent = max(at, series.active), series.sent + sent
+        if _goes_on(series, at, began):
+            series.sent += sent
             return None
         series.intervals.append((at - series.start) / 1e9)
         if series.sent:
@@ -259,6 +263,7 @@ class Beaconing:
             series.forms = (*series.forms, form)[-self._limits.first :]
         series.within |= at > began > 0
         series.start = series.active = at
+        series.late = at > began > 0
         series.sent = sent
         series.total += 1
         return series if series.total >= series.look else None
@@ -295,7 +300,7 @@ class Beaconing:
         score = sum(signs.values())
         self.closest[_RULE] = max(self.closest.get(_RULE, 0.0), score / self._settings["severity"]["medium"])
         severity = "low" if known else next((name for name, least in self._severities if score >= least), "")
-        if severity and place.way == "dns" and "resolver" in program.groups and program.kind != "odd":
+        if severity and "resolver" in program.groups and not program.by_hand:
             severity = "low"  # on whose behalf is not known
         if not severity:
             return []
@@ -347,14 +352,21 @@ class Beaconing:
             found.append("small")
         if spread(sizes) <= settings["constant_spread"]:
             found.append("constant")
-        least, most = settings["awake_seconds"]
-        if place.proto == "udp" and series.within and least <= median(series.intervals) <= most:
+        if series.within and self._keeps_awake(place, series):
             found.append("kept-awake")
         if len(series.forms) > 1 and len(set(series.forms)) == len(series.forms):
             found.append("never-the-same")
         elif known is not None and self._fetches(known) and spread(series.intervals) <= settings["timer_spread"]:
             found.append("fetches")
         return {sign: self._signs[sign] for sign in found}
+
+    def _keeps_awake(self, place: _Place, series: _Series) -> bool:
+        """Is it what keeps a conversation open: over UDP by how often, over TCP exact as well, to somebody who has a name?"""
+        tcp = place.proto != "udp"
+        least, most = self._settings["awake_tcp_seconds" if tcp else "awake_seconds"]
+        if not least <= median(series.intervals) <= most:
+            return False
+        return not tcp or (place.name != "" and spread(series.intervals) <= self._settings["awake_spread"])
 
     def _fetches(self, known: _Known) -> bool:
         """Does each answer bring something, as to who asks for data, not for orders?"""
@@ -390,6 +402,15 @@ class Beaconing:
             subject={"destination": where, "address": place.ip, "program": program.name, "period": _length(period)},
             evidence=[evidence], severity=severity, confidence=0.9 if severity == "high" else None,
         )  # fmt: skip
+
+
+def _goes_on(kept: _Once | _Series, at: int, began: int) -> bool:
+    """Is this the activity that there is already? It is remembered as its latest then."""
+    if at - kept.active + (_TOLD_NS if kept.late and at == began else 0) >= _PAUSE_NS:
+        return False
+    if at > kept.active:
+        kept.active, kept.late = at, at > began > 0
+    return True
 
 
 def _length(seconds: float) -> str:

@@ -31,6 +31,7 @@ _SHOWN = re.compile(r"[a-zA-Z]*e[a-zA-Z]*")  # ps(1): the option `e` of BSD show
 _HOME = re.compile(r"/root/|/home/[^/]+/")
 _READ_ALL = ("backup", "indexer")
 _SCANNERS = ("secret-scanner",)
+_AUDITORS = ("auditor",)
 _SESSIONS = (
     "terminal",
     "login-server",
@@ -128,7 +129,7 @@ class Credentials:
                 return self._is_own(process, int(pid[1]) if pid is not None else 0)
             if target is not None and target.pid and _is_kin(process, target):
                 return True
-            if pid is not None and self._is_own(process, int(pid[1])):
+            if label == "environ" and self._is_own(process, int(pid[1]) if pid is not None else 0, target):
                 return True
         if label == "ai-credential" and _of_project(process, path):
             return True
@@ -143,11 +144,11 @@ class Credentials:
                 return True
         return False
 
-    def _is_own(self, process: Process, pid: int) -> bool:
+    def _is_own(self, process: Process, pid: int, target: Process | None = None) -> bool:
         """The process itself, one above it, or one of the same workload."""
         if pid == process.pid or any(above.pid == pid for above in process.ancestors):
             return True
-        return bool(process.workload.id) and self._workloads.get(pid) == process.workload.id
+        return bool(process.workload.id) and self._whose(pid, target) == process.workload.id
 
     def _whose(self, pid: int, target: Process | None) -> str:
         """The workload of a process that was read, "" if it is not known."""
@@ -168,7 +169,9 @@ class Credentials:
         if label in self._embedded and not shows and not anybodys(process.exe):
             return []
         severity, confidence = "low", 0.4
-        if label in ("shadow", "memory") and process.container is None and not person:
+        if nearest(process, _AUDITORS) is not None:
+            severity, confidence = "low", 0.3  # it looks for weak passwords and open files, by tools of the system
+        elif label in ("shadow", "memory") and process.container is None and not person:
             severity, confidence = "high", 0.7
         elif label == "shadow" and (person or process.container is not None):
             severity, confidence = "low", 0.4
@@ -266,7 +269,7 @@ class Credentials:
         if installing(process) is not None:
             return "critical", 0.9
         line = [one, *lineage(process, 3)]
-        if any(trusted(p, (*_READ_ALL, *_SCANNERS, "editor")) for p in line) or trusted(process, ["agent"]):
+        if any(trusted(p, (*_READ_ALL, *_SCANNERS, *_AUDITORS, "editor")) for p in line) or trusted(process, ["agent"]):
             return "low", 0.3
         if any(_whole_tree(p, process.cwd, activity.path) for p in line):
             return "low", 0.3
@@ -289,10 +292,8 @@ class Credentials:
 
 
 def _is_kin(process: Process, target: Process) -> bool:
-    """What it started, or another part of its workload."""
-    if any(above.pid == process.pid for above in target.ancestors) or target.pid == process.pid:
-        return True
-    return bool(process.workload.id) and process.workload.id == target.workload.id
+    """The process itself, or what it started."""
+    return target.pid == process.pid or any(above.pid == process.pid for above in target.ancestors)
 
 
 def _tool(path: str) -> str:

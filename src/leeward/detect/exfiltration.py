@@ -17,8 +17,7 @@ from typing import Any
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.destinations import address_kind, payload_sent, registered, service_of
 from leeward.detect.detector import occurrence
-from leeward.detect.programs import SERVICES, program
-from leeward.detect.roles import Role, Terminals, ancestor_roles, role
+from leeward.detect.roles import Role, Terminals, ancestor_roles, role, typed_in_a_service
 from leeward.detect.rule import rules
 from leeward.detect.volume import Scale, Volume, add
 from leeward.model.activity import Activity, Ended, FlowSeen, HttpSeen, Started, System
@@ -29,9 +28,10 @@ from leeward.model.times import iso
 _RULE = "data-exfiltration"
 _HOUR_NS = 3600 * 10**9
 _AGE_NS = 30 * 24 * _HOUR_NS
+_WORTH_COUNTING = 4096  # bytes told of at once; acknowledgements and keep-alives are less
 _UDP_SERVERS = 32768  # below it begin the ports that Linux gives to clients (ip_local_port_range)
 _EXPECTED = {
-    "ai": frozenset(("shell", "inline", "tool", "script", "installed", "unknown")),
+    "ai": frozenset(("shell", "inline", "dropped", "tool", "script", "installed", "unknown")),
     "telemetry": frozenset(("script", "installed", "unknown")),
     "work": frozenset(("script", "installed", "unknown")),
 }
@@ -43,13 +43,14 @@ _WORK = {
     "telemetry": frozenset(("agent",)),
 }
 """Groups of programs whose work uploads to a service are."""
+_UPLOADS = frozenset().union(*_WORK.values())
 _DROPS = frozenset(("dropzone", "messenger"))
-_LOOK_AFTER = frozenset(("builder", "administration", "agent", "backup", "login", "storage"))
 
 
 class _To(Kept, kw_only=True, gc=False):
     """first: contact. reason: "yes" (uploads are expected), "weak" (they may be), "" (nothing speaks for them). look: bytes at
-    which to look again."""
+    which to look again. piece, piece_ts: bytes since the last pause, and when the latest were told of; usual: those of the
+    piece before; equal: how many in a row were like it."""
 
     first: int
     reason: str
@@ -59,6 +60,10 @@ class _To(Kept, kw_only=True, gc=False):
     received: int = 0
     volume: Volume
     whole: Volume
+    piece: int = 0
+    piece_ts: int = 0
+    usual: int = 0
+    equal: int = 0
 
 
 class _Whole(Kept, kw_only=True):
@@ -141,6 +146,8 @@ class Exfiltration:
         unusual = self._beyond_past(activity, to)
         if not found and to.sent >= to.look:
             found = self._new(activity, to, who, where)
+        if to.reason == "weak" and activity.sent >= _WORTH_COUNTING:
+            found += self._in_pieces(activity, to, where)
         return found or ([self._unusual(activity, to, where, unusual)] if unusual else [])
 
     def _begin(self, activity: FlowSeen, who: str, where: str) -> _To:
@@ -185,6 +192,26 @@ class Exfiltration:
         }  # fmt: skip
         return [self._told(activity, severity, where, to.sent, "a destination never seen before", evidence)]
 
+    def _in_pieces(self, activity: FlowSeen, to: _To, where: str) -> list[Finding]:
+        """Pieces of one size with pauses between them (ATT&CK T1030): who has something to store sends it at once."""
+        settings, ts = self._settings, activity.ts
+        least, most = settings["piece_pause_seconds"]
+        pause = (ts - to.piece_ts) / 1e9
+        if pause < least:
+            to.piece, to.piece_ts = to.piece + activity.sent, ts
+            return []
+        like = to.piece >= settings["piece_bytes"] and abs(to.piece - to.usual) <= settings["piece_spread"] * to.usual
+        to.equal = to.equal + 1 if like and pause <= most else 0
+        to.usual, to.piece, to.piece_ts = to.piece, activity.sent, ts
+        if to.equal != settings["pieces"] or role(activity.process).groups & _UPLOADS:
+            return []
+        evidence = {
+            "piece_bytes": to.usual, "value": to.equal, "threshold": settings["pieces"],
+            "new_for_s": round((ts - to.first) / 1e9),
+        }  # fmt: skip
+        how = "in pieces of one size with pauses between them"
+        return [self._told(activity, "medium", where, to.sent, how, evidence)]
+
     def _beyond_past(self, activity: FlowSeen, to: _To) -> Volume | None:
         """The volume that is beyond what was usual, if any is: this destination's, else the workload's."""
         here = add(to.volume, activity.sent, activity.ts, self._scale)
@@ -223,7 +250,9 @@ class Exfiltration:
         service, size = service_of(host), activity.request_size
         if service not in _DROPS or activity.method not in ("POST", "PUT", "PATCH"):
             return []
-        few = service == "messenger" and size < self._settings["upload_bytes"] and not role(activity.process).by_hand
+        program = role(activity.process)
+        bot = not program.by_hand or program.kind == "dropped"
+        few = bot and service == "messenger" and size < self._settings["upload_bytes"]
         return [self._drop(activity, registered(host), size, 0, "low" if few else "", path=activity.path)]
 
     def _drop(
@@ -296,7 +325,7 @@ def _reason(service: str, named: bool, program: Role, process: Process) -> str:
     work = program.groups
     if program.name == "ssh":  # a transport for whoever started it
         work = work.union(*(above.groups for above in ancestor_roles(process)[:2]))
-    if service == "ai" and program.kind == "tool" and _typed_in_a_service(process):
+    if service == "ai" and program.kind == "tool" and typed_in_a_service(process):
         return ""  # its own program asks the model; a shell that uploads to the same host may have another account
     if program.kind in _EXPECTED.get(service, ()) or work & _WORK.get(service, frozenset()):
         return "yes"
@@ -305,21 +334,8 @@ def _reason(service: str, named: bool, program: Role, process: Process) -> str:
             return "yes"
         if work & {"backup", "storage"}:
             return "weak" if named else ""
-        return "weak" if named and "builder" in work and not _typed_in_a_service(process) else ""
+        return "weak" if named and "builder" in work and not typed_in_a_service(process) else ""
     return "" if program.by_hand and service in ("storage", "cloud", "mirror", "time", "lookup") else "weak"
-
-
-def _typed_in_a_service(process: Process) -> bool:
-    """Did a shell of a service start it that was given words, not a script; and nobody whose work is to build or to look after
-    things?"""
-    if process.workload.kind not in SERVICES:
-        return False
-    above = list(zip(process.ancestors, ancestor_roles(process), strict=True))
-    for at, (one, its) in enumerate(above):
-        made = program(one)
-        if its.kind == "shell" and made.script is not None and made.script.kind != "file":
-            return not any(further.groups & _LOOK_AFTER for _, further in above[at + 1 :])
-    return False
 
 
 def amount(size: float) -> str:

@@ -188,7 +188,8 @@ def anybodys(path: str) -> bool:
 
 def trusted(process: Process | Ancestor, kinds: Iterable[str]) -> bool:
     """Is it of one of these kinds, and not from a place where anybody may put a program of that name?"""
-    return program(process).any(kinds) and not anybodys(process.exe)
+    made = program(process)
+    return made.any(kinds) and not anybodys(process.exe) and (made.script is None or not anybodys(made.script.target))
 
 
 def starts_services(one: Ancestor) -> bool:

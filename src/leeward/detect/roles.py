@@ -14,7 +14,7 @@ import msgspec
 
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.lists import groups
-from leeward.detect.programs import SERVICES
+from leeward.detect.programs import SERVICES, program
 from leeward.model.activity import Ended, Started, System
 from leeward.model.process import Process
 
@@ -25,12 +25,14 @@ _SCRIPT_END = re.compile(r"\.(py|js|mjs|cjs|ts|rb|pl|sh|php|lua|pyc|jar)$")
 _INLINE = frozenset(("-c", "-e", "-E", "-r", "--eval", "-"))
 _MANY = frozenset(("busybox", "toybox", "coreutils"))  # many programs in one
 _DAY_NS = 86_400 * 10**9
+_LOOK_AFTER = frozenset(("builder", "administration", "agent", "backup", "login", "storage"))
 
 
 class Role(msgspec.Struct, frozen=True):
     """name: the program's, of an interpreter the script's. kind: "odd" | "shell" | "inline" (an interpreter whose program is on
-    its command line, comes from its input or lies where anybody may write) | "tool" (moves bytes for whoever
-    calls it) | "script" | "installed" | "unknown" (no process is known). groups: of lists/programs.yaml."""
+    its command line, comes from its input or lies where anybody may write) | "dropped" (a script that lies where a service
+    writes what it is given) | "tool" (moves bytes for whoever calls it) | "script" | "installed" | "unknown" (no process is
+    known). groups: of lists/programs.yaml."""
 
     name: str
     kind: str
@@ -39,7 +41,7 @@ class Role(msgspec.Struct, frozen=True):
     @property
     def by_hand(self) -> bool:
         """Is it something that somebody else may have got into their hands?"""
-        return self.kind in ("odd", "shell", "inline", "tool")
+        return self.kind in ("odd", "shell", "inline", "dropped", "tool")
 
 
 def role(process: Process) -> Role:
@@ -110,12 +112,21 @@ def _interpreted(name: str, argv: tuple[str, ...], found: frozenset[str]) -> Rol
         return Role(name, "inline", found)
     script = words[1] if module else words[0]
     called = _SCRIPT_END.sub("", script.rsplit("/", 1)[-1])
-    if script.startswith(_OPEN_FOLDERS) and not script.startswith(_JOBS):
-        return Role(called or name, "inline")
+    if script.startswith(_OPEN_FOLDERS):
+        if not script.startswith(_JOBS):
+            return Role(called or name, "inline")
+    elif _is_filled(script):
+        return Role(called or name, "dropped")
     installed = module or script.startswith("/")
     known = _known()
     more = known.get(called, frozenset()) | known.get(_plain(called), frozenset()) if installed else frozenset()
     return Role(called or name, "script", more - {"shell", "interpreter"})
+
+
+def _is_filled(script: str) -> bool:
+    """Does it lie where a service writes what it is given, and no tool keeps its programs?"""
+    known, folders = groups("folders"), script.split("/")[1:-1] if script.startswith("/") else []
+    return not frozenset(known["filled"]).isdisjoint(folders) and frozenset(known["tool-cache"]).isdisjoint(folders)
 
 
 def _plain(name: str) -> str:
@@ -130,6 +141,19 @@ def _known() -> dict[str, frozenset[str]]:
         for name in names:
             found.setdefault(name, set()).add(group)
     return {name: frozenset(several) for name, several in found.items()}
+
+
+def typed_in_a_service(process: Process) -> bool:
+    """Did a shell of a service start it that was given words, not a script; and nobody whose work is to build or to look after
+    things?"""
+    if process.workload.kind not in SERVICES:
+        return False
+    above = list(zip(process.ancestors, ancestor_roles(process), strict=True))
+    for at, (one, its) in enumerate(above):
+        made = program(one)
+        if its.kind == "shell" and made.script is not None and made.script.kind != "file":
+            return not any(further.groups & _LOOK_AFTER for _, further in above[at + 1 :])
+    return False
 
 
 class _Seat(Kept, gc=False):
