@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any, Protocol, TypeVar
 
 from leeward.detect.findings import identity
 from leeward.detect.rule import rules
-from leeward.model.activity import Activity
+from leeward.model.activity import Activity, FlowSeen
 from leeward.model.exchange import ProcessRef
 from leeward.model.finding import Finding
 from leeward.model.process import Process
@@ -22,7 +23,11 @@ D = TypeVar("D")
 
 
 class Detector(Protocol):
-    """One threat, or a few that share what they remember. counters: of what it evicted, under names of its own."""
+    """One threat, or a few that share what they remember. counters: of what it evicted, under names of its own.
+
+    Most of all that there is tells of flows (one began, moved something, ended): who needs a part of that only says so by
+    `of_flows`: "began" | "inbound" | "sent" (something was sent in it).
+    """
 
     hears: tuple[type[Activity], ...]
     counters: Counter[str]
@@ -43,10 +48,18 @@ class Detection:
         for detector in self.detectors:
             for kind in detector.hears:
                 self._hearers.setdefault(kind, []).append(detector.feed)
+        self._of_flows: dict[tuple[bool, bool, bool], list[Callable[[Any], list[Finding]]]] = {
+            told: [d.feed for d in self.detectors if FlowSeen in d.hears and _needs(d, *told)]
+            for told in product((False, True), (False, True), (False, True))
+        }
 
     def feed(self, activity: Activity) -> list[Finding]:
         found: list[Finding] = []
-        for feed in self._hearers.get(type(activity), ()):
+        if type(activity) is FlowSeen:
+            hearers = self._of_flows[activity.began, activity.flow.direction == "inbound", activity.sent > 0]
+        else:
+            hearers = self._hearers.get(type(activity), [])
+        for feed in hearers:
             if news := feed(activity):
                 found += news
         return found
@@ -63,6 +76,11 @@ class Detection:
         for detector in self.detectors:
             total.update(detector.counters)
         return total
+
+
+def _needs(detector: Detector, began: bool, inbound: bool, sent: bool) -> bool:
+    part = getattr(detector, "of_flows", "all")
+    return {"all": True, "began": began, "inbound": inbound, "sent": sent}[part]
 
 
 def occurrence(

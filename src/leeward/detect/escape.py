@@ -65,6 +65,7 @@ class _Sign(msgspec.Struct, frozen=True):
 
 class Escape:
     hears: tuple[type[Activity], ...] = (System, FlowSeen, Started)
+    of_flows = "began"
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()

@@ -87,6 +87,7 @@ class Exfiltration:
     """is_provider: is this the name of an AI service's host?"""
 
     hears: tuple[type[Activity], ...] = (FlowSeen, HttpSeen, System, Started, Ended)
+    of_flows = "sent"
 
     def __init__(self, is_provider: Callable[[str], object]) -> None:
         self.counters: Counter[str] = Counter()

@@ -49,6 +49,7 @@ class _Life(Kept, kw_only=True):
 
 class Lateral:
     hears: tuple[type[Activity], ...] = (FlowSeen, Started, Ended)
+    of_flows = "began"
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()

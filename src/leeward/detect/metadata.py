@@ -32,6 +32,7 @@ class _Life(Kept, kw_only=True):
 
 class Metadata:
     hears: tuple[type[Activity], ...] = (FlowSeen, HttpSeen, Started, Ended)
+    of_flows = "began"
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()

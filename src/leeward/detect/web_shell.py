@@ -39,6 +39,7 @@ class _Served(msgspec.Struct):
 
 class WebShell:
     hears: tuple[type[Activity], ...] = (FlowSeen, Started, Ended, ExchangeSeen)
+    of_flows = "inbound"
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
