@@ -244,6 +244,21 @@ def test_completions() -> None:
     assert [message.content for message in ai.output] == [" upon"]
 
 
+def test_which_tokens_are_pushed_is_kept_as_a_hash() -> None:
+    def asked(**more: Any) -> dict[str, Any]:
+        ask = {"model": "m", "prompt": "x", **more}
+        return must(request("localhost:8000", "/v1/completions", ask), None).gen_ai.request_parameters
+
+    one, other = asked(logit_bias={"61": 100, "62": 100}), asked(logit_bias={"61": 100, "63": 100})
+    assert (one["logit_bias"]["entries"], len(one["logit_bias"]["sha256"])) == (2, 64)
+    assert one != other == asked(logit_bias={"61": 100, "63": 100})
+    assert asked(allowed_token_ids=[5, 9])["allowed_token_ids"]["entries"] == 2
+    assert asked(logit_bias={}, allowed_token_ids="all") == {}
+    body = {"prompt": "x", "n_predict": 1, "n_probs": 5, "logit_bias": [[15043, 1.0], [9, False]]}
+    ai = must(request("localhost:8080", "/completion", body), None).gen_ai
+    assert (ai.request_parameters["n_probs"], ai.request_parameters["logit_bias"]["entries"]) == (5, 2)
+
+
 def test_embeddings() -> None:
     ask = {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 8}
     body = {

@@ -71,6 +71,26 @@ def test_the_key_of_one_service_turns_up_elsewhere(used: list[ExchangeSeen], who
 
 
 @pytest.mark.parametrize(
+    ("parents", "where", "severity"),
+    [
+        ((), ("argv",), "medium"),  # handed over by hand or by a program
+        ((), ("argv", "environ"), "low"),  # its own configuration, handed on
+        ((), ("environ",), "low"),
+        (HAND, ("argv",), "low"),
+    ],
+)
+def test_a_services_key_on_anothers_command_line(
+    parents: tuple[str, ...], where: tuple[str, ...], severity: str
+) -> None:
+    who = process(
+        "/usr/bin/ruby3.1", "/srv/forum/run.rb", "[secret]", workload="systemd:forum.service", parents=parents
+    )
+    given = started(1850, who, *(FoundKey("openai", OURS.fingerprint, one) for one in where))
+    assert worst(told(keys(), REGULAR, given, call(1900, who=who, key=OURS)), SHARED) == severity
+    assert worst(told(keys(), REGULAR[:3], given, call(1900, who=who, key=OURS)), SHARED) == "low"  # nobody's own yet
+
+
+@pytest.mark.parametrize(
     "users",
     [
         [SHOP, SHOP],

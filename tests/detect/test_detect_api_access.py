@@ -94,7 +94,62 @@ def test_one_credential_that_walks_from_several_addresses() -> None:
     assert worst(told(ApiAccess(), _spread(7))) == "low"  # which of the addresses was shown a list is not known
 
 
+def _changes(verbs: str, things: str, count: int, status: int = 403, **more: str) -> list[HttpSeen]:
+    """Each verb at each thing, with as many reads in between that are allowed."""
+    tries = [(verb, thing) for thing in things.split() for verb in verbs.split()]
+    acts: list[HttpSeen] = []
+    for n in range(count):
+        verb, thing = tries[n % len(tries)]
+        acts.append(http(n, "/api/me", 200, identity="reader", **more))
+        acts.append(http(n + 0.5, f"/api/{thing}/{n % 5}" if verb != "POST" else f"/api/{thing}", status, method=verb,
+                         identity="reader", **more))  # fmt: skip
+    return acts
+
+
+def test_who_may_read_tries_to_change_everything() -> None:
+    tries = _changes("POST DELETE", "tenants billing keys/rotation webhooks", 40, 401, agent="go/1")
+    found = told(ApiAccess(), tries)
+    assert (worst(found), {f.subject["kind"] for f in found}) == ("medium", {"changes"})
+    assert found[0].evidence[0]["verbs"] == ["DELETE", "POST"]
+    assert (found[0].evidence[0]["value"], found[0].evidence[0]["margin"]) == (20, 1.0)
+    granted = http(41, "/api/billing/7", 204, method="DELETE", identity="reader", agent="go/1")
+    assert worst(told(ApiAccess(), tries, granted)) == "high"
+    elsewhere = http(41, "/api/me/picture", 204, method="PUT", identity="reader", agent="go/1")
+    assert worst(told(ApiAccess(), tries, elsewhere)) == "medium"
+
+
+def test_one_verb_at_many_things_is_low() -> None:
+    assert worst(told(ApiAccess(), _changes("DELETE", "tenants billing keys webhooks", 60))) == "low"
+
+
 # -- what looks like it --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verbs", "things"),
+    [("PATCH DELETE", "docs"), ("PUT", "files"), ("POST PUT", "events settings")],
+)
+def test_an_application_whose_user_may_not_write(verbs: str, things: str) -> None:
+    assert told(ApiAccess(), _changes(verbs, things, 200)) == []
+
+
+def test_an_upload_of_many_files_without_the_right_to_write_is_low() -> None:
+    acts = [act for n in range(100) for act in (
+        http(n, "/bucket", 200, identity="sync"),
+        http(n, f"/bucket/photos/{'abcdefghij'[n % 10]}/p{n}.jpg", 403, method="PUT", identity="sync"),
+    )]  # fmt: skip
+    assert worst(told(ApiAccess(), acts)) == "low"
+
+
+def test_a_gateway_some_of_whose_users_may_not_write() -> None:
+    rng = random.Random(4)
+    acts = []
+    for n in range(1500):
+        verb, thing = rng.choice(("POST", "PUT", "DELETE")), rng.choice(("orders", "notes", "teams", "files"))
+        user = rng.randrange(300)
+        status = 403 if user < 30 else 200
+        acts.append(http(n / 5, f"/v1/{thing}/{n}", status, method=verb, peer=INSIDE, identity=f"user{user}"))
+    assert not [f for f in told(ApiAccess(), acts) if f.subject["kind"] == "changes"]
 
 
 def _random_ids(count: int, path: str = "/v1/invoices/{}") -> list[HttpSeen]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from api_acts import INSIDE, OUTSIDE, call, process, told, worst
 
 from leeward.detect.extraction import ModelExtraction
@@ -45,10 +46,38 @@ def test_embeddings_taken_by_the_thousand() -> None:
 
 def test_seen_from_the_client_on_this_host() -> None:
     acts = [
-        call(n, server=SERVER, host="models", said=f"Label {n} please now", logit_bias={"1": 2}, temperature=0)
+        call(n, server=SERVER, host="models", said=f"Label {n} please now", top_logprobs=2, temperature=0)
         for n in range(300)
     ]
     assert worst(told(ModelExtraction(), acts)) == "low"
+
+
+def _biased(count: int, prompts: int = 1, **parameters: object) -> list[ExchangeSeen]:
+    """Other tokens are pushed up in each query."""
+    return [
+        act
+        for n in range(count)
+        for act in asks(
+            1, start=n, said=f"Tell me of {n % prompts}", allowed_token_ids={"sha256": f"{n:x}"}, **parameters
+        )
+    ]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"logprobs": 5}, {"temperature": 0}])
+def test_the_same_few_prompts_with_other_biases(parameters: dict[str, object]) -> None:
+    found = told(ModelExtraction(), _biased(500, prompts=3, **parameters))
+    assert worst(found) == "medium"
+    assert "prompts and biases" in found[0].title
+
+
+def test_a_bias_that_is_configured_tells_nothing() -> None:
+    labels = {"entries": 2, "sha256": "ab"}
+    assert told(ModelExtraction(), asks(900, logit_bias=labels, temperature=0)) == []
+    assert told(ModelExtraction(), asks(900, said="Yes or no?", logit_bias=labels, temperature=0, logprobs=5)) == []
+
+
+def test_other_words_banned_for_each_question() -> None:
+    assert told(ModelExtraction(), _biased(900, prompts=900, temperature=0)) == []
 
 
 def test_a_batch_job_of_ones_own_is_info() -> None:

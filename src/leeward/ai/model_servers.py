@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from leeward.ai.dialect import Dialect, Item, StreamEnd, finish
 from leeward.ai.jsontext import Json, Slice
 from leeward.ai.openai_chat import prompts
-from leeward.ai.values import chosen, count, record, records, text
+from leeward.ai.values import chosen, count, record, records, summed, text
 from leeward.model.exchange import ChatMessage, GenAI
 from leeward.model.message import Message
 
@@ -24,6 +24,8 @@ _PARAMETERS = (
     "stop",
     "repetition_penalty",
     "grammar",
+    "n_probs",
+    "top_n_tokens",
 )
 
 
@@ -76,7 +78,7 @@ def _llama_request(body: Json, ai: GenAI) -> bool:
     fields = record(body.value)
     ai.stream = fields.get("stream") is True
     ai.request_model = text(fields.get("model"))
-    ai.request_parameters.update(chosen(fields, _PARAMETERS))
+    ai.request_parameters.update(chosen(fields, _PARAMETERS) | summed(fields, ("logit_bias",)))
     ai.input += prompts(fields.get("prompt"))
     return "prompt" in fields
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from leeward.ai.dialect import Dialect, Item, PartialCall, StreamEnd, chatty, finish, function_tool
 from leeward.ai.jsontext import NOTHING, Json, Slice, dumps
-from leeward.ai.values import chosen, content, count, record, records, sequence, text
+from leeward.ai.values import chosen, content, count, record, records, sequence, summed, text
 from leeward.model.exchange import ChatMessage, GenAI, ToolCall
 from leeward.model.message import Message
 
@@ -34,6 +34,7 @@ PARAMETERS = [
     "reasoning_effort",
     "logprobs",
     "top_logprobs",
+    "prompt_logprobs",
     "modalities",
     "service_tier",
     "store",
@@ -45,6 +46,7 @@ PARAMETERS = [
     "best_of",
     "echo",
 ]
+_TOKENS = ("logit_bias", "allowed_token_ids")  # the second is vLLM's
 _ROLES = {"function": "tool", "model": "assistant"}
 
 
@@ -52,7 +54,7 @@ def common_request(body: dict[str, Any], ai: GenAI, parameters: Iterable[str]) -
     """What all of OpenAI's request bodies share."""
     ai.request_model = text(body.get("model")) or ai.request_model
     ai.stream = body.get("stream") is True
-    ai.request_parameters.update(chosen(body, parameters))
+    ai.request_parameters.update(chosen(body, parameters) | summed(body, _TOKENS))
     form = record(body.get("response_format")).get("type")
     if isinstance(form, str):
         ai.request_parameters["response_format"] = form

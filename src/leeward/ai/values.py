@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from leeward.ai.jsontext import clean
+from leeward.ai.jsontext import clean, dumps
 
 MAX_COUNT = 2**63 - 1
 _MAGIC = (
@@ -60,6 +60,15 @@ def scalar_text(value: Any) -> str:
 def chosen(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The request parameters `names` that are given and not null."""
     return {name: clean(body[name]) for name in names if body.get(name) is not None}
+
+
+def summed(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Of the request parameters `names` that are long lists or tables, which is which: number of entries, SHA-256."""
+    found = {name: body[name] for name in names if isinstance(body.get(name), dict | list) and body[name]}
+    return {
+        name: {"entries": len(value), "sha256": hashlib.sha256(dumps(value).encode("utf-8", "replace")).hexdigest()}
+        for name, value in found.items()
+    }
 
 
 def embedded(kind: str, data: str, media_type: str = "") -> dict[str, Any]:

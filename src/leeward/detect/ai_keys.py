@@ -84,6 +84,7 @@ class AiKeys:
         self._catalogue = catalogue
         self._uses: Bounded[_Use] = Bounded("ai_key_uses", self.counters, 32768, 30 * DAY)
         self._owners: Bounded[_Owner] = Bounded("ai_key_owners", self.counters, 16384, 30 * DAY)
+        self._handed: Bounded[Kept] = Bounded("ai_keys_handed", self.counters, 8192, DAY, share=8)
         self._held: Bounded[_Held] = Bounded("ai_keys_held", self.counters, 8192, 7 * DAY, share=8)
         self._users: Bounded[Kept] = Bounded("ai_key_workloads", self.counters, 32768, 7 * DAY)
         self._hosts = {
@@ -104,7 +105,7 @@ class AiKeys:
                 return self._started(activity) if activity.keys else []
 
     def tick(self, ts: int) -> list[Finding]:
-        for bounded in (self._uses, self._owners, self._users):
+        for bounded in (self._uses, self._owners, self._users, self._handed):
             bounded.expire(ts)
         found = []
         grace = rules()[_EXPOSED].settings["grace_minutes"] * MINUTE
@@ -152,13 +153,14 @@ class AiKeys:
         late = activity.ts - min(other.first for _, other in others) >= settings["settled_hours"] * HOUR
         many = late and places >= settings["many_places"]
         settled = _is_settled(others, activity.ts, settings)
+        handed = self._handed.peek(fingerprint, where) is not None
         stray = (bool(signs) and (late or settled)) or (
-            settled and _is_strayed(activity.process, others, "one-off" in odd)
+            settled and _is_strayed(activity.process, others, handed or "one-off" in odd)
         )
         severity = "high" if set(signs) - {"open-script"} else "medium" if many or stray else "low"
         evidence: dict[str, Any] = {
             "type": "key-use", "time": iso(activity.ts), "exchange": activity.exchange.id, "place": where, "signs": signs,
-            "late": late, "beyond_services": stray,
+            "on_command_line": handed, "late": late, "beyond_services": stray,
             "others": [{"place": name, "since": iso(other.first), "uses": other.count} for name, other in others[:5]],
             "value": places, "threshold": 2, "margin": places / 2,
         }  # fmt: skip
@@ -234,9 +236,12 @@ class AiKeys:
 
     def _started(self, activity: Started) -> list[Finding]:
         found = []
+        configured = {key.fingerprint for key in activity.keys if key.where == "environ"}
         for key in activity.keys:
             if key.fingerprint in _DUMMIES:
                 continue
+            if key.where == "argv" and key.fingerprint not in configured:
+                self._handed.put(key.fingerprint, _user_of(activity.process), Kept(), activity.ts)
             self._own(key.fingerprint, key.provider, activity.ts)
             if key.where == "argv":
                 found.append(self._exposed_argv(activity, key))
@@ -363,8 +368,9 @@ def _is_settled(others: Iterable[tuple[str, _Use]], ts: int, settings: Mapping[s
 
 
 def _is_strayed(process: Process, others: Iterable[tuple[str, _Use]], one_off: bool) -> bool:
-    """Did a key that only services and containers used come to a program that is of none, or to a shell's tool in another
-    service (a part of a product has its client), and that no person runs?"""
+    """Did a key that only services and containers used come to a program that is of none, or in another service to a shell's
+    tool (a part of a product has its client) or onto a command line (it has its key in its environment or a file), and that no
+    person runs? one_off: a tool or a command line."""
     service = process.workload.kind != "executable" and not one_off
     if service or (process.container is not None and process.container.image):
         return False

@@ -1,5 +1,5 @@
-"""Rule `api-access-violation`: a caller of a server on this host is refused again and again, probes for paths, or walks through
-ids.
+"""Rule `api-access-violation`: a caller of a server on this host is refused again and again, tries to change what it may only
+read, probes for paths, or walks through ids.
 
 A caller is (address, user agent); the credentials that it shows are counted with it, and each (address, credential) is a
 caller of its own too, so that one user behind a gateway shows. Counts are of the last minutes, in buckets. State: bounded by
@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from leeward.detect.api_access_changes import CHANGES, Thing, count_change, thing_of
 from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.detector import occurrence
 from leeward.detect.places import DAY, HOUR, MINUTE, host_of, reach
@@ -41,6 +42,7 @@ class _Window(msgspec.Struct):
     posted: int = 0
     missing: set[str] = msgspec.field(default_factory=set)
     denied: set[str] = msgspec.field(default_factory=set)
+    things: dict[str, Thing] = msgspec.field(default_factory=dict)
     probes: set[str] = msgspec.field(default_factory=set)
     hits: set[str] = msgspec.field(default_factory=set)
     identities: set[str] = msgspec.field(default_factory=set)
@@ -142,8 +144,11 @@ class ApiAccess:
         if status < 400 and not probe and not window.refused and not window.probes:
             return []
         self._count(window, activity, probe)
-        return self._judge_refused(activity, caller, window, len(name) == 3) or self._judge_probing(
-            activity, caller, window
+        one_identity = len(name) == 3
+        return (
+            self._judge_refused(activity, caller, window, one_identity)
+            or self._judge_changes(activity, caller, window, one_identity)
+            or self._judge_probing(activity, caller, window)
         )
 
     def _count(self, window: _Window, activity: HttpSeen, probe: bool) -> None:
@@ -156,6 +161,7 @@ class ApiAccess:
                 _add(window.identities, activity.identity, _IDENTITIES)
         elif status in _MISSING and route(path).template == path:  # a missing id is no missing path
             _add(window.missing, path, _PATHS)
+        count_change(window.things, activity, refused=status in _REFUSED)
         if probe and (status >= 400 or activity.identity == ""):
             _add(window.probes, path, _PATHS)
             if 200 <= status < 300:
@@ -182,6 +188,28 @@ class ApiAccess:
         return self._tell(activity, caller, "refused", severity, about, {
             "value": window.refused, "threshold": least, "successes": window.good, "identities": len(window.identities),
             "paths": len(window.denied), "by": "identity" if one_identity else "caller",
+        })  # fmt: skip
+
+    def _judge_changes(self, activity: HttpSeen, caller: _Caller, window: _Window, one_identity: bool) -> list[Finding]:
+        """Tries to change many things and may not, whatever it may read."""
+        if activity.method not in CHANGES or (activity.status not in _REFUSED and "changes" not in caller.told):
+            return []
+        if caller.told.get("refused", "low") != "low":
+            return []  # it is told of already
+        s = self._set
+        things = {name: t for name, t in window.things.items() if t.good * s["refused_per_success"] <= t.refused}
+        refused = sum(thing.refused for thing in things.values())
+        if refused < s["refused"] or len(things) < s["things"]:
+            return []
+        searched = sum(len(thing.verbs) >= s["verbs"] for thing in things.values())
+        severity = "medium" if searched >= s["things"] else "low"
+        if activity.status < 300 and caller.told.get("changes", "low") != "low" and thing_of(activity.path) in things:
+            severity = "high"  # let in after all
+        about = f"{refused} changes refused to {host_of(activity.peer)}, of {len(things)} kinds of things"
+        return self._tell(activity, caller, "changes", severity, about, {
+            "value": refused, "threshold": s["refused"], "successes": sum(thing.good for thing in things.values()),
+            "paths": sorted(things)[:8], "verbs": sorted(set[str]().union(*(thing.verbs for thing in things.values()))),
+            "several_verbs": searched, "by": "identity" if one_identity else "caller",
         })  # fmt: skip
 
     def _judge_probing(self, activity: HttpSeen, caller: _Caller, window: _Window) -> list[Finding]:

@@ -1,8 +1,10 @@
 """Rule `model-extraction`: one caller asks a model server of this host systematically, as who copies a model does.
 
 What copying needs (see the rule's settings): very many different inputs, made by a program (one template, many fillings), and
-answers that tell more than a text: log-probabilities, embeddings. What a batch or evaluation job of one's own does looks the
-same; so who asks decides how bad it is. State: for each (server, caller) the hashes of an hour's prompts, bounded.
+answers that tell more than a text: log-probabilities, embeddings, or what becomes of the same prompt when other tokens are
+pushed up (a logit bias is part of the input: Carlini et al. 2024 computed the last layer of models so). What a batch or
+evaluation job of one's own does looks the same; so who asks decides how bad it is. State: for each (server, caller) the hashes
+of an hour's inputs, bounded.
 """
 
 from __future__ import annotations
@@ -26,16 +28,21 @@ from leeward.model.times import iso
 
 _RULE = "model-extraction"
 _MOST = 1280  # prompts of one caller and hour
+_BASES = 64  # prompts remembered that were asked with a bias; a measurement takes many queries for each
+_PROBABILITIES = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "top_n_tokens")
+_BIASES = ("logit_bias", "allowed_token_ids")  # push some tokens of the answer, or leave only these
 _WORDS = re.compile(r"\w+")
 
 
 class _Asked(Kept, kw_only=True):
-    """One caller in the hour since `start`. shapes: how often each beginning and each length class. rich: answers with
-    log-probabilities or embeddings; cold: at a temperature of almost 0."""
+    """One caller in the hour since `start`. inputs: prompts, each with its bias. bases: prompts that had one. shapes: how
+    often each beginning and each length class. rich: answers with log-probabilities, embeddings, or to a known prompt with
+    another bias; cold: at a temperature of almost 0."""
 
     start: int
-    prompts: set[int]
+    inputs: set[int]
     shapes: Counter[str]
+    bases: set[int] = msgspec.field(default_factory=set)
     count: int = 0
     rich: int = 0
     cold: int = 0
@@ -76,9 +83,9 @@ class ModelExtraction:
         if asked is None or ts - asked.start > HOUR:
             if asked is not None:
                 self._remember(server.id, asked, ts)
-            asked = self._asked.put(server.id, (peer, key), _Asked(start=ts, prompts=set(), shapes=Counter()), ts)
+            asked = self._asked.put(server.id, (peer, key), _Asked(start=ts, inputs=set(), shapes=Counter()), ts)
         self._count(asked, exchange)
-        if len(asked.prompts) < self._set["prompts"] or len(asked.prompts) % 16:
+        if len(asked.inputs) < self._set["prompts"] or len(asked.inputs) % 16:
             return []
         return self._judge(activity, server, asked, peer, key)
 
@@ -89,7 +96,7 @@ class ModelExtraction:
 
     def _remember(self, server: str, asked: _Asked, ts: int) -> None:
         others = self._others.get(server, "", ts) or self._others.put(server, "", _Others(counts=[]), ts)
-        others.counts = [*others.counts[-63:], len(asked.prompts)]
+        others.counts = [*others.counts[-63:], len(asked.inputs)]
 
     def _count(self, asked: _Asked, exchange: Exchange) -> None:
         ai = exchange.gen_ai
@@ -98,20 +105,22 @@ class ModelExtraction:
         )
         asked.count += 1
         wanted = ai.request_parameters
-        asked.rich += bool(
-            ai.operation == "embeddings"
-            or wanted.get("logprobs")
-            or wanted.get("top_logprobs")
-            or wanted.get("logit_bias")
-        )
+        prompt, bias = _hash(text), [wanted[name] for name in _BIASES if wanted.get(name)]
+        given = _hash(f"{bias} {text}") if bias else prompt
+        measured = bool(bias) and prompt in asked.bases and given not in asked.inputs
+        asked.rich += ai.operation == "embeddings" or measured or any(wanted.get(name) for name in _PROBABILITIES)
         temperature = wanted.get("temperature")
         asked.cold += isinstance(temperature, int | float) and temperature <= self._set["cold"]
-        if text and len(asked.prompts) < _MOST:
-            asked.prompts.add(int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()))
+        if bias:
+            if len(asked.bases) >= _BASES:
+                asked.bases.clear()
+            asked.bases.add(prompt)
+        if (text or bias) and len(asked.inputs) < _MOST:
+            asked.inputs.add(given)
             asked.shapes[_shape(text)] += 1
 
     def _judge(self, activity: ExchangeSeen, server: Workload, asked: _Asked, peer: str, key: str) -> list[Finding]:
-        s, distinct = self._set, len(asked.prompts)
+        s, distinct = self._set, len(asked.inputs)
         same_shape = asked.shapes.most_common(1)[0][1] / max(1, sum(asked.shapes.values()))
         rich, cold, varied = asked.rich / asked.count, asked.cold / asked.count, distinct / asked.count
         embeddings = activity.exchange.gen_ai.operation == "embeddings"
@@ -140,10 +149,12 @@ class ModelExtraction:
             "type": "queries", "time": iso(activity.ts), "exchange": activity.exchange.id,
             "source": activity.exchange.network.src, "value": distinct, "threshold": s["prompts"],
             "margin": round(distinct / s["prompts"], 3), "queries": asked.count, "same_template": round(same_shape, 2),
-            "with_probabilities_or_embeddings": round(rich, 2), "cold": round(cold, 2), "most_before": usual, "key": key,
+            "with_probabilities_or_embeddings": round(rich, 2), "prompts_biased": len(asked.bases),
+            "cold": round(cold, 2), "most_before": usual, "key": key,
         }  # fmt: skip
         subject = {"source": peer, "server": server.name, "model": activity.exchange.gen_ai.request_model}
-        about = f"{distinct} different prompts from {peer or 'one caller'} in an hour"
+        what = "prompts and biases" if asked.bases else "prompts"
+        about = f"{distinct} different {what} from {peer or 'one caller'} in an hour"
         return [
             occurrence(
                 _RULE, activity.process, activity.ts, about, same=(server.id, peer, key), subject=subject,
@@ -158,6 +169,10 @@ def _server(activity: ExchangeSeen) -> Workload | None:
     if exchange.network.direction == "inbound":
         return activity.process.workload
     return exchange.observers[0].workload if exchange.observers else None
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest())
 
 
 def _shape(text: str) -> str:
