@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 
+_PIECES_NS = 10**9  # after a head, for the beginning of a body whose length is not known
 _SIGNS = ((b"PRI * HTTP/2.0", "HTTP/2"), (b"\x16\x03", "TLS"), (b"SSH-", "SSH"))
 
 
@@ -213,7 +214,7 @@ class Http1Connection:
                 position = self._read_body(side, ts, data, position, events)
         if side.keeper is not None:
             side.keeper.mark(ts)
-        if side.beginning is not None and (side.beginning.full or side.body.framing is not Framing.LENGTH):
+        if side.beginning is not None and (side.beginning.full or self._goes_on(side, ts)):
             self._tell(side, events)
         if position < size and self._socket is not None:
             events += self._socket.feed(side.to_server, ts, data[position:])
@@ -439,6 +440,11 @@ class Http1Connection:
             self._upgrade(side, ts, events)
             return False
         return True
+
+    def _goes_on(self, side: _Side, ts: int) -> bool:
+        """Does an answer of no known length come little by little? A page's pieces follow each other."""
+        head = side.message
+        return side.body.framing is not Framing.LENGTH and head is not None and ts - head.start > _PIECES_NS
 
     def _tell(self, side: _Side, events: list[HttpEvent], complete: bool = False) -> None:
         """As much of the answer's beginning is there as is waited for."""
