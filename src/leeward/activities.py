@@ -121,9 +121,10 @@ class Activities:
         exchange: bool,
         stands: int = 1,
         beginning: bytes = b"",
+        sent: bytes = b"",
     ) -> list[Activity]:
         """An HTTP exchange, once for each of its ends that is on this host. stands: how many like it passed unseen, with it.
-        beginning: of the answer's body."""
+        beginning: of the answer's body; sent: that of the request's."""
         flow = connection.socket.flow if connection.socket else None
         inbound = connection.role == "server" or (flow is not None and flow.direction == "inbound")
         key = caller_key(request, self._forms)
@@ -142,6 +143,8 @@ class Activities:
         servers = [] if inbound else connection.seen_by()[:1]
         wanted = beginning and (inbound or servers)
         keys = self._given_away(beginning, seen.path) if wanted else ()
+        if sent and not inbound and not exchange:
+            seen = msgspec.structs.replace(seen, keys=self._finder.sent(sent))
         if inbound:
             return [msgspec.structs.replace(seen, keys=keys) if keys else seen]
         other = [

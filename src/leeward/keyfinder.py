@@ -1,4 +1,4 @@
-"""AI services' keys in text that has many words and hardly ever a key: log files, and what servers answer.
+"""AI services' keys in text that has many words and hardly ever a key: log files, what servers answer, what is sent.
 
 Invariants: never raises on any bytes; looks at a bounded number of places; a text without any costs one pass of Hyperscan.
 """
@@ -20,7 +20,7 @@ from leeward.model.raw import FoundKey
 OVERLAP = 512
 """Bytes looked at before the end of a match; longer than any key."""
 _MOST_ENDS = 64  # matches looked at in a text
-_MOST_ANSWERED = 4
+_MOST_TOLD = 4
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _random = is_random("12")
 
@@ -64,8 +64,15 @@ class KeyFinder:
     def answered(self, beginning: bytes) -> tuple[FoundKey, ...]:
         """Keys in the beginning of what a server answers. Pages have class names that begin as keys do (`sk-admin-`): a key is
         random, too."""
-        keys = [(provider, secret) for provider, secret in self.found(beginning) if _is_random(secret)]
-        return tuple(FoundKey(provider, fingerprint(secret), "answer") for provider, secret in keys[:_MOST_ANSWERED])
+        return self._random_in(beginning, "answer")
+
+    def sent(self, beginning: bytes) -> tuple[FoundKey, ...]:
+        """Keys in the beginning of what is sent to somebody who serves no models."""
+        return self._random_in(beginning, "body")
+
+    def _random_in(self, text: bytes, where: str) -> tuple[FoundKey, ...]:
+        keys = [(provider, secret) for provider, secret in self.found(text) if _is_random(secret)]
+        return tuple(FoundKey(provider, fingerprint(secret), where) for provider, secret in keys[:_MOST_TOLD])
 
 
 def _is_random(secret: str) -> bool:

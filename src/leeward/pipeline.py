@@ -67,7 +67,7 @@ from leeward.model.times import iso
 from leeward.placing import Placing, bare
 from leeward.policing import Policing
 from leeward.sensor.layout import PLAIN_CONNECTION
-from leeward.wire.beginning import of_kept
+from leeward.wire.beginning import MOST_SENT, of_kept
 from leeward.wire.connections import Connection, Connections, Event, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.dns_https import question_of
@@ -89,6 +89,7 @@ class Processes(Protocol):
 
 
 _TUNNELS = frozenset({2152, 3544, 4754, 4789, 5072, 6081})  # GTP-U, Teredo, GRE, VXLAN, AYIYA, Geneve: not looked into
+_SENDING = frozenset({"POST", "PUT", "PATCH"})
 _STATEMENTS = 256  # of a connection of a process that speaks to no model
 
 
@@ -344,8 +345,10 @@ class Pipeline:
     # -- conversations -------------------------------------------------------------------------------------------
 
     def _interest(self, connection: Connection, request: Message) -> Interest:
-        """Is this request for an AI service?"""
-        return self.hearing.interest(*_where(connection, request), request)
+        """Is this request for an AI service? What others send from this host is looked at for keys."""
+        interest = self.hearing.interest(*_where(connection, request), request)
+        sends = interest is Interest.SKIP and connection.role != "server" and request.method in _SENDING
+        return Interest.SENT if sends else interest
 
     def _heard(self, heard: list[Heard]) -> list[Record]:
         records: list[Record] = []
@@ -359,17 +362,18 @@ class Pipeline:
 
     def _requested(self, connection: Connection, event: Event, exchange: bool) -> list[Activity]:
         """An HTTP exchange, AI or not, at those of its ends that may be shown."""
-        stands, beginning = 1, b""
+        stands, beginning, sent = 1, b"", b""
         match event:
             case ExchangeDone(request=Message() as request, response=response):
-                beginning = of_kept(response) if response is not None and not exchange else b""
-            case Answered(request=request, response=response, stands=stands, beginning=beginning):
+                if not exchange:
+                    beginning, sent = of_kept(response) if response is not None else b"", request.body[:MOST_SENT]
+            case Answered(request=request, response=response, stands=stands, beginning=beginning, sent=sent):
                 self.counters["requests_unanswered" if response is None else "requests_answered"] += stands
             case Upgraded(request=request, response=response):
                 pass
             case _:
                 return []
-        acts = self.activities.http(connection, request, response, exchange, stands, beginning)
+        acts = self.activities.http(connection, request, response, exchange, stands, beginning, sent)
         question = question_of(request) if connection.role != "server" else None
         if question is not None:
             acts += self.activities.names(request.start, connection.pid, question, len(request.target), None)

@@ -231,6 +231,21 @@ def test_a_key_that_was_given_away_is_one_finding_and_known_by_its_owner() -> No
     assert told(keys(), http(1, "/", keys=(empty,)), http(2, "/", direction="outbound", keys=(key,))) == []
 
 
+@pytest.mark.parametrize(
+    ("host", "peer", "severity"),
+    [
+        ("collect.example.net", "203.0.113.9", "high"), ("o1.ingest.sentry.io", "203.0.113.9", "medium"),
+        ("api.github.com", "203.0.113.9", "medium"), ("backup.s3.eu-west-1.amazonaws.com", "203.0.113.9", "low"),
+        ("secretmanager.googleapis.com", "203.0.113.9", ""), ("api.openai.com", "203.0.113.9", ""),
+        ("vault.corp.internal", "10.0.0.9", "info"),
+    ],
+)  # fmt: skip
+def test_a_key_among_what_is_sent(host: str, peer: str, severity: str) -> None:
+    key = FoundKey("openai", OURS.fingerprint, "body")
+    sent = http(3, "/c", direction="outbound", host=host, peer=peer, method="POST", keys=(key,))
+    assert worst(told(keys(), sent), MISDIRECTED) == severity
+
+
 def test_a_service_that_holds_a_key_and_never_uses_it() -> None:
     cron = process("/usr/sbin/cron", workload="systemd:cron.service")
     held = started(1, cron, FoundKey("openai", "f" * 16, "environ", "OPENAI_API_KEY"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import h2.config
+import h2.connection
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leeward.wire.beginning import MOST, began, of_kept
+from leeward.wire.beginning import MOST, MOST_SENT, began, of_kept
 from leeward.wire.http import Answered, HttpEvent, Interest, Limits
 from leeward.wire.http1 import Http1Connection
 from leeward.wire.http1_head import read_response
+from leeward.wire.http2 import Http2Connection
 
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 HELLO = b"hello, world"
@@ -111,3 +114,44 @@ def test_of_chunks_that_came_with_a_head() -> None:
     assert began(response, "GET", b"6\r\nhello,\r\n6\r\n world\r\n0\r\n\r\n") == HELLO
     assert began(response, "GET", b"c\r\nhello, wor") == b"hello, "
     assert began(response, "GET", b"zz\r\n") == b""
+
+
+def sent(*pieces: bytes, wanted: Interest = Interest.SENT) -> bytes:
+    """The beginning of a request's body, told with its answer."""
+    connection = Http1Connection(Limits(), lambda _: wanted)
+    for piece in pieces:
+        connection.feed(True, 1, piece)
+    (event,) = [e for e in connection.feed(False, 2, b"HTTP/1.1 204 No Content\r\n\r\n") if isinstance(e, Answered)]
+    return event.sent
+
+
+def post(*fields: str) -> bytes:
+    return "\r\n".join(["POST /c HTTP/1.1", "Host: h", *fields, "", ""]).encode()
+
+
+def test_what_is_sent() -> None:
+    sized_head, chunked = post("Content-Length: 12"), post("Transfer-Encoding: chunked")
+    assert sent(sized_head + HELLO) == sent(sized_head, HELLO[:5], HELLO[5:]) == HELLO
+    assert sent(chunked, b"6\r\nhello,\r\n", b"6\r\n world\r\n0\r\n\r\n") == HELLO
+    assert sent(sized_head, HELLO[:9]) == b"hello, "  # answered before it was over: a word may go on
+    assert sent(post("Content-Length: 12", "Content-Encoding: gzip"), HELLO) == b""
+    assert sent(sized_head, HELLO, wanted=Interest.SKIP) == b""
+    assert len(sent(post("Content-Length: 100000"), b"x " * 50_000)) == MOST_SENT
+
+
+def test_what_is_sent_over_http2() -> None:
+    connection = Http2Connection(Limits(), lambda _: Interest.SENT)
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    client.initiate_connection()
+    server.initiate_connection()
+    fields = [(":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", "/c")]
+    client.send_headers(1, fields)
+    client.send_data(1, HELLO[:7])
+    client.send_data(1, HELLO[7:], end_stream=True)
+    asked = client.data_to_send()
+    server.receive_data(asked)
+    server.send_headers(1, [(":status", "204")], end_stream=True)
+    connection.feed(True, 1, asked)
+    (event,) = [e for e in connection.feed(False, 2, server.data_to_send()) if isinstance(e, Answered)]
+    assert event.sent == HELLO

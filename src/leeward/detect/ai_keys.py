@@ -12,6 +12,7 @@ from typing import Any
 
 from leeward.ai.catalogue import Catalogue
 from leeward.detect.bounded import Bounded, Kept
+from leeward.detect.destinations import service_of
 from leeward.detect.detector import occurrence
 from leeward.detect.places import (
     DAY,
@@ -98,7 +99,8 @@ class AiKeys:
             case HttpSeen():
                 if activity.direction == "inbound":
                     return [finding for key in activity.keys for finding in self._answered(activity, key)]
-                return self._requested(activity) if activity.identity else []
+                found = self._requested(activity) if activity.identity else []
+                return found + self._posted(activity) if activity.keys else found
             case ExchangeSeen():
                 return self._exchanged(activity)
             case Started():
@@ -190,19 +192,31 @@ class AiKeys:
         destination = _bare(activity.host) or host_of(activity.peer)
         return self._misdirected(activity, activity.identity, provider, destination, activity.peer)
 
+    def _posted(self, activity: HttpSeen) -> list[Finding]:
+        """Keys among what a request sends: what thieves and talkative reports of errors do."""
+        destination, found = _bare(activity.host) or host_of(activity.peer), []
+        severity = rules()[_MISDIRECTED].settings["posted"].get(service_of(destination), "")
+        for key in activity.keys:
+            if key.where == "body" and key.fingerprint not in _DUMMIES and severity != "none":
+                self._own(key.fingerprint, key.provider, activity.ts)
+                found += self._misdirected(
+                    activity, key.fingerprint, key.provider, destination, activity.peer, severity
+                )
+        return found
+
     def _misdirected(
-        self, activity: ExchangeSeen | HttpSeen, fingerprint: str, provider: str, destination: str, address: str
-    ) -> list[Finding]:
+        self, activity: ExchangeSeen | HttpSeen, fingerprint: str, provider: str, destination: str, address: str,
+        severity: str = "",
+    ) -> list[Finding]:  # fmt: skip
+        """severity: if it is not what the destination makes it."""
         whose = self._whose(provider, destination)
         if whose == "own":
             return []
         far = reach(host_of(address)) if address else ""
         inside = far in ("here", "inside") or (not far and inside_name(destination)) or inside_name(destination)
-        severity = (
-            ("info" if inside_name(destination) else "low")
-            if inside
-            else rules()[_MISDIRECTED].settings["severity"][whose]
-        )
+        if inside:
+            severity = "info" if inside_name(destination) else "low"
+        severity = severity or rules()[_MISDIRECTED].settings["severity"][whose]
         exchange = activity.exchange.id if isinstance(activity, ExchangeSeen) else ""
         evidence: dict[str, Any] = {
             "type": "key-sent", "time": iso(activity.ts), "exchange": exchange, "destination": destination, "address": address,

@@ -128,8 +128,8 @@ class HttpSeen(Activity, frozen=True, kw_only=True):
     credentials; at most 512 characters. status: 0 if no answer was seen. sampled: how many requests like it this one stands for.
     identity: fingerprint of the caller's credential (a key, a session cookie), "" if it showed none, "?" if that was not seen.
     key_of: the AI provider whose key that is by its form.
-    user_agent: at most 128 characters. exchange: is it an AI exchange too? keys: of AI services, in the beginning of what this
-    host's server answered."""
+    user_agent: at most 128 characters. exchange: is it an AI exchange too? keys: of AI services, inbound in the beginning of
+    what this host's server answered, outbound in that of what was sent and is no AI exchange."""
 
     direction: str
     peer: str = ""

@@ -33,8 +33,8 @@ class Stream(msgspec.Struct, frozen=True, gc=False):
 
 
 class FoundKey(msgspec.Struct, frozen=True, gc=False):
-    """A credential that lies open. where: "argv" | "environ" | "log" | "answer". name: of the option, variable or file, or the
-    path that was asked for. The rest as in exchange.Key."""
+    """A credential that lies open. where: "argv" | "environ" | "log" | "answer" | "body". name: of the option, variable or file,
+    or the path that was asked for. The rest as in exchange.Key."""
 
     provider: str
     fingerprint: str

@@ -1,17 +1,20 @@
-"""The beginning of an answer of no interest: enough of a page or a script to see what it gives away.
+"""The beginning of an answer of no interest, enough of a page or a script to see what it gives away; and of what is sent.
 
-Invariants: at most `MOST` bytes, only of text that nothing encodes, and none of a word that may go on behind them.
+Invariants: at most `MOST` bytes of an answer and `MOST_SENT` of a request, only of what nothing encodes, of answers only text,
+and none of a word that may go on behind them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from leeward.model.message import Message
 from leeward.wire.http1_body import Chunks
 from leeward.wire.http1_head import Body, Framing, response_body
 
 MOST = 2048
+MOST_SENT = 16_384  # an environment with all that is in it
 _TEXT = re.compile(
     r"text/(?!event-stream)|[\w.-]+/(?:[\w.-]+\+)?(?:x-)?(?:json|javascript|xml)\b", re.ASCII | re.IGNORECASE
 )
@@ -25,8 +28,8 @@ class Beginning:
 
     __slots__ = ("_cut", "_data", "_most")
 
-    def __init__(self, most: int = MOST) -> None:
-        self._data, self._most, self._cut = b"", most if most < MOST else MOST, False
+    def __init__(self, size: int = MOST, most: int = MOST) -> None:
+        self._data, self._most, self._cut = b"", min(size, most), False
 
     def add(self, data: bytes) -> None:
         room = self._most - len(self._data)
@@ -49,11 +52,18 @@ def is_text(response: Message) -> bool:
 
 def begin(response: Message, body: Body) -> Beginning | None:
     """What keeps the beginning of an answer's body, None if that has none of interest."""
-    if body.framing not in _BODIES or not is_text(response):
-        return None
-    if body.codings and not _UNCODED.issuperset(body.codings):
+    if body.framing not in _BODIES or not is_text(response) or not _is_plain(body.codings):
         return None
     return Beginning(body.length or MOST)
+
+
+def begin_sent(body: Body) -> Beginning | None:
+    """What keeps the beginning of a request's body, whatever its type says, None if that cannot be read."""
+    return Beginning(body.length or MOST_SENT, MOST_SENT) if _is_plain(body.codings) else None
+
+
+def _is_plain(codings: Collection[str]) -> bool:
+    return not codings or _UNCODED.issuperset(codings)
 
 
 def of_kept(response: Message) -> bytes:

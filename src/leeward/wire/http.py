@@ -35,10 +35,12 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Interest(enum.Enum):
-    """What is wanted of an exchange. FULL: its bodies too. SKIP: its heads only; the framing of its bodies is followed."""
+    """What is wanted of an exchange. FULL: its bodies too. SKIP: its heads only; the framing of its bodies is followed. SENT: as
+    SKIP, and the beginning of what is sent."""
 
     FULL = enum.auto()
     SKIP = enum.auto()
+    SENT = enum.auto()
 
 
 class RequestHead(msgspec.Struct, frozen=True):
@@ -72,13 +74,14 @@ class Answered(msgspec.Struct, frozen=True):
     """The head of the answer to a request of no interest is there: who asked what, and with what result.
 
     response: None if no answer came, or none that is surely its own. stands: how many exchanges like it this one stands for,
-    where the source shows a share of them only. beginning: of the answer's body, if it is text and as far as it came along
-    (wire/beginning.py)."""
+    where the source shows a share of them only. beginning: of the answer's body, if it is text and as far as it came along;
+    sent: of the request's, if that was wanted (wire/beginning.py)."""
 
     request: Message
     response: Message | None
     stands: int = 1
     beginning: bytes = b""
+    sent: bytes = b""
 
 
 class Upgraded(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from leeward.model.message import Message
-from leeward.wire.beginning import Beginning, begin
+from leeward.wire.beginning import Beginning, begin, begin_sent
 from leeward.wire.http import (
     Answered,
     ExchangeDone,
@@ -62,15 +62,22 @@ _SIGNS = ((b"PRI * HTTP/2.0", "HTTP/2"), (b"\x16\x03", "TLS"), (b"SSH-", "SSH"))
 
 
 class _Exchange(msgspec.Struct, eq=False):
-    """One request and what became of its response. asked_upgrade, expects: from the request's fields."""
+    """One request and what became of its response. asked_upgrade, expects: from the request's fields. wants: the beginning of
+    what is sent."""
 
     request: Message
     full: bool
     asked_upgrade: bool = False
     expects: bool = False
+    wants: bool = False
     response: Message | None = None
     request_over: bool = False
     response_over: bool = False
+    sent: Beginning | None = None
+
+    def answered(self, beginning: bytes = b"", *, surely: bool = True) -> Answered:
+        sent = self.sent.text(self.request.complete) if self.sent is not None else b""
+        return Answered(self.request, self.response if surely else None, beginning=beginning, sent=sent)
 
 
 class _Side(msgspec.Struct, eq=False):
@@ -311,6 +318,8 @@ class Http1Connection:
             return
         if exchange is not None and exchange.full:
             side.keeper = Keeper(message, body.codings, self._limits, self._budget)
+        elif exchange is not None and side.to_server and exchange.wants:
+            exchange.sent = begin_sent(body)
         if body.framing is Framing.LENGTH:
             side.left = body.length
         elif body.framing is Framing.CHUNKED:
@@ -320,6 +329,8 @@ class Http1Connection:
         """Takes what belongs to the body from `data` at `position`; returns where it stopped."""
         size, message, keep = len(data), side.message, side.keeper or side.beginning
         assert message is not None
+        if keep is None and side.to_server and side.exchange is not None:
+            keep = side.exchange.sent
         message.end = ts
         if (chunks := side.chunks) is not None:
             position = chunks.feed(data, position, keep)
@@ -377,8 +388,9 @@ class Http1Connection:
         assert request is not None
         self._index += 1
         side.body = request_body(request)
-        full = self._interest(request) is Interest.FULL
-        exchange = _Exchange(request, full)
+        interest = self._interest(request)
+        full = interest is Interest.FULL
+        exchange = _Exchange(request, full, wants=interest is Interest.SENT)
         exchange.asked_upgrade = bool(request.header("upgrade"))
         exchange.expects = request.header("expect").lower() == "100-continue"
         side.exchange = exchange
@@ -435,7 +447,7 @@ class Http1Connection:
         if not exchange.full and "pairing-uncertain" not in response.anomalies:
             side.beginning = begin(response, side.body)
             if side.beginning is None:
-                events.append(Answered(exchange.request, response))
+                events.append(exchange.answered())
         if response.status == 101 or side.body.framing is Framing.TUNNEL:
             self._upgrade(side, ts, events)
             return False
@@ -451,7 +463,7 @@ class Http1Connection:
         beginning, side.beginning, exchange = side.beginning, None, side.exchange
         assert beginning is not None
         assert exchange is not None
-        events.append(Answered(exchange.request, exchange.response, beginning=beginning.text(complete)))
+        events.append(exchange.answered(beginning.text(complete)))
 
     def _keep_framing(self, side: _Side) -> bool:
         """Is the body of a response to nobody worth following? Not if only the connection's end delimits it."""
@@ -512,7 +524,7 @@ class Http1Connection:
     def _emit(self, exchange: _Exchange, events: list[HttpEvent]) -> None:
         if not exchange.full:
             if exchange.response is None or "pairing-uncertain" in exchange.response.anomalies:
-                events.append(Answered(exchange.request, None))
+                events.append(exchange.answered(surely=False))
             return
         self._budget.used -= len(exchange.request.body) + (len(exchange.response.body) if exchange.response else 0)
         events.append(ExchangeDone(exchange.request, exchange.response))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from leeward.model.message import Message
-from leeward.wire.beginning import Beginning, begin
+from leeward.wire.beginning import Beginning, begin, begin_sent
 from leeward.wire.hpack import Header, HpackDecoder
 from leeward.wire.http import (
     Answered,
@@ -40,7 +40,7 @@ _HEADER_TABLE_SIZE = 1  # SETTINGS_HEADER_TABLE_SIZE, RFC 9113 §6.5.2
 
 class _Stream(msgspec.Struct, eq=False):
     """One request and its response. awaited: bytes of the response still to come by its content-length, -1 if it has none.
-    beginning: of a response that was not told of yet."""
+    beginning: of a response that was not told of yet; sent: of a request."""
 
     number: int
     request: Message | None = None
@@ -53,6 +53,12 @@ class _Stream(msgspec.Struct, eq=False):
     keep_request: Keeper | None = None
     keep_response: Keeper | None = None
     beginning: Beginning | None = None
+    sent: Beginning | None = None
+
+    def answered(self, beginning: bytes = b"") -> Answered:
+        assert self.request is not None
+        sent = self.sent.text(self.request.complete) if self.sent is not None else b""
+        return Answered(self.request, self.response, beginning=beginning, sent=sent)
 
 
 class _Side(msgspec.Struct, eq=False):
@@ -282,12 +288,17 @@ class Http2Connection:
         stream.upgrade = ":protocol" in pseudo or request.method == "CONNECT"
         if ":protocol" in pseudo:  # RFC 8441 §4: what HTTP/1.1 names in Upgrade
             request.headers.append(("upgrade", pseudo[":protocol"]))
-        stream.full = self._interest(request) is Interest.FULL
+        interest = self._interest(request)
+        stream.full = interest is Interest.FULL
         if stream.full:
             events.append(RequestHead(request))
             stream.keep_request = Keeper(request, _codings(request), self._limits, self._budget)
         else:
             self.counters["skipped"] += 1
+            if interest is Interest.SENT:
+                length = request.header("content-length")
+                size = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
+                stream.sent = begin_sent(Body(Framing.LENGTH, size, _codings(request)))
             events.append(
                 Skipped(request, f"{request.method} {request.target.partition('?')[0]}".encode("latin-1", "replace"))
             )
@@ -323,7 +334,7 @@ class Http2Connection:
             if stream.awaited > 0 and not stream.upgrade:
                 stream.beginning = begin(response, Body(Framing.LENGTH, stream.awaited, _codings(response)))
             if stream.beginning is None:
-                events.append(Answered(stream.request, response))
+                events.append(stream.answered())
         if stream.upgrade and 200 <= code < 300 and stream.request is not None:
             response.complete = True
             if stream.full:
@@ -351,6 +362,8 @@ class Http2Connection:
         if keeper is not None and frame.data:
             keeper.add(frame.data)
             self._touched[frame.stream] = stream
+        if side.to_server and stream.sent is not None:
+            stream.sent.add(frame.data)
         if not side.to_server and stream.beginning is not None:
             stream.beginning.add(frame.data)
             if stream.beginning.full:
@@ -363,8 +376,7 @@ class Http2Connection:
         """As much of the answer's beginning is there as is waited for."""
         beginning, stream.beginning = stream.beginning, None
         assert beginning is not None
-        assert stream.request is not None
-        events.append(Answered(stream.request, stream.response, beginning=beginning.text(complete)))
+        events.append(stream.answered(beginning.text(complete)))
 
     def _mark(self, number: int, to_server: bool, ts: int) -> None:
         stream = self._streams.get(number)
@@ -432,7 +444,7 @@ class Http2Connection:
         self._streams.pop(stream.number, None)
         if not stream.full:
             if stream.request is not None and stream.response is None:
-                events.append(Answered(stream.request, None))
+                events.append(stream.answered())
             return
         for message in (stream.request, stream.response):
             self._budget.used -= len(message.body) if message else 0
