@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from detect_acts import TTY, box, found, proc, started, system, worst
+from detect_acts import TTY, box, flow, found, proc, started, system, worst
 
 from leeward.detect.injection import Injection
 from leeward.model.activity import Activity
+from leeward.model.net import Endpoint
 from leeward.model.process import Process
 
 VICTIM = proc("/usr/sbin/nginx", workload="nginx")
@@ -101,3 +102,33 @@ def test_a_library_for_every_program() -> None:
     assert worst(found(Injection(), system(proc("/opt/x"), "open", **seen))) == "critical"
     assert not found(Injection(), system(proc("/usr/bin/dpkg -i x"), "open", **seen))
     assert worst(found(Injection(), system(proc("/opt/x", container=box()), "open", **seen))) == "medium"
+
+
+NODE = proc("node /srv/payments/server.js", workload="payments")
+SHELL = proc("sh -c 'kill -USR1 1; python3 x.py'", workload="portal")
+
+
+def waiting(debugged: Process, port: int) -> Activity:
+    listening = flow(debugged, "127.0.0.1:0", inbound=True)
+    listening.flow.dst, listening.flow.state = Endpoint("127.0.0.1", port), "listening"
+    return listening
+
+
+@pytest.mark.parametrize(
+    ("debugged", "port", "who", "severity"),
+    [
+        (NODE, 9229, proc("python3 /srv/portal/x.py", SHELL), "medium"),
+        (proc("python3 /srv/api.py", workload="api"), 5678, proc("python3 /srv/portal/x.py", SHELL), "medium"),
+        (proc("java -jar a.jar", workload="shop"), 5005, proc("/usr/bin/ncat 127.0.0.1 5005", SHELL), "medium"),
+        (NODE, 5678, proc("python3 /srv/portal/x.py", SHELL), ""),  # n8n listens there
+        (NODE, 9229, proc("node /srv/payments/health.js", workload="payments"), ""),
+        (NODE, 9229, proc("/usr/share/code/code", proc("bash", workload="user")), ""),
+    ],
+)
+def test_a_port_at_which_a_debugger_waits(debugged: Process, port: int, who: Process, severity: str) -> None:
+    assert worst(found(Injection(), waiting(debugged, port), flow(who, f"127.0.0.1:{port}", 1, began=True))) == severity
+
+
+def test_a_person_debugs() -> None:
+    curl = proc("curl http://127.0.0.1:9229/json", proc("bash", workload="user"))
+    assert not found(Injection(), waiting(NODE, 9229), started(curl, TTY), flow(curl, "127.0.0.1:9229", 1, began=True))

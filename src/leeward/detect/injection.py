@@ -2,7 +2,8 @@
 
 What is structural about it: a debugger is known, or traces what it started; who uses it is a person, the service that is looked
 at, or a service whose work it is. Whatever else takes hold of a process that is neither its own child nor another instance of
-itself changes what that one does. Invariants: bounded; pure.
+itself changes what that one does. So does who speaks to the port at which another's own debugger waits.
+Invariants: bounded; pure.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from typing import Any
 import msgspec
 
 from leeward.detect.detector import occurrence
+from leeward.detect.lists import groups
 from leeward.detect.programs import SERVICES, anybodys, keeps_system, nearest, program, starts_services, trusted
 from leeward.detect.roles import Terminals
 from leeward.detect.rule import rules
-from leeward.model.activity import Activity, Ended, Started, System
+from leeward.model.activity import Activity, Ended, FlowSeen, Started, System
 from leeward.model.finding import Finding
 from leeward.model.process import NOBODY, Process
 from leeward.model.times import iso
 
 _RULE = "process-injection"
-_MOST = 16_384
+_MOST, _DEBUGGED = 16_384, 64
 _MEM = re.compile(r"^/proc/(\d+)/(?:task/\d+/)?mem$")
 #: Variables that make programs load code, and how bad it is if that lies where anybody may write.
 _LOADS = {
@@ -35,15 +37,20 @@ _MAY = ("debugger", "container-runtime", "sandbox")
 
 
 class Injection:
-    hears: tuple[type[Activity], ...] = (Started, Ended, System)
+    hears: tuple[type[Activity], ...] = (Started, Ended, System, FlowSeen)
+    of_flows = "began"
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
+        self._ports = {int(port): name for port, name in map(str.split, groups("ports")["debugger"])}
+        self._waiting: OrderedDict[int, Process] = OrderedDict()  # port → who is debugged there
         self._requests = frozenset(rules()[_RULE].settings["requests"])
         self._known: OrderedDict[int, Process] = OrderedDict()
         self._terminals = Terminals("injection", self.counters)
 
     def feed(self, activity: Any) -> list[Finding]:
+        if type(activity) is FlowSeen:
+            return self._flow(activity) if activity.flow.dst.port in self._ports else []
         if type(activity) is not System:
             self._terminals.feed(activity)
         if type(activity) is Started:
@@ -76,6 +83,38 @@ class Injection:
 
     def tick(self, ts: int) -> list[Finding]:
         return []
+
+    def _flow(self, activity: FlowSeen) -> list[Finding]:
+        """A debugger waits at this port, or somebody speaks to one."""
+        process, flow = activity.process, activity.flow
+        if flow.state == "listening":
+            self._waiting.pop(flow.dst.port, None)
+            self._waiting[flow.dst.port] = process
+            if len(self._waiting) > _DEBUGGED:
+                self._waiting.popitem(last=False)
+            return []
+        target = activity.peer or self._waiting.get(flow.dst.port)
+        if flow.direction == "inbound" or target is None or _own(process, target):
+            return []
+        kind = self._ports[flow.dst.port]
+        if program(target).name != kind or process.workload.id == target.workload.id:
+            return []
+        if trusted(process, ("editor", "debugger")):
+            return []
+        if self._terminals.seat(process, activity.ts) or any(keeps_system(above) for above in process.ancestors[:6]):
+            return []
+        evidence = [
+            {"type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst), "debugger": kind,
+             "target": target.pid, "target_exe": target.exe}
+        ]  # fmt: skip
+        whom = target.exe.rsplit("/", 1)[-1] or f"process {target.pid}"
+        return [
+            occurrence(
+                _RULE, process, activity.ts, f"{program(process).name} speaks to the debugger of {whom}",
+                same=[process.exe, target.exe, flow.dst.port], severity="medium", confidence=0.6, evidence=evidence,
+                subject={"target": target.exe or str(target.pid), "program": process.exe},
+            )
+        ]  # fmt: skip
 
     def _into(self, activity: System, target: Process | None, did: str) -> list[Finding]:
         process = activity.process
