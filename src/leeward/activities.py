@@ -34,6 +34,7 @@ from leeward.model.process import NOBODY, Process
 from leeward.model.raw import FoundKey, ProcessExec, ProcessExited, SystemCalled
 from leeward.model.system import SystemRecord, Target
 from leeward.model.times import iso
+from leeward.wire.body_calls import called
 from leeward.wire.connections import Connection
 from leeward.wire.dns import DnsMessage
 from leeward.wire.flows import Socket
@@ -143,8 +144,12 @@ class Activities:
         servers = [] if inbound else connection.seen_by()[:1]
         wanted = beginning and (inbound or servers)
         keys = self._given_away(beginning, seen.path) if wanted else ()
-        if sent and not inbound and not exchange:
-            seen = msgspec.structs.replace(seen, keys=self._finder.sent(sent))
+        if sent and not exchange:
+            call = self.masked(called(request, sent))
+            seen = msgspec.structs.replace(
+                seen, keys=() if inbound else self._finder.sent(sent),
+                path=f"{seen.path.rstrip('/')}/{call}"[:_PATH] if call else seen.path,
+            )  # fmt: skip
         if inbound:
             return [msgspec.structs.replace(seen, keys=keys) if keys else seen]
         other = [

@@ -68,6 +68,7 @@ from leeward.placing import Placing, bare
 from leeward.policing import Policing
 from leeward.sensor.layout import PLAIN_CONNECTION
 from leeward.wire.beginning import MOST_SENT, of_kept
+from leeward.wire.body_calls import is_call
 from leeward.wire.connections import Connection, Connections, Event, Heard, Quiet
 from leeward.wire.dns import NameTable, parse_dns
 from leeward.wire.dns_https import question_of
@@ -345,10 +346,13 @@ class Pipeline:
     # -- conversations -------------------------------------------------------------------------------------------
 
     def _interest(self, connection: Connection, request: Message) -> Interest:
-        """Is this request for an AI service? What others send from this host is looked at for keys."""
+        """Is this request for an AI service? What others send from this host is looked at for keys, and bodies for what they
+        ask if the path does not say it."""
         interest = self.hearing.interest(*_where(connection, request), request)
-        sends = interest is Interest.SKIP and connection.role != "server" and request.method in _SENDING
-        return Interest.SENT if sends else interest
+        if interest is Interest.FULL:
+            return interest
+        sends = is_call(request) if connection.role == "server" else request.method in _SENDING
+        return Interest.SENT if sends else Interest.SKIP
 
     def _heard(self, heard: list[Heard]) -> list[Record]:
         records: list[Record] = []

@@ -125,11 +125,11 @@ class HttpSeen(Activity, frozen=True, kw_only=True):
     """One HTTP request with its answer, AI or not, without bodies.
 
     direction: "inbound" (process is the server) | "outbound". peer: the other end's address. path: without the query and without
-    credentials; at most 512 characters. status: 0 if no answer was seen. sampled: how many requests like it this one stands for.
-    identity: fingerprint of the caller's credential (a key, a session cookie), "" if it showed none, "?" if that was not seen.
-    key_of: the AI provider whose key that is by its form.
-    user_agent: at most 128 characters. exchange: is it an AI exchange too? keys: of AI services, inbound in the beginning of
-    what this host's server answered, outbound in that of what was sent and is no AI exchange."""
+    credentials, behind it what GraphQL or JSON-RPC ask for (wire/body_calls.py); at most 512 characters. status: 0 if no answer
+    was seen. sampled: how many requests like it this one stands for. identity: fingerprint of the caller's credential (a key, a
+    session cookie), "" if it showed none, "?" if that was not seen. key_of: the AI provider whose key that is by its form.
+    user_agent: at most 128 characters. exchange: is it an AI exchange too? keys: of AI services, inbound in the beginning of what
+    this host's server answered, outbound in that of what was sent and is no AI exchange."""
 
     direction: str
     peer: str = ""

@@ -22,6 +22,7 @@ from leeward.wire import dns_stream, http2, sql, stratum
 from leeward.wire.attention import Attention
 from leeward.wire.attention import Quiet as Quiet
 from leeward.wire.beginning import began
+from leeward.wire.body_calls import is_call
 from leeward.wire.connection import Connection as Connection
 from leeward.wire.decrypt import TlsDecryptor
 from leeward.wire.dns import DnsMessage
@@ -203,7 +204,8 @@ class Connections:
         self._connections.move_to_end(connection.key)
         connection.skipped += 1
         beginning = began(response, request.method, event.response.partition(b"\r\n\r\n")[2])
-        return [(connection, Answered(request, response, event.stands, beginning))]
+        sent = event.request.partition(b"\r\n\r\n")[2] if is_call(request) else b""
+        return [(connection, Answered(request, response, event.stands, beginning, sent))]
 
     def of_library(self, pid: int, tls: int) -> Connection | None:
         """The connection of a TLS library's object, if one is known."""
