@@ -169,7 +169,7 @@ class Credentials:
         if label in self._embedded and not shows and not anybodys(process.exe):
             return []
         severity, confidence = "low", 0.4
-        if nearest(process, _AUDITORS) is not None:
+        if _audits(process):
             severity, confidence = "low", 0.3  # it looks for weak passwords and open files, by tools of the system
         elif label in ("shadow", "memory") and process.container is None and not person:
             severity, confidence = "high", 0.7
@@ -269,9 +269,9 @@ class Credentials:
         if installing(process) is not None:
             return "critical", 0.9
         line = [one, *lineage(process, 3)]
-        if any(trusted(p, (*_READ_ALL, *_SCANNERS, *_AUDITORS, "editor")) for p in line) or trusted(process, ["agent"]):
+        if any(trusted(p, (*_READ_ALL, *_SCANNERS, "editor")) for p in line) or trusted(process, ["agent"]):
             return "low", 0.3
-        if any(_whole_tree(p, process.cwd, activity.path) for p in line):
+        if any(_whole_tree(p, process.cwd, activity.path) for p in line) or _audits(process):
             return "low", 0.3
         if nearest(process, _SERVERS, itself=True) is not None:
             return "critical", 0.9
@@ -289,6 +289,13 @@ class Credentials:
             _RULE, process, ts, about, same=same, subject={"class": what, "program": process.exe}, evidence=evidence,
             severity=severity, confidence=confidence,
         )  # fmt: skip
+
+
+def _audits(process: Process) -> bool:
+    """Did an audit start it, whose script does not lie where anybody may write?"""
+    audit = nearest(process, _AUDITORS)
+    script = program(audit).script if audit is not None else None
+    return audit is not None and (script is None or not anybodys(script.target))
 
 
 def _is_kin(process: Process, target: Process) -> bool:

@@ -188,8 +188,7 @@ def anybodys(path: str) -> bool:
 
 def trusted(process: Process | Ancestor, kinds: Iterable[str]) -> bool:
     """Is it of one of these kinds, and not from a place where anybody may put a program of that name?"""
-    made = program(process)
-    return made.any(kinds) and not anybodys(process.exe) and (made.script is None or not anybodys(made.script.target))
+    return program(process).any(kinds) and not anybodys(process.exe)
 
 
 def starts_services(one: Ancestor) -> bool:
