@@ -191,7 +191,8 @@ def test_a_connection_that_stays_open(period: float, jitter: float) -> None:
     [
         ("udp", 25, "vpn.acme.example", "low"), ("udp", 90, "vpn.acme.example", "medium"),
         ("tcp", 25, "vpn.acme.example", "low"), ("tcp", 90, "vpn.acme.example", "low"),
-        ("tcp", 600, "vpn.acme.example", "medium"), ("tcp", 4, "vpn.acme.example", "low"), ("tcp", 2, "vpn.acme.example", "medium"), ("tcp", 25, "", "medium"),
+        ("tcp", 600, "vpn.acme.example", "medium"), ("tcp", 4, "vpn.acme.example", "low"),
+        ("tcp", 2, "vpn.acme.example", "medium"), ("tcp", 25, "", "medium"),
     ],
 )  # fmt: skip
 def test_what_keeps_a_conversation_open(proto: str, period: int, domain: str, severity: str) -> None:
