@@ -47,7 +47,7 @@ def test_a_server_here_gives_a_key_away() -> None:
     ("role", "page", "kind"),
     [
         ("client", PAGE, "text/javascript"),
-        ("server", PAGE, "application/octet-stream"),
+        ("server", PAGE, "image/png"),
         ("server", b"x" * 2048 + PAGE, "text/plain"),
         ("server", b" " * 2000 + PAGE, "text/plain"),
     ],

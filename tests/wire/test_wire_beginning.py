@@ -38,8 +38,9 @@ def answers(*pieces: bytes, asked: bytes = GET, end: bool = False) -> list[tuple
 
 
 @pytest.mark.parametrize("kind", ["text/html", "Text/JavaScript; charset=utf-8", "application/json", "application/problem+json",
-    "application/x-javascript", "application/xml"])  # fmt: skip
+    "application/x-javascript", "application/xml", "application/octet-stream", ""])  # fmt: skip
 def test_text(kind: str) -> None:
+    """Of a type that says nothing it may be, as `.env` is that a server of files gives away."""
     assert answers(sized(HELLO, kind)) == [(0, HELLO)]
 
 

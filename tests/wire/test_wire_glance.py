@@ -163,7 +163,7 @@ def test_a_glance_shows_the_beginning_of_a_text() -> None:
     assert (event.beginning, event.stands) == (b"<p>", 3)
     ((_, event),) = connections.heads(HeadsSeen(9, 12, 2, 0, REQUEST, REFUSAL))
     assert isinstance(event, Answered)
-    assert event.beginning == b""
+    assert event.beginning == b"no"
 
 
 def test_heads_of_what_is_not_known_are_counted() -> None:

@@ -16,7 +16,8 @@ from leeward.wire.http1_head import Body, Framing, response_body
 MOST = 2048
 MOST_SENT = 16_384  # an environment with all that is in it
 _TEXT = re.compile(
-    r"text/(?!event-stream)|[\w.-]+/(?:[\w.-]+\+)?(?:x-)?(?:json|javascript|xml)\b", re.ASCII | re.IGNORECASE
+    r"text/(?!event-stream)|application/octet-stream\b|[\w.-]+/(?:[\w.-]+\+)?(?:x-)?(?:json|javascript|xml)\b",
+    re.ASCII | re.IGNORECASE,
 )
 _WORD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_.-"
 _BODIES = (Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE)
@@ -46,8 +47,10 @@ class Beginning:
 
 
 def is_text(response: Message) -> bool:
-    """By its type; an event stream is none, it may go on for hours."""
-    return _TEXT.match(response.header("content-type")) is not None
+    """By its type, or it may be as nothing is known of it: so servers give away files that begin with a dot. An event stream is
+    none, it may go on for hours."""
+    kind = response.header("content-type")
+    return not kind or _TEXT.match(kind) is not None
 
 
 def begin(response: Message, body: Body) -> Beginning | None:
