@@ -311,7 +311,7 @@ http.createServer((request, reply) => {
 
 @honest(
     "blind4-lm-eval",
-    "every night our evaluation asks our own model for the words' probabilities of 80 questions with four answers each, with its key",
+    "every night our evaluation asks our own model for its words' probabilities: 80 questions with four answers, with its key",
     minutes=3000.0,
     repeats={"night": Repeat(86400.0, 0.02)},
     tools=("node",),
