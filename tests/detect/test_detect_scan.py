@@ -238,6 +238,17 @@ def test_honest_edges(what: str) -> None:
     assert not run(Lateral(), edges(who, *targets))
 
 
+@pytest.mark.parametrize(
+    ("script", "severity"),
+    [("/usr/bin/wsrep_sst_mariabackup", ""), ("/tmp/wsrep_sst_mariabackup", "high"), ("/srv/x/run.sh", "high")],
+)
+def test_a_script_whose_work_it_is(script: str, severity: str) -> None:
+    """A shell has no name of its own; what it runs has."""
+    who = process("/usr/bin/socat", "socat", "-u", "stdio", "openssl-connect:10.0.0.9:4444")
+    above = (Ancestor(2, "/usr/bin/bash", ("bash", script, "--role", "donor")),)
+    assert worst(run(Lateral(), edges(msgspec.structs.replace(who, ancestors=above), ("10.0.0.9", 4444)))) == severity
+
+
 def test_a_person_at_a_terminal() -> None:
     by = Lateral()
     person = process("/usr/bin/ssh", "ssh", "x", ancestors=("/usr/bin/bash", "/usr/sbin/sshd"))

@@ -6,6 +6,7 @@ Invariant: an edge (workload, program, host, port) is judged once, when it is ne
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter, OrderedDict
 from typing import Any
 
@@ -15,11 +16,13 @@ from leeward.detect.bounded import Bounded, Kept
 from leeward.detect.destinations import address_kind
 from leeward.detect.detector import occurrence
 from leeward.detect.lists import groups
+from leeward.detect.programs import anybodys
+from leeward.detect.programs import program as program_of
 from leeward.detect.roles import Role, Terminals, ancestor_roles, role
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, FlowSeen, Started
 from leeward.model.finding import SEVERITIES, Finding
-from leeward.model.process import Process
+from leeward.model.process import Ancestor, Process
 from leeward.model.times import iso
 
 _RULE = "lateral-movement"
@@ -60,6 +63,7 @@ class Lateral:
             for port, _, name in (entry.partition(" ") for entry in groups("ports")[group])
         }
         self._ssh_work = frozenset(groups("ports")["ssh-work"])
+        self._administration = frozenset(groups("programs")["administration"]) - _PER_HAND
         self._edges: Bounded[_Edge] = Bounded("lateral_movement", self.counters, 131_072, _AGE_NS)
         self._lives: Bounded[_Life] = Bounded("lateral_movement_workloads", self.counters, 32768, _AGE_NS, 1)
         self._terminals = Terminals("lateral_movement", self.counters)
@@ -145,6 +149,8 @@ class Lateral:
         above = ancestor_roles(process)[:4]
         if any("administration" in one.groups and one.name not in _PER_HAND for one in (program, *above)):
             return True
+        if any(_script(one) in self._administration for one in process.ancestors[:4]):
+            return True
         if program.name in ("ssh", "scp", "sftp") and any(one.name in self._ssh_work for one in above):
             return True
         if program.name in self._ssh_work and program.kind in ("installed", "script"):
@@ -193,3 +199,11 @@ class Lateral:
             subject={"destination": where, "service": service, "program": program.name}, evidence=[evidence],
             severity=severity, confidence={"low": 0.4, "high": 0.8}.get(severity),
         )  # fmt: skip
+
+
+def _script(one: Ancestor) -> str:
+    """The name of the script that a shell or interpreter runs from a file, where not anybody may write."""
+    script = program_of(one).script
+    if script is None or script.kind != "file" or anybodys(script.target):
+        return ""
+    return posixpath.basename(script.target)
