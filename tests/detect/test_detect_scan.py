@@ -14,7 +14,7 @@ from leeward.detect.scan import Scan, has_answered
 from leeward.model.activity import Activity, FlowSeen, Started
 from leeward.model.finding import SEVERITIES, Finding
 from leeward.model.net import Flow
-from leeward.model.process import NOBODY, Process
+from leeward.model.process import NOBODY, Ancestor, Process
 from leeward.model.raw import Stream
 
 APP = ("/usr/bin/python3", "python3", "/srv/app.py")
