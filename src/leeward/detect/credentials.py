@@ -103,8 +103,8 @@ class Credentials:
         process, label = activity.process, activity.label
         if self._is_owner(process, label, activity.path, activity.target):
             return []
-        if label == "memory" and activity.number:
-            return []  # that is another rule's: process-injection
+        if label in ("memory", "shadow") and activity.number:
+            return []  # written to: that is another rule's (process-injection, privilege-escalation)
         found = self._alone(activity)
         told = -1
         for one in self._above(process):
