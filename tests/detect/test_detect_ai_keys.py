@@ -236,7 +236,9 @@ def test_a_key_that_was_given_away_is_one_finding_and_known_by_its_owner() -> No
     [
         ("collect.example.net", "203.0.113.9", "high"), ("o1.ingest.sentry.io", "203.0.113.9", "medium"),
         ("api.github.com", "203.0.113.9", "medium"), ("backup.s3.eu-west-1.amazonaws.com", "203.0.113.9", "low"),
-        ("secretmanager.googleapis.com", "203.0.113.9", ""), ("api.openai.com", "203.0.113.9", ""),
+        ("secretmanager.googleapis.com", "203.0.113.9", ""), ("secretsmanager.eu-west-1.amazonaws.com", "203.0.113.9", ""),
+        ("api.doppler.com", "203.0.113.9", ""), ("api.vercel.com", "203.0.113.9", ""), ("drop.vercel.app", "203.0.113.9", "high"),
+        ("secretsmanager.evil.example.com", "203.0.113.9", "high"), ("api.openai.com", "203.0.113.9", ""),
         ("vault.corp.internal", "10.0.0.9", "info"),
     ],
 )  # fmt: skip

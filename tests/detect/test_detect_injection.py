@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
-from detect_acts import TTY, box, flow, found, proc, started, system, worst
+from detect_acts import TTY, box, ended, flow, found, proc, started, system, worst
+from hypothesis import given
+from hypothesis import strategies as st
 
+from leeward.detect.debuggers import options_ports
 from leeward.detect.injection import Injection
 from leeward.model.activity import Activity
 from leeward.model.net import Endpoint
-from leeward.model.process import Process
+from leeward.model.process import Process, Workload
 
 VICTIM = proc("/usr/sbin/nginx", workload="nginx")
 
@@ -104,31 +108,143 @@ def test_a_library_for_every_program() -> None:
     assert worst(found(Injection(), system(proc("/opt/x", container=box()), "open", **seen))) == "medium"
 
 
-NODE = proc("node /srv/payments/server.js", workload="payments")
-SHELL = proc("sh -c 'kill -USR1 1; python3 x.py'", workload="portal")
+INIT = proc("/usr/lib/systemd/systemd", pid=1)
+NODE = proc("node /srv/payments/server.js", INIT, workload="payments")
+API = proc("python3 -m debugpy --listen 0.0.0.0:5680 app.py --port 8000", INIT, workload="api")
+PORTAL = proc("gunicorn portal:app", INIT, workload="portal")
+SHELL = proc("sh -c 'kill -USR1 1; python3 x.py'", PORTAL)
 
 
-def waiting(debugged: Process, port: int) -> Activity:
-    listening = flow(debugged, "127.0.0.1:0", inbound=True)
+def debugged(
+    target: Process, port: int, who: Process | None, *, answer: int = 200, src: str = "127.0.0.1"
+) -> list[Activity]:
+    """It begins to listen; somebody connects, and is answered with so many bytes."""
+    listening = flow(target, "127.0.0.1:0", inbound=True)
     listening.flow.dst, listening.flow.state = Endpoint("127.0.0.1", port), "listening"
-    return listening
+    opened = flow(target, f"{src}:41000", 1, inbound=True)
+    said = flow(target, f"{src}:41000", 2, inbound=True, sent=answer + 4 * 52, began=False)
+    for one in (opened, said):
+        one.flow.dst = Endpoint("127.0.0.1", port)
+    with_peer = [msgspec.structs.replace(one, peer=who, packets_out=4) for one in (opened, said)]
+    return [listening, *with_peer]
+
+
+def java(*options: str) -> Process:
+    return proc(f"java {' '.join(options)} -jar shop.jar", INIT, workload="shop")
 
 
 @pytest.mark.parametrize(
-    ("debugged", "port", "who", "severity"),
+    ("target", "port", "severity"),
     [
-        (NODE, 9229, proc("python3 /srv/portal/x.py", SHELL), "medium"),
-        (proc("python3 /srv/api.py", workload="api"), 5678, proc("python3 /srv/portal/x.py", SHELL), "medium"),
-        (proc("java -jar a.jar", workload="shop"), 5005, proc("/usr/bin/ncat 127.0.0.1 5005", SHELL), "medium"),
-        (NODE, 5678, proc("python3 /srv/portal/x.py", SHELL), ""),  # n8n listens there
-        (NODE, 9229, proc("node /srv/payments/health.js", workload="payments"), ""),
-        (NODE, 9229, proc("/usr/share/code/code", proc("bash", workload="user")), ""),
+        (NODE, 9229, "medium"),
+        (NODE, 8097, ""),  # what it serves
+        (proc("node --inspect=0.0.0.0:9400 app.js", INIT, workload="app"), 9400, "medium"),
+        (proc("node --inspect-brk app.js", INIT, workload="app"), 9229, "medium"),
+        (proc("node --inspect app.js 9400", INIT, workload="app"), 9400, ""),
+        (API, 5680, "medium"),
+        (API, 8000, ""),
+        (
+            proc("python3 /v/debugpy/adapter --for-server 40123 --host 127.0.0.1 --port 5678", workload="api"),
+            5678,
+            "medium",
+        ),
+        (proc("python3 /srv/api.py", INIT, workload="api"), 5678, ""),  # a service like any other
+        (java("-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,address=*:8000"), 8000, "medium"),
+        (java("-Xrunjdwp:transport=dt_socket,address=5005,server=y"), 5005, "medium"),
+        (java("-Dserver.port=8000"), 8000, ""),
+        (proc("dlv --listen=:40000 --headless exec ./app", INIT, workload="app"), 40000, "medium"),
+        (proc("rdbg --open --port 4321 -- app.rb", INIT, exe="/usr/bin/ruby", workload="app"), 4321, "medium"),
     ],
 )
-def test_a_port_at_which_a_debugger_waits(debugged: Process, port: int, who: Process, severity: str) -> None:
-    assert worst(found(Injection(), waiting(debugged, port), flow(who, f"127.0.0.1:{port}", 1, began=True))) == severity
+def test_who_speaks_to_a_debugger(target: Process, port: int, severity: str) -> None:
+    assert worst(found(Injection(), *debugged(target, port, proc("python3 /srv/portal/x.py", SHELL)))) == severity
+
+
+def test_options_of_the_environment_count() -> None:
+    plain, options = java(), (("JAVA_TOOL_OPTIONS", "-Xmx1g -agentlib:jdwp=transport=dt_socket,server=y,address=8787"),)
+    spoken = debugged(plain, 8787, proc("nc 127.0.0.1 8787", SHELL))
+    assert worst(found(Injection(), started(plain, variables=options), *spoken)) == "medium"
+    assert not found(Injection(), started(plain), *spoken)
+    assert not found(Injection(), started(plain, variables=options), ended(plain), *spoken)
+
+
+@pytest.mark.parametrize("answer", [0, 8])
+def test_an_open_port_is_no_talk(answer: int) -> None:
+    assert not found(
+        Injection(), *debugged(NODE, 9229, proc("/usr/bin/blackbox_exporter", workload="probe"), answer=answer)
+    )
+
+
+SSHD = proc("/usr/sbin/sshd", INIT, workload="ssh")
+IDE = proc("/opt/idea/jbr/bin/java com.intellij.idea.Main", workload="user")
+
+
+@pytest.mark.parametrize(
+    ("who", "severity"),
+    [
+        (proc("/usr/share/code/code", proc("bash", workload="user")), ""),
+        (
+            proc(
+                "node /x/js-debug/src/dapDebugServer.js",
+                proc("/home/a/.vscode-server/bin/x/node server.js", workload="user"),
+            ),
+            "",
+        ),
+        (IDE, ""),
+        (SSHD, ""),  # ssh -L
+        (proc("docker-proxy -container-port 9229", INIT, workload="docker"), ""),
+        (proc("node probe.js", proc("/actions-runner/bin/Runner.Worker", INIT, workload="runner")), ""),
+        (proc("curl http://127.0.0.1:9229/json", proc("bash", proc("sshd-session", workload=""))), "low"),
+        (proc("gdb -ex x", proc("sh -c x", PORTAL)), "medium"),
+        (proc("ssh -R 9:127.0.0.1:9229 x@203.0.113.9", proc("sh -c x", PORTAL)), "medium"),
+        (proc("node inspect 127.0.0.1:9229", SHELL), "medium"),
+        (proc("node /srv/payments/health.js", INIT, workload="payments"), ""),  # the service itself
+        (
+            proc("wget -qO- 127.0.0.1:9229/json/version", proc("sh -c x", INIT, workload="payments")),
+            "",
+        ),  # its manager's check
+        (proc("curl 127.0.0.1:9229/json", proc("sh -c x", proc("php-fpm", INIT, workload="payments"))), "medium"),
+    ],
+)
+def test_whose_business_a_debugger_is(who: Process, severity: str) -> None:
+    assert worst(found(Injection(), *debugged(NODE, 9229, who))) == severity
 
 
 def test_a_person_debugs() -> None:
-    curl = proc("curl http://127.0.0.1:9229/json", proc("bash", workload="user"))
-    assert not found(Injection(), waiting(NODE, 9229), started(curl, TTY), flow(curl, "127.0.0.1:9229", 1, began=True))
+    curl = proc("curl http://127.0.0.1:9229/json", proc("bash", proc("sshd-session", workload="user")))
+    assert not found(Injection(), started(curl, TTY), *debugged(NODE, 9229, curl))
+    operator = proc("curl http://127.0.0.1:9229/json", proc("sh", proc("containerd-shim")), container=box())
+    operator = msgspec.structs.replace(operator, workload=Workload("container:web", "web", "container"))
+    assert worst(found(Injection(), started(operator, TTY), *debugged(NODE, 9229, operator))) == "low"
+    got = proc("curl http://127.0.0.1:9229/json", SHELL)  # a pty in a service was made by whoever got into it
+    assert worst(found(Injection(), started(got, TTY), *debugged(NODE, 9229, got))) == "medium"
+
+
+def test_who_drives_a_browser() -> None:
+    words = "/opt/google/chrome/chrome --remote-debugging-port=9333 --user-data-dir=/home/a/.config/google-chrome"
+    persons, service = proc(words), proc(words, INIT, workload="browser")
+    thief, scraper = proc("/opt/x/stealer"), proc("python3 /srv/scrape.py", INIT, workload="scrape")
+    assert worst(found(Injection(), *debugged(persons, 9333, thief))) == "medium"
+    assert not found(Injection(), *debugged(service, 9333, scraper))
+    driver = proc("/usr/bin/chromedriver")
+    assert not found(Injection(), *debugged(proc(words, driver), 9333, driver))
+    runner = proc("/usr/bin/ctest")
+    assert not found(Injection(), *debugged(proc(words, runner), 9333, proc("python3 t.py", runner)))
+
+
+def test_a_stranger_speaks_to_a_debugger() -> None:
+    assert worst(found(Injection(), *debugged(NODE, 9229, None, src="203.0.113.9"))) == "medium"
+    assert not found(Injection(), *debugged(NODE, 9229, None, src="10.0.0.7"))
+
+
+def test_what_waits_is_bounded() -> None:
+    detector = Injection()
+    for number in range(1100):
+        found(detector, *debugged(proc("node x.js", workload="w", pid=50_000 + number), 9229, None))
+    assert detector.counters["injection_debugged_evicted"] == 76
+
+
+@given(st.lists(st.text(max_size=30), max_size=12), st.sampled_from(["java", "node", "python3", "chrome", "dlv"]))
+def test_any_command_line(words: list[str], name: str) -> None:
+    process = msgspec.structs.replace(proc(name), argv=(name, *words, "--inspect", *words, "jdwp=address=", *words))
+    assert all(0 <= port < 100_000 for port in options_ports(process, (("NODE_OPTIONS", " ".join(words)),)))

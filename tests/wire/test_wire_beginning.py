@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leeward.wire.beginning import MOST, MOST_SENT, began, of_kept
+from leeward.wire.beginning import MOST, MOST_FAILED, MOST_SENT, began, of_kept
 from leeward.wire.http import Answered, HttpEvent, Interest, Limits
 from leeward.wire.http1 import Http1Connection
 from leeward.wire.http1_head import read_response
@@ -74,6 +74,20 @@ def test_of_any_other_what_comes_within_a_second() -> None:
     (event,) = connection.feed(False, 2 * 10**9, b"5\r\nworld\r\n")
     assert isinstance(event, Answered)
     assert event.beginning == b"hello, "  # a word that may go on is left out
+
+
+def test_of_a_servers_error_there_is_more() -> None:
+    """Where a page shows the environment in which it failed, that stands behind the trace."""
+    page = b"<p>trace</p> " * 900 + b"OPENAI_API_KEY=k " + b"<p>more</p> " * 900
+    failed = sized(page).replace(b"200 OK", b"500 Internal Server Error")
+    (told,) = answers(failed[:200], failed[200:9000], failed[9000:])
+    assert told[1] == page[:MOST_FAILED].rstrip(b"more")
+    assert b"OPENAI_API_KEY=k" in told[1]
+    assert len(answers(sized(page))[0][1]) <= MOST
+    response = read_response(failed.partition(b"\r\n\r\n")[0] + b"\r\n\r\n", 0, 1)
+    assert response is not None
+    response.body = page
+    assert len(of_kept(response)) > MOST
 
 
 def test_the_next_answer_has_its_own() -> None:

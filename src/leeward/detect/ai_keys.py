@@ -12,7 +12,7 @@ from typing import Any
 
 from leeward.ai.catalogue import Catalogue
 from leeward.detect.bounded import Bounded, Kept
-from leeward.detect.destinations import service_of
+from leeward.detect.destinations import keeps_secrets, service_of
 from leeward.detect.detector import occurrence
 from leeward.detect.places import (
     DAY,
@@ -195,6 +195,8 @@ class AiKeys:
     def _posted(self, activity: HttpSeen) -> list[Finding]:
         """Keys among what a request sends: what thieves and talkative reports of errors do."""
         destination, found = _bare(activity.host) or host_of(activity.peer), []
+        if keeps_secrets(destination):
+            return []
         severity = rules()[_MISDIRECTED].settings["posted"].get(service_of(destination), "")
         for key in activity.keys:
             if key.where == "body" and key.fingerprint not in _DUMMIES and severity != "none":

@@ -71,6 +71,14 @@ def service_of(name: str) -> str:
     return known.get(_longest(name.lower().rstrip("."), known), "")
 
 
+@functools.lru_cache(maxsize=8192)
+def keeps_secrets(name: str) -> bool:
+    """Is it a secret manager's, or the interface of a platform that is given secrets (lists/secrets.yaml)?"""
+    name, known = name.lower().rstrip("."), _keepers()
+    first, _, rest = name.partition(".")
+    return bool(_longest(name, known)) or f"{first}.*.{rest.partition('.')[2]}" in known
+
+
 def destination(flow: Flow) -> str:
     """By what a flow's other end is known: its name, else its address."""
     return flow.domain or flow.sni or flow.dst.ip
@@ -123,6 +131,11 @@ def _second_level() -> frozenset[str]:
 @functools.cache
 def _internal() -> frozenset[str]:
     return frozenset(groups("suffixes")["internal"])
+
+
+@functools.cache
+def _keepers() -> frozenset[str]:
+    return frozenset(groups("secrets")["keepers"])
 
 
 @functools.cache

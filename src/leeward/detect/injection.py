@@ -2,8 +2,9 @@
 
 What is structural about it: a debugger is known, or traces what it started; who uses it is a person, the service that is looked
 at, or a service whose work it is. Whatever else takes hold of a process that is neither its own child nor another instance of
-itself changes what that one does. So does who speaks to the port at which another's own debugger waits.
-Invariants: bounded; pure.
+itself changes what that one does. So does who speaks to the port at which another's own debugger waits (debuggers.py): the
+debugged answered it, so that looking whether a port is open is not enough. People, their editors and what carries a connection
+for them across hosts are let be. Invariants: bounded; pure.
 """
 
 from __future__ import annotations
@@ -14,9 +15,22 @@ from typing import Any
 
 import msgspec
 
+from leeward.detect.debuggers import is_browser, options_ports, waits_at
+from leeward.detect.destinations import address_kind, payload_sent
 from leeward.detect.detector import occurrence
-from leeward.detect.lists import groups
-from leeward.detect.programs import SERVICES, anybodys, keeps_system, nearest, program, starts_services, trusted
+from leeward.detect.places import started_by_person
+from leeward.detect.programs import (
+    SERVICES,
+    SHELL_SHOWS,
+    anybodys,
+    is_a,
+    keeps_system,
+    lineage,
+    nearest,
+    program,
+    starts_services,
+    trusted,
+)
 from leeward.detect.roles import Terminals
 from leeward.detect.rule import rules
 from leeward.model.activity import Activity, Ended, FlowSeen, Started, System
@@ -25,7 +39,7 @@ from leeward.model.process import NOBODY, Process
 from leeward.model.times import iso
 
 _RULE = "process-injection"
-_MOST, _DEBUGGED = 16_384, 64
+_MOST, _DEBUGGED, _PORTS = 16_384, 1024, 8
 _MEM = re.compile(r"^/proc/(\d+)/(?:task/\d+/)?mem$")
 #: Variables that make programs load code, and how bad it is if that lies where anybody may write.
 _LOADS = {
@@ -34,23 +48,25 @@ _LOADS = {
 }  # fmt: skip
 _SOURCES = re.compile(r"(?:^|[\s:=,])(/(?:tmp|var/tmp|dev/shm|run/shm)/[^\s:,;'\"]+)")
 _MAY = ("debugger", "container-runtime", "sandbox")
+#: They carry connections for people who proved elsewhere who they are: ssh -L, kubectl port-forward, published ports.
+_CARRY = ("login-server", "container-runtime")
 
 
 class Injection:
     hears: tuple[type[Activity], ...] = (Started, Ended, System, FlowSeen)
-    of_flows = "began"
+    of_flows = "inbound"
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._ports = {int(port): name for port, name in map(str.split, groups("ports")["debugger"])}
-        self._waiting: OrderedDict[int, Process] = OrderedDict()  # port → who is debugged there
-        self._requests = frozenset(rules()[_RULE].settings["requests"])
+        self._waiting: OrderedDict[int, frozenset[int]] = OrderedDict()  # process → ports at which its debugger waits
+        settings = rules()[_RULE].settings
+        self._requests, self._answer = frozenset(settings["requests"]), settings["answer_bytes"]
         self._known: OrderedDict[int, Process] = OrderedDict()
         self._terminals = Terminals("injection", self.counters)
 
     def feed(self, activity: Any) -> list[Finding]:
         if type(activity) is FlowSeen:
-            return self._flow(activity) if activity.flow.dst.port in self._ports else []
+            return self._flow(activity)
         if type(activity) is not System:
             self._terminals.feed(activity)
         if type(activity) is Started:
@@ -59,9 +75,12 @@ class Injection:
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
                 self.counters["injection_processes_evicted"] += 1
+            self._waiting.pop(activity.process.pid, None)
+            self._waits(activity.process.pid, options_ports(activity.process, activity.variables))
             return _preloaded(activity)
         if type(activity) is Ended:
             self._known.pop(activity.process.pid, None)
+            self._waiting.pop(activity.process.pid, None)
             return []
         if activity.failed:
             return []
@@ -84,37 +103,66 @@ class Injection:
     def tick(self, ts: int) -> list[Finding]:
         return []
 
+    def _waits(self, pid: int, ports: frozenset[int]) -> None:
+        before = self._waiting.pop(pid, frozenset())
+        if before or ports:
+            self._waiting[pid] = before | ports if len(before) < _PORTS else before
+        if len(self._waiting) > _DEBUGGED:
+            self._waiting.popitem(last=False)
+            self.counters["injection_debugged_evicted"] += 1
+
     def _flow(self, activity: FlowSeen) -> list[Finding]:
-        """A debugger waits at this port, or somebody speaks to one."""
-        process, flow = activity.process, activity.flow
+        """A process begins to listen where its debugger waits, or has answered somebody there."""
+        target, flow = activity.process, activity.flow
+        port = flow.dst.port
         if flow.state == "listening":
-            self._waiting.pop(flow.dst.port, None)
-            self._waiting[flow.dst.port] = process
-            if len(self._waiting) > _DEBUGGED:
-                self._waiting.popitem(last=False)
+            if waits_at(target, port):
+                self._waits(target.pid, frozenset({port}))
             return []
-        target = activity.peer or self._waiting.get(flow.dst.port)
-        if flow.direction == "inbound" or target is None or _own(process, target):
+        if port not in self._waiting.get(target.pid, ()):
             return []
-        kind = self._ports[flow.dst.port]
-        if program(target).name != kind or process.workload.id == target.workload.id:
+        if payload_sent(flow, activity.sent, activity.packets_out) < self._answer:
             return []
-        if trusted(process, ("editor", "debugger")):
-            return []
-        if self._terminals.seat(process, activity.ts) or any(keeps_system(above) for above in process.ancestors[:6]):
+        process = activity.peer
+        if process is None:
+            far = address_kind(flow.src.ip) == "public"
+            severity = "medium" if far and not is_browser(target) else ""
+        else:
+            severity = self._speaks(process, target, activity.ts)
+        if not severity:
             return []
         evidence = [
-            {"type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst), "debugger": kind,
-             "target": target.pid, "target_exe": target.exe}
+            {"type": "flow", "time": iso(activity.ts), "flow": flow.id, "address": str(flow.dst), "peer": str(flow.src),
+             "debugger": program(target).name, "target": target.pid, "target_exe": target.exe}
         ]  # fmt: skip
         whom = target.exe.rsplit("/", 1)[-1] or f"process {target.pid}"
+        who, by = (process.exe, program(process).name) if process is not None else (flow.src.ip, flow.src.ip)
         return [
             occurrence(
-                _RULE, process, activity.ts, f"{program(process).name} speaks to the debugger of {whom}",
-                same=[process.exe, target.exe, flow.dst.port], severity="medium", confidence=0.6, evidence=evidence,
-                subject={"target": target.exe or str(target.pid), "program": process.exe},
+                _RULE, process or target, activity.ts, f"{by} speaks to the debugger of {whom}",
+                same=[who, target.exe, port], severity=severity, confidence=0.6, evidence=evidence,
+                subject={"target": target.exe or str(target.pid), "program": who},
             )
         ]  # fmt: skip
+
+    def _speaks(self, process: Process, target: Process, ts: int) -> str:
+        """How bad it is that this process speaks to that one's debugger; "" if that is its business."""
+        one = process.workload.id == target.workload.id
+        if _own(process, target) or _own(target, process) or (is_browser(target) and target.workload.kind in SERVICES):
+            return ""
+        if (not _from_a_shell(process, target) if one else _of_one_family(process, target)) or trusted(process, _CARRY):
+            return ""
+        if nearest(process, ("editor", "ci-runner"), itself=True) or any(
+            keeps_system(a) for a in process.ancestors[:6]
+        ):
+            return ""
+        seat = self._terminals.seat(process, ts)
+        if seat == "person" or (trusted(process, ("debugger",)) and not self._is_odd_use(process, target, ts)):
+            return ""
+        # a terminal in a container may be an operator's (docker exec), in a service of the host it is nobody's
+        sits = bool(seat) and process.workload.kind != "systemd"
+        logged_in = process.workload.kind not in SERVICES and started_by_person(process)
+        return "low" if sits or logged_in or nearest(process, SHELL_SHOWS) else "medium"
 
     def _into(self, activity: System, target: Process | None, did: str) -> list[Finding]:
         process = activity.process
@@ -156,6 +204,27 @@ class Injection:
 def _own(process: Process, target: Process) -> bool:
     """Itself or what it started."""
     return target.pid == process.pid or any(above.pid == process.pid for above in target.ancestors)
+
+
+def _from_a_shell(process: Process, target: Process) -> bool:
+    """Is it, or what started it, a shell that a program of a service started, and not one that started the other too?"""
+    if process.workload.kind not in SERVICES:
+        return False
+    above = {one.pid for one in target.ancestors}
+    for one, parent in zip(lineage(process), process.ancestors, strict=False):
+        if parent.pid in above or starts_services(parent):
+            return False
+        if is_a(one, "shell") and not is_a(parent, "shell"):
+            return True
+    return False
+
+
+def _of_one_family(process: Process, target: Process) -> bool:
+    """Outside of services, what one program has started (a build, a test) is one piece of work."""
+    if process.workload.kind in SERVICES or target.workload.kind in SERVICES:
+        return False
+    above = {one.pid for one in target.ancestors if not starts_services(one)}
+    return any(one.pid in above for one in process.ancestors)
 
 
 def _preloaded(activity: Started) -> list[Finding]:

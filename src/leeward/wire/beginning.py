@@ -1,7 +1,7 @@
 """The beginning of an answer of no interest, enough of a page or a script to see what it gives away; and of what is sent.
 
-Invariants: at most `MOST` bytes of an answer and `MOST_SENT` of a request, only of what nothing encodes, of answers only text,
-and none of a word that may go on behind them.
+Invariants: at most `MOST` bytes of an answer, `MOST_FAILED` of a server's error and `MOST_SENT` of a request, only of what
+nothing encodes, of answers only text, and none of a word that may go on behind them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from leeward.wire.http1_head import Body, Framing, response_body
 
 MOST = 2048
 MOST_SENT = 16_384  # an environment with all that is in it
+MOST_FAILED = MOST_SENT  # pages about errors show environments, behind the error and its trace; and they are few
 _TEXT = re.compile(
     r"text/(?!event-stream)|application/octet-stream\b|[\w.-]+/(?:[\w.-]+\+)?(?:x-)?(?:json|javascript|xml)\b",
     re.ASCII | re.IGNORECASE,
@@ -57,7 +58,12 @@ def begin(response: Message, body: Body) -> Beginning | None:
     """What keeps the beginning of an answer's body, None if that has none of interest."""
     if body.framing not in _BODIES or not is_text(response) or not _is_plain(body.codings):
         return None
-    return Beginning(body.length or MOST)
+    return Beginning(body.length or MOST_FAILED, most_of(response))
+
+
+def most_of(response: Message) -> int:
+    """How many bytes of it are looked at."""
+    return MOST_FAILED if response.status >= 500 else MOST
 
 
 def begin_sent(body: Body) -> Beginning | None:
@@ -71,7 +77,8 @@ def _is_plain(codings: Collection[str]) -> bool:
 
 def of_kept(response: Message) -> bytes:
     """The beginning of an answer whose body was kept."""
-    kept = Beginning()
+    most = most_of(response)
+    kept = Beginning(most, most)
     if is_text(response):
         kept.add(response.body)
     return kept.text(response.complete)
