@@ -162,8 +162,12 @@ def test_the_map_is_what_was_said_and_connected(opened: Open, demo: Demo) -> Non
         return found
 
     agree(page, demo, "runtime?q=mistral", drawn, said)
-    rows = {c["domain"]: c for c in demo.ask("/map?since=24h")["conversations"] if c["domain"] == HELD}
-    assert f"{rows[HELD]['exchanges']} exchanges" in page.locator("main tbody").inner_text()
+
+    def counted() -> bool:
+        rows = [c for c in demo.ask("/map?since=24h")["conversations"] if c["domain"] == HELD]
+        return f"{rows[-1]['exchanges']} exchanges" in page.locator("main tbody").inner_text()
+
+    wait_until(counted, "as many exchanges")
     assert page.evaluate("window.leewardMap.counts().edges") == page.locator("main tbody tr").count()
 
     def connected(place: Callable[[Any], str]) -> set[str]:
@@ -258,7 +262,8 @@ def test_an_incident_is_told_and_triaged(opened: Open, demo: Demo) -> None:
         )
 
     wait_until(chain_is_shown, "the chain", 40)
-    assert all(words(line) in words(box.inner_text()) for line in incident["because"][:3])
+    path = f"/incidents/{incident['id']}"
+    wait_until(lambda: all(words(line) in words(box.inner_text()) for line in demo.ask(path)["because"][:3]), "why")
 
     def kept() -> Any:
         return demo.ask(f"/incidents/{incident['id']}/triage")
@@ -350,8 +355,11 @@ def test_the_overview(opened: Open, demo: Demo) -> None:
         )
 
     agree(page, demo, "overview", lambda: words(page.locator(".figure").inner_text()), seen)
-    worst = demo.ask("/findings?since=24h&severity=critical")["findings"]
-    assert words(worst[0]["title"]) in words(panel("Top risks").inner_text())
+
+    def worst() -> str:
+        return words(demo.ask("/findings?since=24h&severity=critical")["findings"][0]["title"])
+
+    wait_until(lambda: worst() in words(panel("Top risks").inner_text()), "the worst")
 
 
 def test_coverage_search_and_settings(opened: Open, demo: Demo) -> None:
@@ -367,9 +375,9 @@ def test_coverage_search_and_settings(opened: Open, demo: Demo) -> None:
     titles = {words(f["title"]) for f in demo.ask("/findings?q=mistral&limit=10")["findings"]}
     assert titles
     assert titles & {words(text) for text in page.locator(".rows a").all_inner_texts()}
+    counters = demo.ask("/stats")["status"]["counters"]
     go(page, demo, "settings")
     assert "admin" in page.locator(".facts").first.inner_text()
-    counters = demo.ask("/stats")["status"]["counters"]
     if len(counters) > 100:  # the table shows so many at once
         page.get_by_role("button", name="more").click()
     assert {f"counters.{name}" for name in counters} <= set(column(page, 1))
