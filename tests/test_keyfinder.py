@@ -71,3 +71,11 @@ def test_at_most_four() -> None:
 )
 def test_any_bytes(pieces: list[bytes]) -> None:
     assert len(FINDER.answered(b"".join(pieces))) <= 4
+
+
+def test_a_key_of_many_short_parts() -> None:
+    """Of a random key that may have hyphens, no part need be long."""
+    chance = random.Random(3)
+    body = "".join("-" if n % 7 == 6 else chance.choice("abcdefGHIJKL234567") for n in range(93))
+    (found,) = FINDER.answered(f"<td>sk-ant-api03-{body}AA</td>".encode())
+    assert found.provider == "anthropic"

@@ -76,5 +76,6 @@ class KeyFinder:
 
 
 def _is_random(secret: str) -> bool:
-    """Its longest part of letters and digits is no word."""
-    return _random(max(_RUN.findall(secret), key=len, default=""))
+    """Its longest part of letters and digits is no word, or, if it has many parts, all of them together are none."""
+    parts = _RUN.findall(secret)
+    return _random(max(parts, key=len, default="")) or _random("".join(parts))
