@@ -76,6 +76,7 @@ class KeyFinder:
 
 
 def _is_random(secret: str) -> bool:
-    """Its longest part of letters and digits is no word, or, if it has many parts, all of them together are none."""
+    """Its longest part of letters and digits is no word, or those of its parts that have capitals or only digits are none
+    together: of a random key that may have hyphens no part need be long."""
     parts = _RUN.findall(secret)
-    return _random(max(parts, key=len, default="")) or _random("".join(parts))
+    return _random(max(parts, key=len, default="")) or _random("".join(part for part in parts if not part.islower()))
