@@ -261,9 +261,9 @@ class Beaconing:
         del series.intervals[:-KEPT], series.sizes[:-KEPT]
         if form is not None:
             series.forms = (*series.forms, form)[-self._limits.first :]
-        series.within |= at > began > 0
-        series.start = series.active = at
         series.late = at > began > 0
+        series.within |= series.late
+        series.start = series.active = at
         series.sent = sent
         series.total += 1
         return series if series.total >= series.look else None

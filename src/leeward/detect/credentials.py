@@ -118,18 +118,19 @@ class Credentials:
     def _is_owner(self, process: Process, label: str, path: str, target: Process | None) -> bool:
         owners = self._owners[label]
         if label in _OTHERS:
-            pid = _PID.match(path)
-            if pid is None and path.startswith("/proc/self/"):
+            hit = _PID.match(path)
+            if hit is None and path.startswith("/proc/self/"):
                 return True
+            pid = int(hit[1]) if hit is not None else 0
             if (
                 program(process).name == "ps"
                 and _SHOWN.fullmatch(" ".join(process.argv[1:2]))
                 and not self._people.at(process)
             ):
-                return self._is_own(process, int(pid[1]) if pid is not None else 0)
+                return self._is_own(process, pid)
             if target is not None and target.pid and _is_kin(process, target):
                 return True
-            if label == "environ" and self._is_own(process, int(pid[1]) if pid is not None else 0, target):
+            if label == "environ" and self._is_own(process, pid, target):
                 return True
         if label == "ai-credential" and _of_project(process, path):
             return True

@@ -296,9 +296,7 @@ class Http2Connection:
         else:
             self.counters["skipped"] += 1
             if interest is Interest.SENT:
-                length = request.header("content-length")
-                size = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0
-                stream.sent = begin_sent(Body(Framing.LENGTH, size, _codings(request)))
+                stream.sent = begin_sent(Body(Framing.LENGTH, max(0, _length(request)), _codings(request)))
             events.append(
                 Skipped(request, f"{request.method} {request.target.partition('?')[0]}".encode("latin-1", "replace"))
             )
@@ -328,8 +326,7 @@ class Http2Connection:
         response = Message(index=index, version=VERSION, status=code, headers=_fields(headers, ""), start=ts, end=ts)
         self._note(response, unknown)
         stream.response = response
-        length = response.header("content-length")
-        stream.awaited = int(length) if length.isascii() and length.isdigit() and len(length) < 16 else -1
+        stream.awaited = _length(response)
         if not stream.full and stream.request is not None:
             if stream.awaited > 0 and not stream.upgrade:
                 stream.beginning = begin(response, Body(Framing.LENGTH, stream.awaited, _codings(response)))
@@ -471,6 +468,12 @@ def _fields(headers: list[Header], authority: str) -> list[Header]:
     if len(crumbs) > 1:
         fields = [f for f in fields if f[0] != "cookie"] + [("cookie", "; ".join(crumbs))]
     return fields
+
+
+def _length(message: Message) -> int:
+    """Bytes of the body as its headers say, -1 if they do not."""
+    length = message.header("content-length")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else -1
 
 
 def _codings(message: Message) -> tuple[str, ...]:
